@@ -1,0 +1,177 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"otad/journal"
+)
+
+func TestRecoveryTellsHowTheJournalWasFound(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, dir)
+	if got := j.Recovery(); got != (journal.Recovery{Result: journal.Created}) {
+		t.Errorf("at first: %+v", got)
+	}
+	j = reopened(t, dir, j, journal.Record{}, nil) // checks for Clean
+	j.Close()
+	overwrite(t, dir, []byte("not a journal"))
+	j = mustOpen(t, dir)
+	if got := j.Recovery(); got.Result != journal.SetAside || got.Reason == "" {
+		t.Errorf("after damage: %+v", got)
+	}
+	reopened(t, dir, j, journal.Record{}, nil)
+}
+
+func TestOpeningLeavesNothingElseBehind(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, dir)
+	wantFiles(t, dir, journal.FileName)
+	before := readFile(t, dir)
+	j = reopened(t, dir, j, journal.Record{}, nil)
+	wantFiles(t, dir, journal.FileName)
+	j.Close()
+	if got := changedPages(before, readFile(t, dir)); len(got) > 0 {
+		t.Errorf("opening changed the pages %v", got)
+	}
+	if info, err := os.Stat(filepath.Join(dir, journal.FileName)); err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+// TestWhatIsNoJournalIsSetAside puts all kinds of things in its place.
+func TestWhatIsNoJournalIsSetAside(t *testing.T) {
+	tests := map[string]func(path string) error{
+		"an empty file":  func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"text":           func(path string) error { return os.WriteFile(path, []byte("otad\n"), 0o600) },
+		"zeros":          func(path string) error { return os.WriteFile(path, make([]byte, 64<<10), 0o600) },
+		"a huge file":    func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<40)) },
+		"a directory":    func(path string) error { return os.MkdirAll(filepath.Join(path, "sub"), 0o700) },
+		"a link":         func(path string) error { return os.Symlink("/dev/zero", path) },
+		"a broken link":  func(path string) error { return os.Symlink("nowhere", path) },
+		"a link to self": func(path string) error { return os.Symlink(journal.FileName, path) },
+		"a pipe":         func(path string) error { return unix.Mkfifo(path, 0o600) },
+	}
+	for name, put := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			// What was set aside the last time gives way, even a directory.
+			if err := os.MkdirAll(filepath.Join(dir, "journal.db.corrupt", "sub"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, journal.FileName)
+			if err := put(path); err != nil {
+				t.Fatal(err)
+			}
+			was, err := os.Lstat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			j := mustOpen(t, dir)
+			if got := j.Recovery(); got.Result != journal.SetAside {
+				t.Errorf("recovery %+v", got)
+			}
+			is, err := os.Lstat(filepath.Join(dir, "journal.db.corrupt"))
+			if err != nil || is.Mode() != was.Mode() || is.Size() != was.Size() {
+				t.Errorf("set aside %v, %v", is, err)
+			}
+			mustCommit(t, j, checkpointAt(1))
+			reopened(t, dir, j, journal.Record{}, j.Checkpoints())
+			wantFiles(t, dir, journal.FileName, "journal.db.corrupt")
+		})
+	}
+}
+
+// TestCreationCutShort starts with what a crash at any step of making the
+// journal leaves behind.
+func TestCreationCutShort(t *testing.T) {
+	whole := t.TempDir()
+	mustOpen(t, whole).Close()
+	file := readFile(t, whole)
+	for size := 0; size <= len(file); size += 2048 {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "journal.db.new"), file[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := mustOpen(t, dir)
+		if got := j.Recovery().Result; got != journal.Created {
+			t.Errorf("%d bytes of a new journal: %v", size, got)
+		}
+		wantFiles(t, dir, journal.FileName)
+		reopened(t, dir, j, journal.Record{}, nil).Close()
+	}
+}
+
+func TestLeftOverIsRemovedEvenIfADirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "journal.db.new", "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, dir)
+	wantFiles(t, dir, journal.FileName)
+}
+
+func TestThreeStartsThatDiedWhileOpeningSetTheJournalAside(t *testing.T) {
+	for died := range 5 {
+		t.Run(fmt.Sprint(died), func(t *testing.T) {
+			dir := t.TempDir()
+			j := mustOpen(t, dir)
+			mustUpdate(t, j, func(r *journal.Record) { r.State = "Downloading" })
+			j.Close()
+			for range died {
+				if err := journal.Enter(dir); err != nil && died <= 3 {
+					t.Fatal(err)
+				}
+			}
+			j = mustOpen(t, dir)
+			want := journal.Recovery{Result: journal.Clean}
+			if died >= 3 {
+				want = journal.Recovery{Result: journal.SetAside, Reason: "3 starts in a row ended while it was being opened"}
+			}
+			if got := j.Recovery(); got != want {
+				t.Errorf("recovery %+v, want %+v", got, want)
+			}
+			reopened(t, dir, j, j.Record(), nil) // and no fourth time
+		})
+	}
+}
+
+func TestMarkerThatIsNoFileDoesNotCount(t *testing.T) {
+	dir := t.TempDir()
+	mustOpen(t, dir).Close()
+	if err := os.MkdirAll(filepath.Join(dir, "journal.opening", "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustOpen(t, dir).Recovery().Result; got != journal.Clean {
+		t.Errorf("recovery %v", got)
+	}
+	wantFiles(t, dir, journal.FileName)
+}
+
+func overwrite(t testing.TB, dir string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, journal.FileName), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantFiles(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the directory holds %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,233 @@
+package journal_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"otad/journal"
+)
+
+// fullRecord has every field set.
+func fullRecord() journal.Record {
+	return journal.Record{
+		State:         "Failed",
+		Job:           goodJob(),
+		Generation:    7,
+		Validator:     journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600},
+		Error:         "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
+		Changed:       1,
+		Unsatisfiable: 2,
+		TakeUps:       3,
+		TakeUpsSeq:    41,
+		Outbox: []journal.Notice{
+			{Seq: 8, State: "Downloading", Progress: 0, Message: "downloading 1.2.3"},
+			{Seq: 9, State: "Failed", Progress: 55, Message: "failed", Error: "DOWNLOAD_FAILED: HTTP 404"},
+		},
+		NoticeSeq: 9,
+		Garbage:   []string{"old.zip"},
+	}
+}
+
+// TestRecordFormatIsFrozen fails when boards in the field could no longer read
+// their journals after an update, or after going back to the version before.
+// The file is written once for a version of the format and never again.
+func TestRecordFormatIsFrozen(t *testing.T) {
+	frozen := golden(t, "record-v1")
+	got, err := journal.DecodeRecord(frozen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fullRecord(); !reflect.DeepEqual(got, want) {
+		t.Errorf("reads\n%+v, want\n%+v", got, want)
+	}
+	if _, raw, err := journal.EncodeRecord(fullRecord()); err != nil || !bytes.Equal(raw, frozen) {
+		t.Errorf("writes %v\n%q, was\n%q", err, raw, frozen)
+	}
+}
+
+func TestFullRecordHasEveryField(t *testing.T) {
+	var zero func(path string, v reflect.Value)
+	zero = func(path string, v reflect.Value) {
+		if v.Kind() == reflect.Struct {
+			for i := range v.NumField() {
+				zero(path+"."+v.Type().Field(i).Name, v.Field(i))
+			}
+		} else if v.IsZero() {
+			t.Errorf("%s is not set", path)
+		}
+	}
+	zero("Record", reflect.ValueOf(fullRecord()))
+}
+
+func TestRecordIsCutToWhatIsKept(t *testing.T) {
+	long := strings.Repeat("é", 400) // 800 bytes, 512 fall between two of one letter's
+	tests := []struct {
+		name   string
+		change func(*journal.Record)
+		check  func(journal.Record) bool
+	}{
+		{"an error within bounds stays", func(r *journal.Record) { r.Error = strings.Repeat("e", 512) },
+			func(r journal.Record) bool { return len(r.Error) == 512 }},
+		{"a long error is cut", func(r *journal.Record) { r.Error = strings.Repeat("e", 513) },
+			func(r journal.Record) bool { return len(r.Error) == 512 }},
+		{"a letter is not cut in two", func(r *journal.Record) { r.Error = "x" + long },
+			func(r journal.Record) bool { return utf8.ValidString(r.Error) && len(r.Error) == 511 }},
+		{"bytes that are no text become text", func(r *journal.Record) { r.Error = "a\xffb" },
+			func(r journal.Record) bool { return r.Error == "a\uFFFDb" }},
+		{"a notice's texts are cut", func(r *journal.Record) { r.Outbox = []journal.Notice{{Message: long, Error: long}} },
+			func(r journal.Record) bool { return len(r.Outbox[0].Message) == 512 && len(r.Outbox[0].Error) == 512 }},
+		{"the newest notices stay", func(r *journal.Record) { r.Outbox = notices(17, "short") },
+			func(r journal.Record) bool { return len(r.Outbox) == 16 && r.Outbox[15].Seq == 17 }},
+		{"16 notices of 512-byte errors and the longest URL fit", func(r *journal.Record) {
+			*r = worstCase(16, 0)
+		}, func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[0].Error) == 512 }},
+		{"what does not fit goes, oldest first", func(r *journal.Record) { r.Outbox = notices(16, strings.Repeat("\x01", 512)) },
+			func(r journal.Record) bool {
+				n := len(r.Outbox)
+				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 512
+			}},
+		{"a long ETag is left out", func(r *journal.Record) { r.Validator.ETag = strings.Repeat("e", 513) },
+			func(r journal.Record) bool { return r.Validator.ETag == "" && r.Validator.Total != 0 }},
+		{"an ETag that JSON would change is left out", func(r *journal.Record) { r.Validator.ETag = "\"\xe4\"" },
+			func(r journal.Record) bool { return r.Validator.ETag == "" }},
+		{"a long Last-Modified is left out", func(r *journal.Record) { r.Validator.LastModified = strings.Repeat("e", 513) },
+			func(r journal.Record) bool { return r.Validator.LastModified == "" }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := fullRecord()
+			tt.change(&in)
+			kept, raw, err := journal.EncodeRecord(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !tt.check(kept) {
+				t.Errorf("kept %+v", kept)
+			}
+			if len(raw) > journal.MaxRecord {
+				t.Errorf("stored as %d bytes, at most %d fit", len(raw), journal.MaxRecord)
+			}
+			if got, err := journal.DecodeRecord(raw); err != nil || !reflect.DeepEqual(got, kept) {
+				t.Errorf("read back %v\n%+v, want\n%+v", err, got, kept)
+			}
+		})
+	}
+}
+
+func TestRecordTooLargeEvenWithoutNotices(t *testing.T) {
+	r := fullRecord()
+	r.Job.URL = strings.Repeat("\x01", journal.MaxURL) // six bytes each in JSON
+	if _, _, err := journal.EncodeRecord(r); !errors.Is(err, journal.ErrTooLarge) {
+		t.Errorf("error %v, want ErrTooLarge", err)
+	}
+}
+
+func TestRecordRefuses(t *testing.T) {
+	_, good, _ := journal.EncodeRecord(fullRecord())
+	later := bytes.Clone(good)
+	later[0]++
+	for name, raw := range map[string][]byte{
+		"nothing":            nil,
+		"half a header":      good[:4],
+		"a later version":    later,
+		"a cut one":          good[:len(good)-1],
+		"no JSON":            journal.Seal([]byte("otad")),
+		"two objects":        journal.Seal([]byte("{}{}")),
+		"another type":       journal.Seal([]byte(`{"outbox":1}`)),
+		"a number too large": journal.Seal([]byte(`{"generation":18446744073709551616}`)),
+	} {
+		if _, err := journal.DecodeRecord(raw); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+}
+
+// FuzzRecord checks that decoding never panics, that what is decoded is encoded
+// and decoded to the same, and that no flipped bit goes unnoticed.
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte("{}"), uint(0))
+	f.Fuzz(func(t *testing.T, body []byte, bit uint) {
+		_, _ = journal.DecodeRecord(body)
+		sealed := journal.Seal(body)
+		if r, err := journal.DecodeRecord(sealed); err == nil {
+			recordRoundTrip(t, r)
+		}
+		bit %= uint(8 * len(sealed))
+		sealed[bit/8] ^= 1 << (bit % 8)
+		if r, err := journal.DecodeRecord(sealed); err == nil {
+			t.Errorf("bit %d flipped and read as %+v", bit, r)
+		}
+	})
+}
+
+func recordRoundTrip(t *testing.T, r journal.Record) {
+	kept, raw, err := journal.EncodeRecord(r)
+	if errors.Is(err, journal.ErrTooLarge) {
+		return
+	}
+	if err != nil || len(raw) > journal.MaxRecord {
+		t.Fatalf("encoded to %d bytes, %v", len(raw), err)
+	}
+	again, err := journal.DecodeRecord(raw)
+	if err != nil || !sameJSON(t, again, kept) {
+		t.Errorf("read back %v\n%+v, want\n%+v", err, again, kept)
+	}
+}
+
+// TestFuzzSeedsAreThere keeps the corpora from getting lost unnoticed.
+func TestFuzzSeedsAreThere(t *testing.T) {
+	for _, target := range []string{"FuzzRecord", "FuzzCheckpoint"} {
+		if seeds, err := filepath.Glob(filepath.Join("testdata", "fuzz", target, "*")); err != nil || len(seeds) < 3 {
+			t.Errorf("%d seeds of %s, %v", len(seeds), target, err)
+		}
+	}
+}
+
+// worstCase is the largest record of that many notices, with texts that differ
+// by salt.
+func worstCase(n int, salt byte) journal.Record {
+	r := fullRecord()
+	r.Job.URL = strings.Repeat(string('a'+rune(salt%26)), journal.MaxURL)
+	r.Job.Name = strings.Repeat("n", journal.MaxName)
+	r.Error = strings.Repeat("e", journal.MaxText)
+	r.Outbox = notices(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
+	return r
+}
+
+func notices(n int, text string) []journal.Notice {
+	list := make([]journal.Notice, n)
+	for i := range list {
+		list[i] = journal.Notice{Seq: uint64(i + 1), State: "Downloading", Progress: 100, Message: "downloading", Error: text}
+	}
+	return list
+}
+
+func golden(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// sameJSON compares as the file does: an empty list is like none.
+func sameJSON(t *testing.T, a, b any) bool {
+	t.Helper()
+	x, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Equal(x, y)
+}
