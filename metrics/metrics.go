@@ -1,0 +1,173 @@
+// Package metrics is what otad tells Prometheus: every series under the prefix
+// ota_, plus the process collector and a few series of the Go runtime.
+//
+// All series live in a registry of their own; the library's default registry
+// and the default HTTP mux are never touched. Amounts are in base units (bytes,
+// seconds). No label ever carries a URL, a file name or an error text, and each
+// label has a closed set of values that is there from the start.
+//
+// The series are meant to be moved after the fact they tell of is durable: a
+// metric may lag behind the journal, but never run ahead of it.
+package metrics
+
+import (
+	"net/http"
+	"regexp"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Labels are the closed label sets that other packages own. Names of states may
+// come in any case; the labels are in lower case.
+type Labels struct {
+	States       []string    // every state of the machine, the initial one first
+	Transitions  [][2]string // every arrow of the machine: from, to
+	RetryReasons []string    // every reason for which a request is tried again
+}
+
+// BuildInfo describes the running binary, for ota_build_info.
+type BuildInfo struct {
+	Version   string // release, for example v1.2.0
+	Revision  string // commit the binary was built from
+	GoVersion string // as runtime.Version gives it
+	GoArch    string // as runtime.GOARCH gives it
+}
+
+// Metrics holds every series of otad. Its methods may be called from any
+// goroutine; they never fail and never block.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	state       *stateSet
+	transitions transitionSet
+
+	size, durable       prometheus.Gauge
+	received, discarded prometheus.Counter
+	requests, retries   counterSet[string]
+	resumes             counterSet[Cause]
+	restarts            counterSet[RestartReason]
+	waiting             prometheus.Gauge
+	finished            counterSet[Result]
+	duration            prometheus.Histogram
+	verifications       counterSet[VerificationResult]
+
+	commitDuration, syncDuration prometheus.Histogram
+	commits                      prometheus.Counter
+	recoveries                   counterSet[Recovery]
+
+	callbacks     counterSet[CallbackResult]
+	callbackQueue prometheus.Gauge
+
+	storage *storageFree
+}
+
+// New makes every series: counters and gauges at zero, the first state of l at
+// 1, free storage NaN until [Metrics.StorageFree] gives it a source.
+func New(l Labels, b BuildInfo) *Metrics {
+	registry := prometheus.NewRegistry()
+	factory := promauto.With(registry)
+	m := &Metrics{registry: registry}
+	m.addMachine(factory, l)
+	m.addDownload(factory, l.RetryReasons)
+	m.addDurability(factory)
+	m.addCallbacks(factory)
+	addBuildInfo(factory, b)
+	addRuntime(registry)
+	return m
+}
+
+// Handler serves the series in the text format of Prometheus, uncompressed:
+// the answer is small and stays on the board more often than not. Scrapes that
+// arrive together share one collection.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		DisableCompression: true,
+		CoalesceGather:     true,
+		// One collector that cannot read its source must not hide the others.
+		ErrorHandling: promhttp.ContinueOnError,
+	})
+}
+
+func (m *Metrics) addMachine(factory promauto.Factory, l Labels) {
+	m.state = newStateSet(l.States)
+	m.registry.MustRegister(m.state)
+	m.transitions = newTransitionSet(factory, l.Transitions)
+}
+
+func (m *Metrics) addDownload(factory promauto.Factory, retryReasons []string) {
+	m.size = newGauge(factory, "ota_download_size_bytes",
+		"Size of the package in bytes, 0 while it is not known.")
+	m.durable = newGauge(factory, "ota_download_durable_bytes",
+		"Bytes of the package that are on the medium and in the journal.")
+	m.received = newCounter(factory, "ota_download_received_bytes_total",
+		"Bytes of package data received from the origin, discarded ones included.")
+	m.discarded = newCounter(factory, "ota_download_discarded_bytes_total",
+		"Bytes of package data received and thrown away: overlaps, refused answers, restarts.")
+	m.requests = newCounterSet(factory, "ota_download_requests_total",
+		"Requests to the origin by the status of the answer, none when there was no answer.", "code", codes())
+	m.retries = newCounterSet(factory, "ota_download_retries_total",
+		"Requests tried again, by the reason the one before them failed.", "reason", retryReasons)
+	m.resumes = newCounterSet(factory, "ota_download_resumes_total",
+		"Downloads that went on from an offset above 0, by cause.", "cause", causes())
+	m.restarts = newCounterSet(factory, "ota_download_restarts_total",
+		"Downloads that had to begin again at offset 0, by reason.", "reason", restartReasons())
+	m.waiting = newGauge(factory, "ota_network_waiting",
+		"1 while a download waits for the board to get a network, else 0.")
+	m.finished = newCounterSet(factory, "ota_downloads_total",
+		"Downloads that ended, by result.", "result", results())
+	m.duration = newHistogram(factory, "ota_download_duration_seconds",
+		"Time from the start or resumption of a download by this process to its end.",
+		10, 60, 300, 900, 3600, 14400, 43200, 86400)
+	m.verifications = newCounterSet(factory, "ota_verifications_total",
+		"Comparisons of a complete package with its expected digest, by result.", "result", verificationResults())
+}
+
+func (m *Metrics) addDurability(factory promauto.Factory) {
+	m.commitDuration = newHistogram(factory, "ota_journal_commit_duration_seconds",
+		"Time one durable journal transaction took.", syncBuckets()...)
+	m.commits = newCounter(factory, "ota_journal_commits_total",
+		"Durable journal transactions.")
+	m.recoveries = newCounterSet(factory, "ota_journal_recoveries_total",
+		"Openings of the journal, by how it was found.", "result", recoveries())
+	m.syncDuration = newHistogram(factory, "ota_data_sync_duration_seconds",
+		"Time one fdatasync of package data took.", syncBuckets()...)
+	m.storage = newStorageFree(factory)
+}
+
+func (m *Metrics) addCallbacks(factory promauto.Factory) {
+	m.callbacks = newCounterSet(factory, "ota_callbacks_total",
+		"Messages to the callback URL, by what became of them.", "result", callbackResults())
+	m.callbackQueue = newGauge(factory, "ota_callback_queue_length",
+		"State transitions that wait to be delivered to the callback URL.")
+}
+
+func addBuildInfo(factory promauto.Factory, b BuildInfo) {
+	factory.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "ota_build_info",
+		Help: "The running otad, always 1.",
+	}, []string{"version", "revision", "goversion", "goarch"}).
+		WithLabelValues(b.Version, b.Revision, b.GoVersion, b.GoArch).Set(1)
+}
+
+// addRuntime adds the process collector and, of the Go runtime, no more than
+// the fixed base series and the total memory: a scrape has to stay cheap.
+func addRuntime(registry *prometheus.Registry) {
+	registry.MustRegister(
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewGoCollector(
+			collectors.WithGoCollectorMemStatsMetricsDisabled(),
+			collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{
+				Matcher: regexp.MustCompile(`^/memory/classes/total:bytes$`),
+			}),
+		),
+	)
+}
+
+// syncBuckets spans a fast NVMe (under a millisecond) to a worn SD card
+// (seconds), in seconds.
+func syncBuckets() []float64 {
+	return []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10}
+}

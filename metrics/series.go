@@ -1,0 +1,150 @@
+package metrics
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+func newGauge(factory promauto.Factory, name, help string) prometheus.Gauge {
+	return factory.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+}
+
+func newCounter(factory promauto.Factory, name, help string) prometheus.Counter {
+	return factory.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+}
+
+// newHistogram makes a classic histogram. A native one would only be seen by
+// scrapers that speak protobuf.
+func newHistogram(factory promauto.Factory, name, help string, buckets ...float64) prometheus.Histogram {
+	return factory.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+}
+
+// counterSet is a counter with one label and a closed set of values.
+type counterSet[L ~string] struct {
+	vec   *prometheus.CounterVec
+	known []L
+}
+
+func newCounterSet[L ~string](factory promauto.Factory, name, help, label string, known []L) counterSet[L] {
+	s := counterSet[L]{
+		vec:   factory.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label}),
+		known: slices.Clone(known),
+	}
+	for _, value := range known {
+		s.vec.WithLabelValues(string(value))
+	}
+	return s
+}
+
+func (s counterSet[L]) inc(value L) {
+	if !slices.Contains(s.known, value) {
+		value = other
+	}
+	s.vec.WithLabelValues(string(value)).Inc()
+}
+
+// transitionSet is the counter of the machine's arrows.
+type transitionSet struct {
+	vec   *prometheus.CounterVec
+	known [][2]string
+}
+
+func newTransitionSet(factory promauto.Factory, arrows [][2]string) transitionSet {
+	s := transitionSet{vec: factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "ota_state_transitions_total",
+		Help: "Transitions of the update machine that are in the journal.",
+	}, []string{"from", "to"})}
+	for _, arrow := range arrows {
+		from, to := strings.ToLower(arrow[0]), strings.ToLower(arrow[1])
+		s.known = append(s.known, [2]string{from, to})
+		s.vec.WithLabelValues(from, to)
+	}
+	return s
+}
+
+func (s transitionSet) inc(from, to string) {
+	arrow := [2]string{strings.ToLower(from), strings.ToLower(to)}
+	if !slices.Contains(s.known, arrow) {
+		arrow = [2]string{other, other}
+	}
+	s.vec.WithLabelValues(arrow[0], arrow[1]).Inc()
+}
+
+// stateSet is the gauge of the machine's state. It is a collector of its own,
+// not a vector of gauges, so that no scrape can fall between two of them: in
+// each one exactly one state is 1.
+type stateSet struct {
+	desc    *prometheus.Desc
+	known   []string
+	current atomic.Pointer[string]
+}
+
+func newStateSet(states []string) *stateSet {
+	s := &stateSet{desc: prometheus.NewDesc("ota_update_state",
+		"State of the update machine: 1 for the state it is in, 0 for the others.", []string{"state"}, nil)}
+	for _, state := range states {
+		s.known = append(s.known, strings.ToLower(state))
+	}
+	if len(s.known) > 0 {
+		s.current.Store(&s.known[0])
+	}
+	return s
+}
+
+func (s *stateSet) set(state string) {
+	state = strings.ToLower(state)
+	if !slices.Contains(s.known, state) {
+		state = other
+	}
+	s.current.Store(&state)
+}
+
+// Describe implements [prometheus.Collector].
+func (s *stateSet) Describe(ch chan<- *prometheus.Desc) { ch <- s.desc }
+
+// Collect implements [prometheus.Collector].
+func (s *stateSet) Collect(ch chan<- prometheus.Metric) {
+	current := s.current.Load()
+	if current == nil {
+		return
+	}
+	for _, state := range s.known {
+		value := 0.0
+		if state == *current {
+			value = 1
+		}
+		ch <- prometheus.MustNewConstMetric(s.desc, prometheus.GaugeValue, value, state)
+	}
+	if *current == other {
+		ch <- prometheus.MustNewConstMetric(s.desc, prometheus.GaugeValue, 1, other)
+	}
+}
+
+// storageFree is the gauge of free storage, measured when it is scraped.
+type storageFree struct {
+	source atomic.Pointer[func() float64]
+}
+
+func newStorageFree(factory promauto.Factory) *storageFree {
+	s := &storageFree{}
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ota_storage_free_bytes",
+		Help: "Bytes free in the state directory for a user other than root, NaN when not known.",
+	}, s.value)
+	return s
+}
+
+// value is NaN, not 0, without a source: no alert on too little storage may
+// fire for a number that nobody has measured.
+func (s *storageFree) value() float64 {
+	source := s.source.Load()
+	if source == nil {
+		return math.NaN()
+	}
+	return (*source)()
+}
