@@ -1,0 +1,222 @@
+package netio_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"otad/netio"
+)
+
+const object = "0123456789"
+
+const tagged = "ETag: \"a\"\r\nLast-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\n"
+
+// known is what an answer with the tagged header taught about object.
+var known = netio.Validator{ETag: `"a"`, LastModified: "Mon, 02 Nov 2026 10:00:00 GMT", Total: 10}
+
+// fields are those of a Body.
+type fields struct {
+	Offset, Size int64
+	Validator    netio.Validator
+	Status       int
+	RangeIgnored bool
+}
+
+func TestUsableAnswer(t *testing.T) {
+	tests := []struct {
+		name    string
+		req     netio.Request
+		say     string
+		want    fields
+		content string
+		dropped int64
+	}{
+		{
+			name: "206 from the start", req: netio.Request{Size: 10}, say: partial(0, 10, object, tagged),
+			want: fields{Size: 10, Validator: known, Status: 206}, content: object,
+		},
+		{
+			name: "206 at the offset", req: netio.Request{Offset: 4, Size: 10, Validator: known}, say: partial(4, 10, object[4:], tagged),
+			want: fields{Offset: 4, Size: 10, Validator: known, Status: 206}, content: object[4:],
+		},
+		{
+			name: "206 that begins earlier", req: netio.Request{Offset: 4, Size: 10}, say: partial(1, 10, object[1:], tagged),
+			want: fields{Offset: 4, Size: 10, Validator: known, Status: 206}, content: object[4:], dropped: 3,
+		},
+		{
+			name: "206 tells the size", req: netio.Request{}, say: partial(0, 10, object, ""),
+			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
+		},
+		{
+			name: "206 that tells no total", req: netio.Request{Offset: 4, Size: 10},
+			say:  "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/*\r\nContent-Length: 6\r\n\r\n" + object[4:],
+			want: fields{Offset: 4, Size: 10, Status: 206}, content: object[4:],
+		},
+		{
+			name: "206 of no announced length", req: netio.Request{Offset: 4, Size: 10},
+			say:  "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/10\r\n\r\n" + object[4:],
+			want: fields{Offset: 4, Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object[4:],
+		},
+		{
+			name: "206 that lacks a validator keeps the known one", req: netio.Request{Offset: 4, Size: 10, Validator: known},
+			say:  partial(4, 10, object[4:], "ETag: \"a\"\r\n"),
+			want: fields{Offset: 4, Size: 10, Validator: known, Status: 206}, content: object[4:],
+		},
+		{
+			name: "206 whose ETag a proxy weakened", req: netio.Request{Offset: 4, Size: 10, Validator: known},
+			say:  partial(4, 10, object[4:], "ETag: W/\"a\"\r\n"),
+			want: fields{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `W/"a"`, LastModified: known.LastModified, Total: 10}, Status: 206}, content: object[4:],
+		},
+		{
+			name: "identity is no encoding", req: netio.Request{Size: 10}, say: partial(0, 10, object, "Content-Encoding: identity\r\n"),
+			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
+		},
+		{
+			name: "200 from the start", req: netio.Request{Size: 10}, say: whole(object, tagged),
+			want: fields{Size: 10, Validator: known, Status: 200}, content: object,
+		},
+		{
+			name: "200 without a length", req: netio.Request{Size: 10}, say: "HTTP/1.1 200 OK\r\n\r\n" + object,
+			want: fields{Size: 10, Status: 200}, content: object,
+		},
+		{
+			name: "chunked 200", req: netio.Request{Size: 10},
+			say:  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n",
+			want: fields{Size: 10, Status: 200}, content: object,
+		},
+		{
+			name: "200 at an offset starts anew, whatever its ETag", req: netio.Request{Offset: 4, Size: 10, Validator: known},
+			say:  whole(object, "ETag: \"b\"\r\n"),
+			want: fields{Size: 10, Validator: netio.Validator{ETag: `"b"`, Total: 10}, Status: 200, RangeIgnored: true}, content: object,
+		},
+		{
+			name: "an overlong or unprintable validator is none", req: netio.Request{Size: 10},
+			say:  partial(0, 10, object, "ETag: \""+strings.Repeat("x", 300)+"\"\r\nLast-Modified: \xff\r\n"),
+			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.req.URL = objectURL
+			body, err := saying(t, tt.say).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer body.Close()
+			got := fields{body.Offset, body.Size, body.Validator, body.Status, body.RangeIgnored}
+			if got != tt.want {
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+			wantContent(t, body, tt.content)
+			if body.Discarded() != tt.dropped || body.Received() != tt.dropped+int64(len(tt.content)) {
+				t.Errorf("received %d, discarded %d", body.Received(), body.Discarded())
+			}
+		})
+	}
+}
+
+func TestUnusableAnswer(t *testing.T) {
+	resume := netio.Request{Offset: 4, Size: 10, Validator: known}
+	fresh := netio.Request{Size: 10}
+	length := func(n string) string { return "Content-Length: " + n + "\r\n\r\n" }
+	tests := []struct {
+		name string
+		req  netio.Request
+		say  string
+		want netio.Kind
+	}{
+		{"206 that begins later", resume, partial(5, 10, object[5:], ""), netio.Permanent},
+		{"206 that ends before the offset", resume, partial(0, 10, object[:4], ""), netio.Permanent},
+		{"206 without Content-Range", resume, "HTTP/1.1 206 P\r\n" + length("6"), netio.Permanent},
+		{"206 with an unreadable Content-Range", resume, "HTTP/1.1 206 P\r\nContent-Range: bytes=4-9/10\r\n" + length("6"), netio.Permanent},
+		{"206 with the range of a 416", resume, "HTTP/1.1 206 P\r\nContent-Range: bytes */10\r\n" + length("6"), netio.Permanent},
+		{"206 with two Content-Ranges", resume, partial(4, 10, object[4:], "Content-Range: bytes 4-9/10\r\n"), netio.Permanent},
+		{"206 whose length is not its range's", resume, "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/10\r\n" + length("5"), netio.Permanent},
+		{"206 with another ETag", resume, partial(4, 10, object[4:], "ETag: \"b\"\r\n"), netio.Changed},
+		{"206 with another weak ETag", resume, partial(4, 10, object[4:], "ETag: W/\"b\"\r\n"), netio.Changed},
+		{"206 with another date", resume, partial(4, 10, object[4:], "Last-Modified: Tue, 03 Nov 2026 10:00:00 GMT\r\n"), netio.Changed},
+		{"206 with another total", resume, partial(4, 11, object[4:], tagged), netio.Changed},
+		{"206 of another size, nothing learned", fresh, partial(0, 11, object, tagged), netio.WrongSize},
+		{"206 with an end past the size", fresh, "HTTP/1.1 206 P\r\nContent-Range: bytes 0-10/*\r\n" + length("11"), netio.WrongSize},
+		{"206 that leaves the size open", netio.Request{}, "HTTP/1.1 206 P\r\nContent-Range: bytes 0-9/*\r\n" + length("10"), netio.Permanent},
+		{"206 with an encoding", fresh, partial(0, 10, object, "Content-Encoding: gzip\r\n"), netio.Permanent},
+		{"200 with an encoding", fresh, whole(object, "Content-Encoding: br\r\n"), netio.Permanent},
+		{"200 of another size", fresh, whole(object+"x", ""), netio.WrongSize},
+		{"200 of another size at an offset, nothing learned", netio.Request{Offset: 4, Size: 10}, whole(object+"x", ""), netio.WrongSize},
+		{"200 of another size than learned", resume, whole(object+"x", ""), netio.Changed},
+		{"200 that leaves the size open", netio.Request{}, "HTTP/1.1 200 OK\r\n\r\n" + object, netio.Permanent},
+		{"200 of nothing", netio.Request{}, whole("", ""), netio.WrongSize},
+		{"204", fresh, "HTTP/1.1 204 No Content\r\n\r\n", netio.Permanent},
+		{"304", resume, "HTTP/1.1 304 Not Modified\r\n\r\n", netio.Permanent},
+		{"302 without Location", fresh, refusal(302, "", ""), netio.Permanent},
+		{"412", resume, refusal(412, "", ""), netio.Changed},
+		{"416 at the size", netio.Request{Offset: 10, Size: 10}, refusal(416, "", ""), netio.Complete},
+		{"416 at the learned size", netio.Request{Offset: 10, Validator: known}, refusal(416, "", ""), netio.Complete},
+		{"416 that tells the offset as size", netio.Request{Offset: 10}, refusal(416, "", "Content-Range: bytes */10\r\n"), netio.Complete},
+		{"416 before the size", resume, refusal(416, "", ""), netio.Unsatisfiable},
+		{"416 that tells another size", netio.Request{Offset: 10}, refusal(416, "", "Content-Range: bytes */5\r\n"), netio.Unsatisfiable},
+		{"416 at the start", fresh, refusal(416, "", "Content-Range: bytes */0\r\n"), netio.Unsatisfiable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.req.URL = objectURL
+			_, err := saying(t, tt.say).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
+			if f := wantFailure(t, err, tt.want, ""); f.Status == 0 {
+				t.Error("the failure has no status")
+			}
+		})
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	const (
+		expired = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message><Expires>2026-01-01T00:00:00Z</Expires></Error>`
+		denied  = `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`
+		token   = `<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>`
+		wrapped = `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>ExpiredToken</Code></Error></ErrorResponse>`
+	)
+	type want struct {
+		kind   netio.Kind
+		reason netio.Reason
+		wait   time.Duration
+		detail string
+	}
+	tests := []struct {
+		name string
+		say  string
+		want want
+	}{
+		{"404", refusal(404, "<Error><Code>NoSuchKey</Code></Error>", ""), want{detail: "HTTP 404 NoSuchKey", kind: netio.Permanent}},
+		{"404 in HTML", refusal(404, "<html><Code>NoSuchKey</Code>", ""), want{detail: "HTTP 404", kind: netio.Permanent}},
+		{"a code that is none is not shown", refusal(404, "<Error><Code>see https://h/?q</Code></Error>", ""), want{detail: "HTTP 404", kind: netio.Permanent}},
+		{"403 expired", refusal(403, expired, ""), want{detail: "the signed URL has expired (HTTP 403 AccessDenied)", kind: netio.Expired}},
+		{"403 denied", refusal(403, denied, ""), want{detail: "HTTP 403 AccessDenied", kind: netio.Permanent}},
+		{"400 with an expired token", refusal(400, token, ""), want{detail: "the signed URL has expired (HTTP 400 ExpiredToken)", kind: netio.Expired}},
+		{"403 of STS", refusal(403, wrapped, ""), want{detail: "the signed URL has expired (HTTP 403 ExpiredToken)", kind: netio.Expired}},
+		{"404 that says expired", refusal(404, expired, ""), want{detail: "HTTP 404 AccessDenied", kind: netio.Permanent}},
+		{"403 cut short after the words", strings.Replace(refusal(403, expired[:120], ""), "Content-Length: 120", "Content-Length: 1048576", 1),
+			want{detail: "the signed URL has expired (HTTP 403 AccessDenied)", kind: netio.Expired}},
+		{"500", refusal(500, "", ""), want{detail: "HTTP 500", kind: netio.Permanent}},
+		{"500 with Retry-After", refusal(500, "", "Retry-After: 7\r\n"), want{detail: "HTTP 500", kind: netio.Permanent}},
+		{"503", refusal(503, "", ""), want{detail: "HTTP 503", kind: netio.Permanent}},
+		{"503 with Retry-After", refusal(503, "", "Retry-After: 7\r\n"), want{netio.Transient, netio.ReasonHTTP5xx, 7 * time.Second, "HTTP 503"}},
+		{"429 with Retry-After", refusal(429, "", "Retry-After: 7\r\n"), want{netio.Transient, netio.ReasonHTTP429, 7 * time.Second, "HTTP 429"}},
+		{"429 with a date", refusal(429, "", "Date: Mon, 02 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 02 Nov 2026 10:01:00 GMT\r\n"),
+			want{netio.Transient, netio.ReasonHTTP429, time.Minute, "HTTP 429"}},
+		{"a long wait is capped", refusal(429, "", "Retry-After: 86400\r\n"), want{netio.Transient, netio.ReasonHTTP429, 5 * time.Minute, "HTTP 429"}},
+		{"a wait that makes no sense", refusal(429, "", "Retry-After: soon\r\n"), want{netio.Transient, netio.ReasonHTTP429, 0, "HTTP 429"}},
+		{"listed 502", refusal(502, "", ""), want{netio.Transient, netio.ReasonHTTP5xx, 0, "HTTP 502"}},
+		{"listed 408 with Retry-After", refusal(408, "", "Retry-After: 3\r\n"), want{netio.Transient, netio.ReasonHTTP4xx, 3 * time.Second, "HTTP 408"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := saying(t, tt.say).fetcher(t, netio.Config{RetryStatus: []int{502, 408}})
+			_, err := f.Open(t.Context(), netio.Request{URL: objectURL, Offset: 4, Size: 10, Validator: known})
+			got := failure(t, err)
+			if (want{got.Kind, got.Reason, got.Wait, got.Detail}) != tt.want {
+				t.Errorf("got %v, %q, wait %v, %q; want %+v", got.Kind, got.Reason, got.Wait, got.Detail, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,159 @@
+package netio_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"testing"
+
+	"otad/netio"
+)
+
+// dialError is what net gives when connect(2) fails.
+func dialError(errno syscall.Errno) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
+}
+
+func TestDialThatFails(t *testing.T) {
+	tests := []struct {
+		name   string
+		err    error
+		kind   netio.Kind
+		reason netio.Reason
+	}{
+		{"no such host", &net.DNSError{Err: "no such host", Name: "origin.example", IsNotFound: true}, netio.Transient, netio.ReasonDNS},
+		{"name server silent", &net.DNSError{Err: "i/o timeout", IsTimeout: true}, netio.Offline, netio.ReasonOffline},
+		{"name server at a loss", &net.DNSError{Err: "server misbehaving", IsTemporary: true}, netio.Offline, netio.ReasonOffline},
+		{"no name server", &net.DNSError{Err: "connection refused", UnwrapErr: dialError(syscall.ECONNREFUSED)}, netio.Offline, netio.ReasonOffline},
+		{"network unreachable", dialError(syscall.ENETUNREACH), netio.Offline, netio.ReasonOffline},
+		{"host unreachable", dialError(syscall.EHOSTUNREACH), netio.Offline, netio.ReasonOffline},
+		{"network down", dialError(syscall.ENETDOWN), netio.Offline, netio.ReasonOffline},
+		{"refused", dialError(syscall.ECONNREFUSED), netio.Transient, netio.ReasonConnect},
+		{"forbidden by a firewall", dialError(syscall.EPERM), netio.Transient, netio.ReasonConnect},
+		{"timed out", dialError(syscall.ETIMEDOUT), netio.Transient, netio.ReasonTimeout},
+		{"no CA certificates on the board", x509.SystemRootsError{}, netio.Permanent, ""},
+		{"certificate of a wrong kind", x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}, netio.Permanent, ""},
+		{"unheard of", errors.New("flux"), netio.Transient, netio.ReasonConnect},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFetcher(t, netio.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, tt.err }})
+			_, err := f.Open(t.Context(), netio.Request{URL: "https://origin.example/u.bin"})
+			wantFailure(t, err, tt.kind, tt.reason)
+			if !errors.Is(err, tt.err) {
+				t.Errorf("%v does not wrap its cause", err)
+			}
+		})
+	}
+}
+
+// listen answers each TCP connection to the URL it returns by serve. Unlike an origin it has real sockets, with their errors.
+func listen(t *testing.T, scheme string, serve func(*net.TCPConn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn.(*net.TCPConn))
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-served
+	})
+	return fmt.Sprintf("%s://%s/u.bin", scheme, l.Addr())
+}
+
+// answering reads a request and answers with text, then does last.
+func answering(text string, last func(*net.TCPConn)) func(*net.TCPConn) {
+	return func(conn *net.TCPConn) {
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+			return
+		}
+		io.WriteString(conn, text)
+		last(conn)
+	}
+}
+
+func hangUp(*net.TCPConn) {}
+
+func reset(conn *net.TCPConn) {
+	conn.SetLinger(0)
+}
+
+func TestConnectionThatBreaks(t *testing.T) {
+	hello := func(conn *net.TCPConn) { conn.Read(make([]byte, 4096)) }
+	tests := []struct {
+		name   string
+		scheme string
+		serve  func(*net.TCPConn)
+		reason netio.Reason
+	}{
+		{"closed before the answer", "http", answering("", hangUp), netio.ReasonReset},
+		{"reset before the answer", "http", answering("", reset), netio.ReasonReset},
+		{"closed in the header", "http", answering("HTTP/1.1 200 OK\r\nDate: now\r\n", hangUp), netio.ReasonReset},
+		{"not HTTP", "http", answering("220 mail.example ESMTP\r\n", hangUp), netio.ReasonOther},
+		{"bad header", "http", answering("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", hangUp), netio.ReasonOther},
+		{"closed in the handshake", "https", hello, netio.ReasonTLS},
+		{"reset in the handshake", "https", func(c *net.TCPConn) { hello(c); reset(c) }, netio.ReasonTLS},
+		{"no TLS", "https", func(c *net.TCPConn) { hello(c); io.WriteString(c, "SSH-2.0-OpenSSH\r\n") }, netio.ReasonTLS},
+		{"http on the https port", "https", func(c *net.TCPConn) { hello(c); io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, netio.ReasonTLS},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := newFetcher(t, netio.Config{}).Open(t.Context(), netio.Request{URL: listen(t, tt.scheme, tt.serve)})
+			wantFailure(t, err, netio.Transient, tt.reason)
+		})
+	}
+}
+
+func TestResetInTheBody(t *testing.T) {
+	seen := make(chan struct{})
+	u := listen(t, "http", answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123", func(conn *net.TCPConn) {
+		<-seen
+		reset(conn)
+	}))
+	body, err := newFetcher(t, netio.Config{}).Open(t.Context(), netio.Request{URL: u})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	_, err = io.ReadFull(body, make([]byte, 4))
+	close(seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.ReadAll(body)
+	wantFailure(t, err, netio.Transient, netio.ReasonReset)
+}
+
+// A deafConn takes no request, for a reason nobody has heard of.
+type deafConn struct{ net.Conn }
+
+func (deafConn) Write([]byte) (int, error) {
+	return 0, errors.New("flux")
+}
+
+func TestRequestThatCannotBeSent(t *testing.T) {
+	client, server := net.Pipe()
+	defer server.Close()
+	f := newFetcher(t, netio.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return deafConn{client}, nil }})
+	_, err := f.Open(t.Context(), netio.Request{URL: objectURL})
+	wantFailure(t, err, netio.Transient, netio.ReasonReset)
+}

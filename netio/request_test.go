@@ -1,0 +1,147 @@
+package netio_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"otad/netio"
+)
+
+func TestRequestIsWhatTheOriginMayKnow(t *testing.T) {
+	base := func(offset string) http.Header {
+		return http.Header{
+			"User-Agent": {"otad/1.2.3"}, "Accept-Encoding": {"identity"}, "Connection": {"close"}, "Range": {"bytes=" + offset + "-"},
+		}
+	}
+	with := func(h http.Header, key, value string) http.Header {
+		h.Set(key, value)
+		return h
+	}
+	tests := []struct {
+		name string
+		req  netio.Request
+		want http.Header
+	}{
+		{"from the start", netio.Request{Size: 10}, base("0")},
+		{"nothing to match at the start", netio.Request{Size: 10, Validator: known}, base("0")},
+		{"resume", netio.Request{Offset: 4, Size: 10, Validator: known}, with(base("4"), "If-Match", `"a"`)},
+		{"resume with a weak ETag", netio.Request{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `W/"a"`}}, base("4")},
+		{"resume with an ETag that is none", netio.Request{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `a`}}, base("4")},
+		{"resume with nothing learned", netio.Request{Offset: 4, Size: 10}, base("4")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := saying(t, whole(object, ""))
+			tt.req.URL = "http://user:password@127.0.0.1:8080/fw/a%20b?X-Amz-Signature=abc%2F&x=1#part"
+			if _, err := fetch(t, o.fetcher(t, netio.Config{UserAgent: "otad/1.2.3"}), tt.req); err != nil {
+				t.Fatal(err)
+			}
+			got := o.asked()[0]
+			if got.Method != "GET" || got.RequestURI != "/fw/a%20b?X-Amz-Signature=abc%2F&x=1" || got.Host != "127.0.0.1:8080" || got.Proto != "HTTP/1.1" {
+				t.Errorf("request line %s %s %s, host %s", got.Method, got.RequestURI, got.Proto, got.Host)
+			}
+			if !maps.EqualFunc(got.Header, tt.want, slices.Equal[[]string]) {
+				t.Errorf("got  %v\nwant %v", got.Header, tt.want)
+			}
+		})
+	}
+}
+
+// redirectTo is an answer that sends elsewhere.
+func redirectTo(location string) string {
+	return refusal(http.StatusFound, "", "Location: "+location+"\r\nSet-Cookie: a=b\r\n")
+}
+
+func TestRedirectGetsTheSameRequest(t *testing.T) {
+	o := saying(t, redirectTo("http://x:y@localhost:81/other?sig=2"), redirectTo("../third"), partial(4, 10, object[4:], ""))
+	r := netio.Request{URL: objectURL + "?sig=1", Offset: 4, Size: 10, Validator: known}
+	if _, err := fetch(t, o.fetcher(t, netio.Config{}), r); err != nil {
+		t.Fatal(err)
+	}
+	asked := o.asked()
+	if len(asked) != 3 {
+		t.Fatalf("%d requests, want 3", len(asked))
+	}
+	for i, uri := range []string{"/fw/u.bin?sig=1", "/other?sig=2", "/third"} {
+		if asked[i].RequestURI != uri {
+			t.Errorf("request %d is for %s, want %s", i, asked[i].RequestURI, uri)
+		}
+		if !maps.EqualFunc(asked[i].Header, asked[0].Header, slices.Equal[[]string]) {
+			t.Errorf("request %d: %v, the first had %v", i, asked[i].Header, asked[0].Header)
+		}
+		if asked[i].Referer() != "" || asked[i].Header.Get("If-Match") != `"a"` {
+			t.Errorf("request %d: %v", i, asked[i].Header)
+		}
+	}
+	if want := []string{"127.0.0.1:80", "localhost:81", "localhost:81"}; !slices.Equal(o.addrs, want) {
+		t.Errorf("dialled %v, want %v", o.addrs, want)
+	}
+}
+
+func TestTenRedirectsAreFollowedAndNoMore(t *testing.T) {
+	for redirects, ok := range map[int]bool{10: true, 11: false} {
+		t.Run(fmt.Sprint(redirects), func(t *testing.T) {
+			o := newOrigin(t, func(nth int, _ *http.Request, conn net.Conn) {
+				say := whole(object, "")
+				if nth < redirects {
+					say = redirectTo(fmt.Sprintf("/%d", nth))
+				}
+				io.WriteString(conn, say)
+			})
+			_, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
+			if ok && err != nil {
+				t.Error(err)
+			}
+			if !ok {
+				wantFailure(t, err, netio.Permanent, "")
+			}
+		})
+	}
+}
+
+func TestRedirectThatIsNotFollowed(t *testing.T) {
+	for name, location := range map[string]string{
+		"http beyond loopback": "http://origin.example/u.bin",
+		"another scheme":       "ftp://127.0.0.1/u.bin",
+		"a file":               "file:///etc/passwd",
+		"no host":              "https:///u.bin",
+		"no URL":               "http://127.0.0.1:port/",
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := saying(t, redirectTo(location), whole(object, ""))
+			_, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
+			if f := wantFailure(t, err, netio.Permanent, ""); f.Status != http.StatusFound {
+				t.Errorf("status %d", f.Status)
+			}
+			if n := len(o.asked()); n != 1 {
+				t.Errorf("%d requests, want 1", n)
+			}
+		})
+	}
+}
+
+func TestURLThatIsNotAskedFor(t *testing.T) {
+	o := saying(t, whole(object, ""))
+	_, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: "http://origin.example/u.bin"})
+	f := wantFailure(t, err, netio.Permanent, "")
+	var bad *netio.URLError
+	if !errors.As(f, &bad) || len(o.asked()) != 0 {
+		t.Errorf("got %v after %d requests", err, len(o.asked()))
+	}
+	if _, err := fetch(t, o.fetcher(t, netio.Config{AllowHTTP: true}), netio.Request{URL: "http://origin.example/u.bin"}); err != nil {
+		t.Errorf("with AllowHTTP: %v", err)
+	}
+}
+
+func TestHeaderOfAnAnswerIsBounded(t *testing.T) {
+	say := whole(object, strings.Repeat("X-Filler: "+strings.Repeat("x", 1000)+"\r\n", 300))
+	_, err := fetch(t, saying(t, say).fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
+	wantFailure(t, err, netio.Transient, netio.ReasonOther)
+}

@@ -1,0 +1,77 @@
+package netio
+
+import (
+	"encoding/xml"
+	"io"
+	"slices"
+	"strings"
+)
+
+// maxErrorText is how much of an error answer is read.
+const maxErrorText = 64 << 10
+
+// An s3Error is what S3 and its like say in the body of an error answer:
+//
+//	<Error><Code>AccessDenied</Code><Message>Request has expired</Message>...</Error>
+//
+// STS wraps it in <ErrorResponse>. Zero when the body is something else.
+type s3Error struct {
+	code    string // letters and digits only, at most 64
+	expired bool   // the request was good once
+}
+
+// readS3Error reads an s3Error from the first 64 KiB of r, which may be cut anywhere. The server's message is read for
+// what it says of expiry and goes no further: some servers put the signed request into it.
+func readS3Error(r io.Reader) s3Error {
+	d := xml.NewDecoder(io.LimitReader(r, maxErrorText))
+	var path []string
+	var code, message strings.Builder
+	for {
+		token, err := d.Token()
+		if err != nil {
+			break
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			path = append(path, t.Name.Local)
+			if root := path[0]; root != "Error" && root != "ErrorResponse" {
+				return s3Error{}
+			}
+		case xml.EndElement:
+			path = path[:len(path)-1]
+		case xml.CharData:
+			switch {
+			case isField(path, "Code"):
+				code.Write(t)
+			case isField(path, "Message"):
+				message.Write(t)
+			}
+		}
+	}
+	return newS3Error(strings.TrimSpace(code.String()), message.String())
+}
+
+// isField reports whether path leads to Error/name, bare or inside an ErrorResponse.
+func isField(path []string, name string) bool {
+	if len(path) > 0 && path[0] == "ErrorResponse" {
+		path = path[1:]
+	}
+	return slices.Equal(path, []string{"Error", name})
+}
+
+func newS3Error(code, message string) s3Error {
+	if !isCode(code) {
+		return s3Error{}
+	}
+	expired := code == "ExpiredToken" || code == "RequestExpired" ||
+		code == "AccessDenied" && strings.Contains(strings.ToLower(message), "expired")
+	return s3Error{code: code, expired: expired}
+}
+
+// isCode reports whether s looks like the codes that S3 servers use, and so can be shown.
+func isCode(s string) bool {
+	isOther := func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, isOther)
+}

@@ -1,0 +1,201 @@
+package netio_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/netio"
+)
+
+// hang keeps conn open until the client hangs up.
+func hang(conn net.Conn) {
+	io.Copy(io.Discard, conn)
+}
+
+// drip answers with a header that never ends, a byte a second.
+func drip(conn net.Conn) {
+	http.ReadRequest(bufio.NewReader(conn))
+	_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nX: ")
+	for err == nil {
+		time.Sleep(time.Second) // the bubble's clock
+		_, err = io.WriteString(conn, "x")
+	}
+}
+
+func TestSilenceBeforeTheBodyIsATimeout(t *testing.T) {
+	tests := []struct {
+		name  string
+		url   string
+		serve func(net.Conn) // nil: the dial gets no answer
+		want  time.Duration
+	}{
+		{"connect", objectURL, nil, 10 * time.Second},
+		{"TLS handshake", "https://127.0.0.1/u", hang, 10 * time.Second},
+		{"header", objectURL, hang, 30 * time.Second},
+		{"header that drips", objectURL, drip, 30 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var serving sync.WaitGroup
+				defer serving.Wait()
+				dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+					if tt.serve == nil {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					client, server := net.Pipe()
+					serving.Go(func() { tt.serve(server) })
+					return client, nil
+				}
+				begin := time.Now()
+				f := newFetcher(t, netio.Config{ConnectTimeout: 10 * time.Second, HeaderTimeout: 30 * time.Second, Dial: dial})
+				_, err := f.Open(t.Context(), netio.Request{URL: tt.url})
+				wantFailure(t, err, netio.Transient, netio.ReasonTimeout)
+				if took := time.Since(begin); took != tt.want {
+					t.Errorf("gave up after %v, want %v", took, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestSilenceInTheBodyIsAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+			for range 5 { // never silent for long, and longer in all than the limit
+				time.Sleep(40 * time.Second)
+				io.WriteString(conn, "x")
+			}
+			hang(conn)
+		})
+		f := o.fetcher(t, netio.Config{ReadTimeout: time.Minute})
+		body, err := f.Open(t.Context(), netio.Request{URL: objectURL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer body.Close()
+		time.Sleep(time.Hour) // a caller that does something else is no stall
+		begin := time.Now()
+		got, err := io.ReadAll(body)
+		wantFailure(t, err, netio.Transient, netio.ReasonStall)
+		if took := time.Since(begin); string(got) != "xxxxx" || took != 4*40*time.Second+time.Minute {
+			t.Errorf("read %q in %v", got, took)
+		}
+	})
+}
+
+func TestErrorTextIsWaitedForAsLongAsAHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
+			io.WriteString(conn, strings.Replace(refusal(403, "<Error><Code>AccessDenied</Code>", ""), "Content-Length: 32", "Content-Length: 1048576", 1))
+			hang(conn)
+		})
+		begin := time.Now()
+		_, err := o.fetcher(t, netio.Config{HeaderTimeout: 30 * time.Second}).Open(t.Context(), netio.Request{URL: objectURL})
+		if f := wantFailure(t, err, netio.Permanent, ""); f.Detail != "HTTP 403 AccessDenied" || time.Since(begin) != 30*time.Second {
+			t.Errorf("%q after %v", f.Detail, time.Since(begin))
+		}
+	})
+}
+
+func TestTextOfARedirectIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(t, func(nth int, _ *http.Request, conn net.Conn) {
+			if nth > 0 {
+				io.WriteString(conn, whole(object, ""))
+				return
+			}
+			io.WriteString(conn, "HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 100\r\n\r\n")
+			hang(conn)
+		})
+		begin := time.Now()
+		got, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
+		if err != nil || string(got) != object || time.Since(begin) != 0 {
+			t.Errorf("got %q, %v after %v", got, err, time.Since(begin))
+		}
+	})
+}
+
+func TestRateLimitHoldsAcrossBodies(t *testing.T) {
+	for _, limit := range []int64{100, 64 << 10, 10 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
+				io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+				io.Copy(conn, endless{})
+			})
+			// No stall: waiting for our own limit is not the origin's silence.
+			f := o.fetcher(t, netio.Config{RateLimit: limit, ReadTimeout: time.Millisecond})
+			var received int64
+			begin := time.Now()
+			for range 2 {
+				received += readFor(t, f, 5*time.Second)
+			}
+			want := float64(limit) * time.Since(begin).Seconds()
+			if ratio := float64(received) / want; ratio < 0.95 || ratio > 1.05 {
+				t.Errorf("limit %d: %d bytes in %v, %.3f of the limit", limit, received, time.Since(begin), ratio)
+			}
+		})
+	}
+}
+
+// readFor reads a body of f for d and returns how many bytes came.
+func readFor(t *testing.T, f *netio.Fetcher, d time.Duration) int64 {
+	body, err := f.Open(t.Context(), netio.Request{URL: objectURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	p := make([]byte, 1<<20)
+	for begin := time.Now(); time.Since(begin) < d; {
+		if _, err := body.Read(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return body.Received()
+}
+
+func TestLimitedReadEndsWithTheContext(t *testing.T) {
+	withTimeout := func(parent context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(parent, 3*time.Second)
+	}
+	withCancel := func(parent context.Context) (context.Context, context.CancelFunc) {
+		ctx, cancel := context.WithCancel(parent)
+		time.AfterFunc(3*time.Second, cancel)
+		return ctx, cancel
+	}
+	tests := []struct {
+		name string
+		with func(context.Context) (context.Context, context.CancelFunc)
+		want error
+	}{
+		{"deadline", withTimeout, context.DeadlineExceeded},
+		{"cancel", withCancel, context.Canceled},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := tt.with(t.Context())
+				defer cancel()
+				o := saying(t, whole(strings.Repeat("x", 1000), ""))
+				body, err := o.fetcher(t, netio.Config{RateLimit: 100}).Open(ctx, netio.Request{URL: objectURL})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer body.Close()
+				if _, err := io.ReadAll(body); err != tt.want {
+					t.Errorf("got %v, want %v", err, tt.want)
+				}
+			})
+		})
+	}
+}

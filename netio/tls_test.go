@@ -1,0 +1,269 @@
+package netio_test
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"io/fs"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"otad/netio"
+)
+
+// An authority issues certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	file string // PEM
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{file: filepath.Join(t.TempDir(), "ca.pem")}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: time.Now().AddDate(-2, 0, 0),
+		NotAfter: time.Now().AddDate(2, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.key = newKey(t)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, a.file, "CERTIFICATE", der)
+	return a
+}
+
+// issue returns a certificate for host that is valid from and until so many days from now.
+func (a *authority) issue(t *testing.T, serial int64, host string, from, until int) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: host},
+		NotBefore: time.Now().AddDate(0, 0, from), NotAfter: time.Now().AddDate(0, 0, until),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{host}
+	}
+	key := newKey(t)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// pool returns a pool of a alone.
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func writePEM(t *testing.T, name, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writePair stores c as the two files named.
+func writePair(t *testing.T, c tls.Certificate, certFile, keyFile string) {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, certFile, "CERTIFICATE", c.Certificate[0])
+	writePEM(t, keyFile, "PRIVATE KEY", key)
+}
+
+// serveTLS returns the URL of an https server on 127.0.0.1.
+func serveTLS(t *testing.T, c *tls.Config, h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.TLS = c
+	s.EnableHTTP2 = true
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.URL + "/u.bin"
+}
+
+func giveObject(w http.ResponseWriter, r *http.Request) {
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(object))
+}
+
+func TestServerWithAGoodCertificate(t *testing.T) {
+	ca := newAuthority(t)
+	protocol := make(chan string, 1)
+	u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}, func(w http.ResponseWriter, r *http.Request) {
+		protocol <- r.Proto
+		giveObject(w, r)
+	})
+	got, err := fetch(t, newFetcher(t, netio.Config{CAFile: ca.file}), netio.Request{URL: u, Offset: 4, Size: 10})
+	if err != nil || string(got) != object[4:] {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if p := <-protocol; p != "HTTP/1.1" {
+		t.Errorf("spoke %s to a server that knows HTTP/2", p)
+	}
+}
+
+func TestCertificateThatDoesNotHold(t *testing.T) {
+	ca := newAuthority(t)
+	past := func() time.Time { return time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC) }
+	tests := []struct {
+		name   string
+		cert   tls.Certificate
+		config netio.Config
+		detail string
+		clock  bool
+	}{
+		{"unknown authority", newAuthority(t).issue(t, 2, "127.0.0.1", -1, 1), netio.Config{}, "unknown authority", false},
+		{"another host", ca.issue(t, 2, "origin.example", -1, 1), netio.Config{}, "another host", false},
+		{"expired", ca.issue(t, 2, "127.0.0.1", -2, -1), netio.Config{}, "expired or not yet valid", false},
+		{"not yet valid", ca.issue(t, 2, "127.0.0.1", 1, 2), netio.Config{}, "expired or not yet valid", false},
+		{"board without a clock", ca.issue(t, 2, "127.0.0.1", -1, 1), netio.Config{Now: past}, "expired or not yet valid", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{tt.cert}}, giveObject)
+			tt.config.CAFile = ca.file
+			tt.config.BuildTime = time.Now().AddDate(0, -1, 0)
+			_, err := newFetcher(t, tt.config).Open(t.Context(), netio.Request{URL: u})
+			f := wantFailure(t, err, netio.Permanent, "")
+			if !strings.Contains(f.Detail, tt.detail) || strings.Contains(f.Detail, "clock") != tt.clock {
+				t.Errorf("detail %q", f.Detail)
+			}
+			var cause *tls.CertificateVerificationError
+			if !errors.As(err, &cause) {
+				t.Errorf("%v does not wrap its cause", err)
+			}
+		})
+	}
+}
+
+func TestOldTLSIsNotSpoken(t *testing.T) {
+	ca := newAuthority(t)
+	u := serveTLS(t, &tls.Config{
+		Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11,
+	}, giveObject)
+	_, err := newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
+	wantFailure(t, err, netio.Transient, netio.ReasonTLS)
+}
+
+func TestRedirectAwayFromHTTPSIsRefused(t *testing.T) {
+	ca := newAuthority(t)
+	u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "http://127.0.0.1:1/u.bin")
+		w.WriteHeader(http.StatusFound)
+	})
+	_, err := newFetcher(t, netio.Config{CAFile: ca.file, AllowHTTP: true}).Open(t.Context(), netio.Request{URL: u})
+	if f := wantFailure(t, err, netio.Permanent, ""); !strings.Contains(f.Detail, `redirect from https to "http"`) {
+		t.Errorf("detail %q", f.Detail)
+	}
+}
+
+func TestDamagedRecordIsTransient(t *testing.T) {
+	ca := newAuthority(t)
+	c := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}
+	u := listen(t, "https", func(conn *net.TCPConn) {
+		if _, err := http.ReadRequest(bufio.NewReader(tls.Server(conn, c))); err == nil {
+			conn.Write(append([]byte{23, 3, 3, 0, 32}, make([]byte, 32)...)) // application data that no key fits
+			io.Copy(io.Discard, conn)
+		}
+	})
+	_, err := newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
+	wantFailure(t, err, netio.Transient, netio.ReasonTLS)
+}
+
+func TestClientCertificateIsReadAtEachConnection(t *testing.T) {
+	ca := newAuthority(t)
+	var serials []int64
+	u := serveTLS(t, &tls.Config{
+		Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)},
+		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(),
+		MaxVersion: tls.VersionTLS12, // where a client that is refused learns it in the handshake
+	}, func(w http.ResponseWriter, r *http.Request) {
+		serials = append(serials, r.TLS.PeerCertificates[0].SerialNumber.Int64())
+		giveObject(w, r)
+	})
+	dir := t.TempDir()
+	c := netio.Config{CAFile: ca.file, ClientCert: filepath.Join(dir, "cert.pem"), ClientKey: filepath.Join(dir, "key.pem")}
+	f := newFetcher(t, c)
+
+	_, err := f.Open(t.Context(), netio.Request{URL: u})
+	got := wantFailure(t, err, netio.Transient, netio.ReasonTLS)
+	if !strings.HasPrefix(got.Detail, "client certificate: ") || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without files: %v", err)
+	}
+	for _, serial := range []int64{7, 8} {
+		writePair(t, ca.issue(t, serial, "board", -1, 1), c.ClientCert, c.ClientKey)
+		if _, err := fetch(t, f, netio.Request{URL: u}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(serials, []int64{7, 8}) {
+		t.Errorf("the server saw certificates %v, want 7 and 8", serials)
+	}
+	_, err = newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
+	if got := wantFailure(t, err, netio.Transient, netio.ReasonTLS); got.Detail != "TLS broke in the TLS handshake: tls: handshake failure" {
+		t.Errorf("without a certificate, the server's word is not passed on: %q", got.Detail)
+	}
+}
+
+func TestNewNamesWhatItCannotUse(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, []byte("no certificate\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(t.TempDir(), "missing.pem")
+	tests := []struct {
+		name   string
+		config netio.Config
+		want   string
+	}{
+		{"no CA file", netio.Config{CAFile: missing}, missing},
+		{"CA file without certificates", netio.Config{CAFile: empty}, empty + " holds no certificate"},
+		{"certificate without key", netio.Config{ClientCert: empty}, "client certificate"},
+		{"key without certificate", netio.Config{ClientKey: empty}, "client certificate"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := netio.New(tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want it to name %q", err, tt.want)
+			}
+		})
+	}
+}
