@@ -1,0 +1,15 @@
+package board_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+func TestInitScriptsAreShell(t *testing.T) {
+	for _, name := range []string{"S90otad", "otad.procd"} {
+		if out, err := exec.Command("sh", "-n", filepath.Join("init", name)).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+	}
+}

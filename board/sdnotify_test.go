@@ -1,0 +1,57 @@
+package board_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"otad/board"
+)
+
+func TestNotifySpeaksToSystemd(t *testing.T) {
+	for name, socket := range map[string]string{
+		"path":     filepath.Join(t.TempDir(), "notify"),
+		"abstract": "@otad-test-" + strconv.Itoa(os.Getpid()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.ListenPacket("unixgram", socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			t.Setenv("NOTIFY_SOCKET", socket)
+			for _, tt := range []struct {
+				send func() error
+				want string
+			}{
+				{func() error { return board.NotifyReady("listening on\n127.0.0.1:12315") }, "READY=1\nSTATUS=listening on 127.0.0.1:12315"},
+				{board.NotifyStopping, "STOPPING=1"},
+			} {
+				if err := tt.send(); err != nil {
+					t.Fatal(err)
+				}
+				got := make([]byte, 1024)
+				n, _, err := l.ReadFrom(got)
+				if err != nil || string(got[:n]) != tt.want {
+					t.Errorf("systemd reads %q, %v, want %q", got[:n], err, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func TestNotifyIsSilentWithoutSystemd(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "")
+	if err := board.NotifyReady("up"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNotifyTellsWhenNobodyListens(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
+	if err := board.NotifyReady("up"); err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,250 @@
+package board_test
+
+import (
+	"errors"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"otad/board"
+)
+
+const mib = 1 << 20
+
+// smallDisk is a file system of 4 MiB with nothing on it.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	return mount(t, "-t", "tmpfs", "-o", "size=4m", "otad-test")
+}
+
+// smallExt4 is one that keeps blocks back for root and allocates for real.
+func smallExt4(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	image := filepath.Join(t.TempDir(), "ext4.img")
+	f, err := os.Create(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(16 * mib); err != nil {
+		t.Fatal(err)
+	}
+	mkfs, err := exec.LookPath("mkfs.ext4")
+	if err != nil {
+		t.Skip("needs mkfs.ext4")
+	}
+	if out, err := exec.Command(mkfs, "-q", "-m", "20", image).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.ext4: %v: %s", err, out)
+	}
+	return mount(t, "-o", "loop", image)
+}
+
+// used is what the file occupies on its medium.
+func used(t *testing.T, path string) int64 {
+	t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Blocks * 512
+}
+
+func free(t *testing.T, d *board.StateDir) int64 {
+	t.Helper()
+	n, err := d.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestReserveAllocatesWithoutGrowing(t *testing.T) {
+	for name, disk := range map[string]func(*testing.T) string{"tmpfs": smallDisk, "ext4": smallExt4} {
+		t.Run(name, func(t *testing.T) {
+			dir := disk(t)
+			d := open(t, dir)
+			p := openPartial(t, d, "u.zip")
+			before := free(t, d)
+			if err := p.Reserve(2*mib, mib); err != nil {
+				t.Fatal(err)
+			}
+			if taken := before - free(t, d); taken < 2*mib || taken > 2*mib+64<<10 {
+				t.Errorf("%d bytes were taken, want 2 MiB", taken)
+			}
+			if size, err := p.Size(); size != 0 || err != nil {
+				t.Errorf("Size() = %d, %v, want 0", size, err)
+			}
+			// A second process cannot take what is reserved.
+			other := openPartial(t, d, "other")
+			fill(t, other)
+			writeAt(t, p, make([]byte, 2*mib), 0)
+			if err := p.Sync(); err != nil {
+				t.Errorf("Sync on a full disk = %v", err)
+			}
+		})
+	}
+}
+
+// fill writes until the disk is full.
+func fill(t *testing.T, p *board.Partial) {
+	t.Helper()
+	block := make([]byte, 64<<10)
+	for offset := int64(0); offset < 64*mib; offset += int64(len(block)) {
+		if _, err := p.WriteAt(block, offset); err != nil {
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("error is %v, want ENOSPC", err)
+			}
+			return
+		}
+	}
+	t.Fatal("the disk never got full")
+}
+
+func TestReserveRefusesWhatDoesNotFit(t *testing.T) {
+	dir := smallDisk(t)
+	d := open(t, dir)
+	p := openPartial(t, d, "u.zip")
+	all := free(t, d)
+	for _, tt := range []struct {
+		name          string
+		size, minFree int64
+		want          *board.SpaceError
+	}{
+		{"larger than the disk", 5 * mib, 0, &board.SpaceError{Need: 5 * mib, Free: all}},
+		{"eats into what stays free", 3 * mib, 2 * mib, &board.SpaceError{Need: 3 * mib, Free: all - 2*mib}},
+		{"more is to stay free than there is", mib, 16 * mib, &board.SpaceError{Need: mib, Free: 0}},
+		{"fits to the byte", 3 * mib, all - 3*mib, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := p.Reserve(tt.size, tt.minFree)
+			if tt.want == nil {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			var got *board.SpaceError
+			if !errors.As(err, &got) || *got != *tt.want {
+				t.Fatalf("error is %v, want %v", err, tt.want)
+			}
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Error("the error does not match ENOSPC")
+			}
+			if now := free(t, d); now != all {
+				t.Errorf("%d bytes free afterwards, want %d", now, all)
+			}
+		})
+	}
+}
+
+func TestReserveCountsWhatIsThereAlready(t *testing.T) {
+	d := open(t, smallDisk(t))
+	p := openPartial(t, d, "u.zip")
+	writeAt(t, p, make([]byte, 2*mib), 0)
+	if err := p.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	// 3 MiB in all, 2 of them written: only the third is needed.
+	if err := p.Reserve(3*mib, mib); err != nil {
+		t.Error(err)
+	}
+	// Once it is reserved, no room at all is needed.
+	if err := p.Reserve(3*mib, free(t, d)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReserveLeavesNothingOfAReservationThatFailed(t *testing.T) {
+	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		dir := t.TempDir()
+		d := open(t, dir)
+		p := openPartial(t, d, "u.zip")
+		writeAt(t, p, []byte("durable"), 0)
+		if err := p.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		before := used(t, filepath.Join(dir, "u.zip.part"))
+		d.AllocateThenFail(mib, cause)
+		err := p.Reserve(2*mib, 0)
+		var space *board.SpaceError
+		if !errors.As(err, &space) {
+			t.Errorf("%v: error is %v, want a SpaceError", cause, err)
+		}
+		if now := used(t, filepath.Join(dir, "u.zip.part")); now != before {
+			t.Errorf("%v: the file occupies %d bytes, want %d as before", cause, now, before)
+		}
+		got := make([]byte, 7)
+		if _, err := p.ReadAt(got, 0); string(got) != "durable" {
+			t.Errorf("%v: the file holds %q, %v", cause, got, err)
+		}
+	}
+}
+
+func TestReserveWithoutSupportIsNoError(t *testing.T) {
+	for _, cause := range []error{syscall.EOPNOTSUPP, syscall.ENOSYS} {
+		d := open(t, t.TempDir())
+		d.AllocateThenFail(0, cause)
+		if err := openPartial(t, d, "u.zip").Reserve(mib, 0); err != nil {
+			t.Errorf("%v: %v", cause, err)
+		}
+	}
+}
+
+func TestReserveReportsOtherErrorsAsTheyAre(t *testing.T) {
+	d := open(t, t.TempDir())
+	d.AllocateThenFail(0, syscall.EFBIG)
+	err := openPartial(t, d, "u.zip").Reserve(mib, 0)
+	var space *board.SpaceError
+	if !errors.Is(err, syscall.EFBIG) || errors.As(err, &space) {
+		t.Errorf("error is %v, want EFBIG and no SpaceError", err)
+	}
+}
+
+func TestAFullDiskIsRecognisedInAWrite(t *testing.T) {
+	d := open(t, smallDisk(t))
+	fill(t, openPartial(t, d, "u.zip"))
+}
+
+func TestFreeDoesNotCountBlocksKeptForRoot(t *testing.T) {
+	d := open(t, smallExt4(t))
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(d.Path(), &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Bfree == st.Bavail {
+		t.Fatal("this file system keeps nothing back")
+	}
+	if got, want := free(t, d), int64(st.Bavail)*int64(st.Bsize); got != want {
+		t.Errorf("Free() = %d, want %d", got, want)
+	}
+}
+
+func TestFreeCountsIn64Bits(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		blocks              uint64
+		blockSize, fragment int
+		want                int64
+	}{
+		{"3 TiB in 4 KiB blocks", 3 << 28, 4096, 4096, 3 << 40},
+		{"fragments smaller than blocks", 1 << 20, 1 << 20, 512, 512 << 20},
+		{"no fragment size", 1 << 20, 4096, 0, 4096 << 20},
+		{"no limit", math.MaxUint64, 4096, 4096, math.MaxInt64},
+		{"nothing", 0, 4096, 4096, 0},
+		{"no block size", 1, 0, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := open(t, t.TempDir())
+			d.SetFree(tt.blocks, tt.blockSize, tt.fragment)
+			if got := free(t, d); got != tt.want {
+				t.Errorf("Free() = %d, want %d", got, tt.want)
+			}
+		})
+	}
+}

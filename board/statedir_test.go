@@ -1,0 +1,181 @@
+package board_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/board"
+)
+
+// holdLock in the environment makes the test binary a second otad: it locks the
+// directory named there, says so, and holds on until its stdin ends.
+const holdLock = "BOARD_TEST_HOLD_LOCK"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(holdLock); path != "" {
+		d, err := board.OpenStateDir(path)
+		if err != nil {
+			os.Stdout.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		os.Stdout.WriteString("locked\n")
+		io.Copy(io.Discard, os.Stdin)
+		runtime.KeepAlive(d)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func open(t *testing.T, path string) *board.StateDir {
+	t.Helper()
+	d, err := board.OpenStateDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// lockInChild starts a process that holds the lock of path.
+func lockInChild(t *testing.T, path string) *exec.Cmd {
+	t.Helper()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), holdLock+"="+path)
+	if _, err := child.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { child.Process.Kill(); child.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || line != "locked\n" {
+		t.Fatalf("the child says %q, %v", line, err)
+	}
+	return child
+}
+
+func TestOpenStateDirIsRefusedWhileAnotherProcessHoldsIt(t *testing.T) {
+	dir := t.TempDir()
+	child := lockInChild(t, dir)
+
+	// Outside of the bubble only the child lives; inside, the second of
+	// patience passes at once.
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		_, err := board.OpenStateDir(dir)
+		if !errors.Is(err, board.ErrLocked) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("error is %v, want ErrLocked that names %s", err, dir)
+		}
+		if waited := time.Since(start); waited < time.Second || waited > 1100*time.Millisecond {
+			t.Errorf("gave up after %v, want one second", waited)
+		}
+	})
+
+	// The kernel takes the lock from a process that was killed.
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	child.Wait()
+	open(t, dir)
+}
+
+func TestOpenStateDirWaitsForAPredecessorThatIsStopping(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		first, err := board.OpenStateDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(600*time.Millisecond, func() { first.Close() })
+		second, err := board.OpenStateDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.Close()
+	})
+}
+
+func TestOpenStateDirLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir).Close()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 0 {
+		t.Errorf("the directory holds %v, %v; want nothing", entries, err)
+	}
+}
+
+func TestOpenStateDirNamesThePathAndTheMend(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		path  func(t *testing.T) string
+		cause error
+		mend  string
+	}{
+		{"missing", func(t *testing.T) string { return filepath.Join(t.TempDir(), "gone") }, fs.ErrNotExist, "mount or create it"},
+		{"a file", func(t *testing.T) string {
+			path := filepath.Join(t.TempDir(), "file")
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, syscall.ENOTDIR, "name another one"},
+		{"a read-only file system", func(t *testing.T) string {
+			return mount(t, "-t", "tmpfs", "-o", "ro", "otad-test")
+		}, syscall.EROFS, "mount it read-write"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := tt.path(t)
+			_, err := board.OpenStateDir(path)
+			if !errors.Is(err, tt.cause) {
+				t.Fatalf("error is %v, want %v", err, tt.cause)
+			}
+			if text := err.Error(); !strings.Contains(text, path) || !strings.Contains(text, tt.mend) {
+				t.Errorf("error %q, want the path %s and %q in it", text, path, tt.mend)
+			}
+		})
+	}
+}
+
+func TestOpenStateDirFollowsALinkToTheDirectory(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(t.TempDir(), link); err != nil {
+		t.Fatal(err)
+	}
+	if got := open(t, link).Path(); got != link {
+		t.Errorf("Path() = %q, want %q", got, link)
+	}
+}
+
+// mount mounts something for the test and returns where.
+func mount(t *testing.T, args ...string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", append(args, dir)...).CombinedOutput(); err != nil {
+		t.Fatalf("mount %v: %v: %s", args, err, out)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return dir
+}

@@ -1,0 +1,37 @@
+package board
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// syscalls are the calls whose order and whose failure this package's promises
+// hang on. Tests put their own in place to watch the one and cause the other.
+type syscalls struct {
+	fsync     func(fd int) error
+	fdatasync func(fd int) error
+	rename    func(dir int, from, to string) error
+	fallocate func(fd int, size int64) error
+	statfs    func(fd int, st *unix.Statfs_t) error
+}
+
+func linux() syscalls {
+	return syscalls{
+		fsync:     unix.Fsync,
+		fdatasync: unix.Fdatasync,
+		rename:    func(dir int, from, to string) error { return unix.Renameat(dir, from, dir, to) },
+		fallocate: func(fd int, size int64) error { return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size) },
+		statfs:    unix.Fstatfs,
+	}
+}
+
+// retry repeats a call that a signal interrupted before it did anything. The Go
+// runtime sends signals to its own threads, so this is no rare case.
+func retry(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
