@@ -1,0 +1,240 @@
+package fsm_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio/origintest"
+)
+
+func TestSameJobAgainOnlyRefreshesItsURL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).StallAt(2*interval+9))
+		r.boot()
+		job := r.job()
+		r.start(job)
+		<-r.origin.Stalled()
+		synctest.Wait()
+		before := r.Snapshot()
+		job.URL += "-renewed"
+		r.start(job)
+		synctest.Wait()
+		if rec, _ := r.record(); rec.Job.URL != job.URL || r.Snapshot().Durable != before.Durable || len(r.requests()) != 1 {
+			t.Errorf("URL %s, %+v, %d requests", rec.Job.URL, r.Snapshot(), len(r.requests()))
+		}
+		r.origin.Release()
+		r.fetched()
+		if len(r.requests()) != 1 {
+			t.Errorf("%d requests for one package", len(r.requests()))
+		}
+	})
+}
+
+func TestAnotherJobIsRefusedWhileOneIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).StallAt(interval))
+		verifying := make(chan struct{})
+		r.faults.set(func(op string, _ int64) error {
+			if op == "drop" {
+				<-verifying
+			}
+			return nil
+		})
+		r.cfg.Readback = true
+		r.boot()
+		r.start(r.job())
+		for _, state := range []fsm.State{fsm.Downloading, fsm.Verifying} {
+			r.await(state)
+			before, _ := r.record()
+			if err := r.Start(t.Context(), r.other()); !errors.Is(err, fsm.ErrBusy) {
+				t.Errorf("in %s: %v, want ErrBusy", state, err)
+			}
+			if after, _ := r.record(); after.Job != before.Job {
+				t.Errorf("in %s the journal's job became %+v", state, after.Job)
+			}
+			r.origin.Release()
+		}
+		close(verifying)
+		r.fetched()
+		if err := r.Start(t.Context(), r.other()); err != nil {
+			t.Errorf("in Ready: %v", err)
+		}
+	})
+}
+
+func TestOfTwoSimultaneousJobsExactlyOneWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.Always().StallAt(0))
+		r.boot()
+		for range 20 {
+			jobs := []journal.Job{r.job(), r.other()}
+			errs := make([]error, len(jobs))
+			var both sync.WaitGroup
+			for i := range jobs {
+				both.Go(func() { errs[i] = r.Start(t.Context(), jobs[i]) })
+			}
+			both.Wait()
+			winner := slices.Index(errs, nil)
+			if winner < 0 || !errors.Is(errs[1-winner], fsm.ErrBusy) {
+				t.Fatalf("the two were answered by %v", errs)
+			}
+			if rec, _ := r.record(); rec.Job != jobs[winner] {
+				t.Errorf("the journal holds %s, %s was told that it won", rec.Job.Name, jobs[winner].Name)
+			}
+			if err := r.Reset(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestJobThatCannotBeIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		for field, spoil := range map[string]func(*journal.Job){
+			"package_md5":  func(j *journal.Job) { j.MD5 = "d41d8" },
+			"package_name": func(j *journal.Job) { j.Name = "../u.bin" },
+			"package_size": func(j *journal.Job) { j.Size = -1 },
+			"version":      func(j *journal.Job) { j.Version = "latest" },
+			"package_url":  func(j *journal.Job) { j.URL = "http://example.com/u.bin?signature=" + secret },
+		} {
+			job := r.job()
+			spoil(&job)
+			var wrong *journal.FieldError
+			if err := r.Start(t.Context(), job); !errors.As(err, &wrong) || wrong.Field != field || strings.Contains(err.Error(), secret) {
+				t.Errorf("%s: %v", field, err)
+			}
+		}
+		if rec, _ := r.record(); rec.State != "" || len(r.history()) != 0 {
+			t.Errorf("the journal holds %+v after %q", rec, r.history())
+		}
+	})
+}
+
+func TestFailedJobGoesOnFromItsCheckpointWithANewURL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).ResetAt(2*interval+5), origintest.On(2).ExpiredAWS())
+		r.boot()
+		job := r.job()
+		r.start(job)
+		if s := r.failed("DOWNLOAD_FAILED: URL_EXPIRED "); s.Durable != 2*interval+5 {
+			t.Errorf("%d bytes kept", s.Durable)
+		}
+		job.URL += "-renewed"
+		r.start(job)
+		r.fetched()
+		if last := r.requests()[2]; last.Offset != 2*interval+5 || last.URL != job.URL {
+			t.Errorf("went on from %d with %s", last.Offset, last.URL)
+		}
+		if n := r.metric(`ota_download_resumes_total{cause="new_url"}`); n != 1 {
+			t.Errorf("%v resumes with a new URL counted", n)
+		}
+		if n := r.origin.ServedTwice(); n != 0 {
+			t.Errorf("%d bytes were asked for twice", n)
+		}
+	})
+}
+
+func TestValidatorIsKeptWhereOnlyTheSignatureIsNew(t *testing.T) {
+	record := func(validator journal.Validator) journal.Record {
+		return journal.Record{Job: journal.Job{URL: "https://store.example:8443/fw/u.bin?sig=1"}, Validator: validator}
+	}
+	learned := journal.Validator{ETag: `"abc"`, LastModified: "Fri, 31 Dec 1999 00:00:00 GMT", Total: 77}
+	size := journal.Validator{Total: 77}
+	for url, want := range map[string]journal.Validator{
+		"https://store.example:8443/fw/u.bin?sig=1":         learned,
+		"https://store.example:8443/fw/u.bin?sig=2&x=y":     learned,
+		"https://store.example:8443/fw/u.bin":               learned,
+		"https://store.example:8443/fw/u2.bin?sig=1":        size,
+		"https://store.example:8443/u.bin?sig=1":            size,
+		"https://store.example/fw/u.bin?sig=1":              size,
+		"https://other.example:8443/fw/u.bin?sig=1":         size,
+		"http://store.example:8443/fw/u.bin?sig=1":          size,
+		"https://user:pw@store.example:8443/fw/u.bin?sig=1": learned,
+	} {
+		if got := fsm.KeptValidator(record(learned), url); got != want {
+			t.Errorf("under %s the validator is %+v, want %+v", url, got, want)
+		}
+	}
+}
+
+func TestNewURLDecidesWhatTheOriginIsHeldTo(t *testing.T) {
+	for _, tt := range []struct {
+		name, path string
+		held       bool
+	}{
+		{"signed anew", "/package.bin?signature=2", true},
+		{"another mirror", "/mirror/package.bin?signature=1", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
+				r.boot()
+				job := r.job()
+				r.start(job)
+				r.failed("DOWNLOAD_FAILED: HTTP 404")
+				job.URL = r.origin.URLFor(tt.path)
+				r.start(job)
+				r.fetched()
+				if last := r.origin.Requests()[2]; (last.IfMatch != "") != tt.held || last.Range != "bytes=65541-" {
+					t.Errorf("asked for %q with If-Match %q", last.Range, last.IfMatch)
+				}
+			})
+		})
+	}
+}
+
+func TestReadyPackageIsFetchedAnewOnlyWhenItIsGone(t *testing.T) {
+	tests := []struct {
+		name     string
+		take     func(r *rig) error
+		requests int
+	}{
+		{"there", func(r *rig) error { return nil }, 1},
+		{"taken away", func(r *rig) error { return os.Remove(r.path("u.bin")) }, 2},
+		{"cut", func(r *rig) error { return os.Truncate(r.path("u.bin"), 5) }, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.boot()
+				r.start(r.job())
+				r.fetched()
+				if err := tt.take(r); err != nil {
+					t.Fatal(err)
+				}
+				r.start(r.job())
+				r.fetched()
+				if n := len(r.requests()); n != tt.requests {
+					t.Errorf("%d requests, want %d", n, tt.requests)
+				}
+			})
+		})
+	}
+}
+
+func TestCommandsEndWithTheirContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.open() // nobody runs it
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := r.Start(ctx, r.job()); !errors.Is(err, ctx.Err()) || err == nil {
+			t.Errorf("start: %v", err)
+		}
+		if err := r.Reset(ctx); !errors.Is(err, ctx.Err()) {
+			t.Errorf("reset: %v", err)
+		}
+	})
+}

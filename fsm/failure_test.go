@@ -1,0 +1,227 @@
+package fsm_test
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio/origintest"
+)
+
+func TestPackageThatIsNotTheJobsIsDeleted(t *testing.T) {
+	wrong := strings.Repeat("0", 64)
+	tests := []struct {
+		name  string
+		spoil func(*journal.Job)
+		want  string
+	}{
+		{"MD5", func(j *journal.Job) { j.MD5 = wrong[:32] }, "MD5_MISMATCH: expected " + wrong[:32] + ", got "},
+		{"SHA-256", func(j *journal.Job) { j.SHA256 = wrong }, "SHA256_MISMATCH: expected " + wrong + ", got "},
+		{"SHA-256 alone", func(j *journal.Job) { j.MD5, j.SHA256 = "", wrong }, "SHA256_MISMATCH: expected "},
+		{"smaller", func(j *journal.Job) { j.Size-- }, "PACKAGE_SIZE_MISMATCH: "},
+		{"larger", func(j *journal.Job) { j.Size++ }, "PACKAGE_SIZE_MISMATCH: "},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.boot()
+				job := r.job()
+				tt.spoil(&job)
+				r.start(job)
+				s := r.failed(tt.want)
+				r.wantOnlyJournal()
+				if _, offset := r.record(); offset != 0 || s.Durable != 0 || s.Progress != 0 {
+					t.Errorf("%d bytes are claimed, shown is %+v", offset, s)
+				}
+				if n := r.metric(`ota_downloads_total{result="failed"}`); n != 1 {
+					t.Errorf("%v failed downloads counted", n)
+				}
+			})
+		})
+	}
+}
+
+func TestPackageWithBothDigestsAndNoSizeIsFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).ResetAt(interval+1))
+		r.boot()
+		job := r.job()
+		job.Size, job.SHA256 = 0, r.object.SHA256()
+		r.start(job)
+		r.fetched()
+		if s := r.Snapshot(); s.Size != r.object.Len() || r.metric("ota_download_size_bytes") != float64(s.Size) {
+			t.Errorf("the size is shown as %d", s.Size)
+		}
+	})
+}
+
+// What was learned of an object that turned out to be the wrong one must not be
+// held against the right one.
+func TestSizeThatWasLearnedGoesWithTheBytes(t *testing.T) {
+	right := origintest.Object{Size: 2*interval + 77, Seed: 2}
+	tests := []struct {
+		name    string
+		script  []*origintest.Rule
+		fails   bool
+		changed float64 // ota_download_restarts_total{reason="changed"}
+	}{
+		{"replaced after a mismatch", []*origintest.Rule{origintest.From(2).Replace(right)}, true, 0},
+		{"replaced in the middle", []*origintest.Rule{origintest.On(1).ResetAt(interval), origintest.From(2).Replace(right)}, false, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, tt.script...)
+				r.object = right // the origin begins with another one
+				r.boot()
+				job := r.job()
+				job.Size = 0
+				r.start(job)
+				if tt.fails {
+					r.failed("MD5_MISMATCH")
+					r.start(job)
+				}
+				r.fetched()
+				if s := r.Snapshot(); s.Size != right.Size {
+					t.Errorf("shown as %d bytes, want %d", s.Size, right.Size)
+				}
+				if n := r.metric(`ota_download_restarts_total{reason="changed"}`); n != tt.changed {
+					t.Errorf("%v changes of the object counted, want %v", n, tt.changed)
+				}
+			})
+		})
+	}
+}
+
+func TestPackageThatDoesNotFitLeavesNothing(t *testing.T) {
+	for name, size := range map[string]int64{"size known": 5*interval + 1234, "size learned": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.cfg.MinFree = 1 << 60
+				r.boot()
+				job := r.job()
+				job.Size = size
+				r.start(job)
+				s := r.failed("DISK_FULL: need ")
+				if !strings.HasSuffix(s.Error, " bytes, 0 free") {
+					t.Errorf("error %q", s.Error)
+				}
+				r.wantOnlyJournal()
+				if n := len(r.requests()); size > 0 && n != 0 {
+					t.Errorf("%d requests for what does not fit", n)
+				}
+			})
+		})
+	}
+}
+
+func TestStorageThatFailsInTheMiddleKeepsTheCheckpoint(t *testing.T) {
+	tests := []struct {
+		name string
+		op   string
+		err  error
+		want string
+	}{
+		{"disk full", "write", syscall.ENOSPC, "DISK_FULL: need "},
+		{"quota used up", "write", syscall.EDQUOT, "DISK_FULL: need "},
+		{"write error", "write", syscall.EIO, "DOWNLOAD_FAILED: input/output error"},
+		{"sync error, bytes on the medium", "sync", syscall.EIO, "DOWNLOAD_FAILED: input/output error"},
+		{"sync error, bytes lost", "sync", errLost, "DOWNLOAD_FAILED: sync failed"},
+		{"journal full", "commit", syscall.ENOSPC, "DISK_FULL: need "},
+		{"journal broken", "commit", syscall.EIO, "DOWNLOAD_FAILED: write the journal: input/output error"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.boot()
+				r.failOnce(tt.op, 4, tt.err)
+				r.start(r.job())
+				s := r.failed(tt.want)
+				if _, offset := r.record(); s.Durable != 3*interval || offset != 3*interval {
+					t.Errorf("kept are %d bytes, %d in the journal; want %d", s.Durable, offset, 3*interval)
+				}
+				history := r.history()
+				after := history[slices.Index(history, "refused "+tt.op)+1:]
+				if slices.Contains(after, "write") || slices.Contains(after, "sync") || slices.Contains(after, "commit 262144") {
+					t.Errorf("after the error: %q", after)
+				}
+				handles := r.handles
+				r.start(r.job())
+				r.fetched()
+				if last := r.requests()[1]; last.Offset != 3*interval || r.handles == handles {
+					t.Errorf("went on from %d; handles opened for it: %d", last.Offset, r.handles-handles)
+				}
+			})
+		})
+	}
+}
+
+func TestPublishThatFailsIsTriedAgainWithTheSameJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		r.failOnce("publish", 1, syscall.EIO)
+		r.start(r.job())
+		r.failed("DOWNLOAD_FAILED: input/output error")
+		r.start(r.job())
+		r.fetched()
+		if n := len(r.requests()); n != 1 {
+			t.Errorf("%d requests: what was there was asked for again", n)
+		}
+	})
+}
+
+// What may be told of a transition is what holds after it: the bytes that an
+// older job has left are not the new one's.
+func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(2).Status(404))
+		r.cfg.Notices, r.cfg.Readback = true, true
+		r.boot()
+		r.start(r.job())
+		r.fetched()
+		r.start(r.other())
+		r.failed("DOWNLOAD_FAILED")
+		type told struct {
+			state    string
+			progress int
+			failed   bool
+		}
+		var got []told
+		rec, _ := r.record()
+		for i, n := range rec.Outbox {
+			got = append(got, told{n.State, n.Progress, n.Error != ""})
+			if n.Seq != uint64(i+1) {
+				t.Errorf("notice %d has the number %d", i+1, n.Seq)
+			}
+		}
+		want := []told{{"Downloading", 0, false}, {"Verifying", 0, false}, {"Ready", 100, false},
+			{"Downloading", 0, false}, {"Failed", 0, true}}
+		if !slices.Equal(got, want) {
+			t.Errorf("told is %+v, want %+v", got, want)
+		}
+	})
+}
+
+func TestErrorsHaveACodeAndADetail(t *testing.T) {
+	e := fsm.ParseError("MD5_MISMATCH: expected a: b, got c")
+	if e.Code != fsm.MD5Mismatch || e.Detail != "expected a: b, got c" || e.Error() != "MD5_MISMATCH: expected a: b, got c" {
+		t.Errorf("parsed as %+v", e)
+	}
+	if fsm.ParseError("") != nil {
+		t.Error("no error is parsed as one")
+	}
+	for code, keeps := range map[fsm.Code]bool{fsm.DownloadFailed: true, fsm.DiskFull: true,
+		fsm.MD5Mismatch: false, fsm.SHA256Mismatch: false, fsm.PackageSizeMismatch: false} {
+		if code.KeepsPartial() != keeps {
+			t.Errorf("%s keeps the partial file: %v", code, !keeps)
+		}
+	}
+}

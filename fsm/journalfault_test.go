@@ -1,0 +1,154 @@
+package fsm_test
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/fsm"
+	"otad/netio/origintest"
+)
+
+// readOnly makes the journal refuse every write from the n-th transition on,
+// and notes when it was asked.
+func (r *rig) readOnly(n int) (tries *[]time.Time) {
+	tries = new([]time.Time)
+	r.faults.set(func(op string, _ int64) error {
+		if op == "update" {
+			n--
+		}
+		if n > 0 || op != "update" && op != "commit" && op != "rewind" {
+			return nil
+		}
+		*tries = append(*tries, time.Now())
+		return syscall.EROFS
+	})
+	return tries
+}
+
+func TestRefusedStartChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		r.readOnly(0)
+		before := r.Snapshot()
+		if err := r.Start(t.Context(), r.job()); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("start: %v", err)
+		}
+		if after := r.Snapshot(); after != before || len(r.requests()) != 0 || len(r.observed()) != 0 {
+			t.Errorf("shown is %+v after %d requests", after, len(r.requests()))
+		}
+		if err := r.Healthy(); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("healthy: %v", err)
+		}
+		r.wantOnlyJournal()
+		r.faults.set(nil)
+		r.start(r.job())
+		r.fetched()
+		if err := r.Healthy(); err != nil {
+			t.Errorf("mended, but healthy says %v", err)
+		}
+	})
+}
+
+func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		tries := r.readOnly(3) // 1: start, 2: what the answer tells, 3: downloaded
+		begin := time.Now()
+		r.start(r.job())
+		time.Sleep(time.Minute + time.Second)
+		s := r.Snapshot()
+		if s.State != fsm.Downloading || !strings.HasPrefix(s.Message, "the journal cannot be written: ") || r.Healthy() == nil {
+			t.Errorf("shown is %+v, healthy says %v", s, r.Healthy())
+		}
+		for i, at := range *tries {
+			if want := time.Duration(i) * fsm.JournalRetry; at.Sub(begin) != want {
+				t.Errorf("try %d after %v, want %v", i, at.Sub(begin), want)
+			}
+		}
+		if len(*tries) != 13 {
+			t.Errorf("%d tries in a minute", len(*tries))
+		}
+		r.faults.set(nil)
+		r.fetched()
+		if err := r.Healthy(); err != nil || len(r.requests()) != 1 {
+			t.Errorf("mended: healthy says %v, %d requests", err, len(r.requests()))
+		}
+	})
+}
+
+func TestResetIsRefusedWithTheJournalAndTheJobGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).StallAt(interval+5))
+		r.boot()
+		r.start(r.job())
+		<-r.origin.Stalled()
+		synctest.Wait()
+		r.faults.set(func(op string, _ int64) error {
+			if op == "update" {
+				return syscall.EROFS
+			}
+			return nil
+		})
+		if err := r.Reset(t.Context()); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("reset: %v", err)
+		}
+		r.faults.set(nil)
+		r.fetched()
+	})
+}
+
+func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
+	tests := []struct {
+		name string
+		at   int // number of the transition that is refused
+	}{
+		{"downloaded", 3},
+		{"verified", 4},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.cfg.Impatient = true
+				r.open()
+				r.readOnly(tt.at)
+				if err := r.Adopt(t.Context(), r.job(), false); err != nil {
+					t.Fatal(err)
+				}
+				r.boot()
+				if err := <-r.gone; !errors.Is(err, syscall.EROFS) {
+					t.Errorf("run: %v", err)
+				}
+				r.gone = nil
+				r.faults.set(nil)
+				r.stop()
+				r.boot() // and the next one finishes it
+				r.fetched()
+				if n := len(r.requests()); n != 0 {
+					t.Errorf("%d requests for what was there", n)
+				}
+			})
+		})
+	}
+}
+
+func TestImpatientMachineDoesNotTakeUpWhatItCannotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).StallAt(interval))
+		r.held(interval)
+		r.cfg.Impatient = true
+		r.open()
+		r.readOnly(0)
+		r.boot()
+		if err := <-r.gone; !errors.Is(err, syscall.EROFS) {
+			t.Errorf("run: %v", err)
+		}
+		r.gone = nil
+	})
+}

@@ -1,0 +1,91 @@
+package fsm_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"otad/fsm"
+	"otad/netio/origintest"
+)
+
+// The rules themselves are the witness's, in every test; these make sure that
+// there is something to witness.
+
+func TestCheckpointsComeAtEachIntervalAndAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		r.start(r.job())
+		r.fetched()
+		want := []int64{interval, 2 * interval, 3 * interval, 4 * interval, 5 * interval, 5*interval + 1234}
+		if got := r.checkpoints(); !slices.Equal(got, want) {
+			t.Errorf("checkpoints at %v, want %v", got, want)
+		}
+	})
+}
+
+func TestCheckpointComesBeforeABackOffAndOnACleanStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).ResetAt(interval+100), origintest.On(2).StallAt(2*interval+7))
+		r.boot()
+		r.start(r.job())
+		synctest.Wait() // in the back-off
+		if got, want := r.checkpoints(), []int64{interval, interval + 100}; !slices.Equal(got, want) {
+			t.Errorf("in the back-off: checkpoints at %v, want %v", got, want)
+		}
+		if s := r.Snapshot(); s.Durable != interval+100 {
+			t.Errorf("in the back-off %d bytes are shown as durable", s.Durable)
+		}
+		<-r.origin.Stalled()
+		synctest.Wait()
+		watched := r.life
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := watched.checkpoints(), []int64{interval, interval + 100, 2 * interval, 2*interval + 7}; !slices.Equal(got, want) {
+			t.Errorf("after the stop: checkpoints at %v, want %v", got, want)
+		}
+	})
+}
+
+func TestEachBlockIsWrittenSyncedCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: 2*interval + 5, Seed: 1}})
+		r.boot()
+		r.start(r.job())
+		r.fetched()
+		want := "update Downloading,open," +
+			"write,sync,commit 65536,write,sync,commit 131072,write,sync,commit 131077," +
+			"update Verifying,open,publish,update Ready"
+		if got := strings.Join(r.history(), ","); got != want {
+			t.Errorf("done was\n%s\nwant\n%s", got, want)
+		}
+	})
+}
+
+func TestEveryTransitionIsObservedOnceAndInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		r.start(r.job())
+		r.fetched()
+		if err := r.Reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var states []fsm.State
+		var offsets []int64
+		for _, s := range r.observed() {
+			states = append(states, s.State)
+			offsets = append(offsets, s.Durable)
+		}
+		states = slices.Compact(states)
+		if want := []fsm.State{fsm.Downloading, fsm.Verifying, fsm.Ready, fsm.Idle}; !slices.Equal(states, want) {
+			t.Errorf("observed %v, want %v", states, want)
+		}
+		if up := offsets[:len(offsets)-1]; !slices.IsSorted(up) {
+			t.Errorf("observed offsets go back: %v", up)
+		}
+	})
+}

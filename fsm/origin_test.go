@@ -1,0 +1,231 @@
+package fsm_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio"
+	"otad/netio/origintest"
+)
+
+// row is one thing that an origin or a network can do to a download, and all that has to come of it. The package is the
+// million bytes of object, unless said otherwise, and a checkpoint is due every 100,000.
+type row struct {
+	name   string
+	origin origintest.Config
+	script []*origintest.Rule
+	url    string // path and query; empty: /package.bin
+	dial   func(dialFunc) dialFunc
+	job    func(*journal.Job)
+	net    func(*netio.Config, *origintest.Origin)
+	cfg    func(*fsm.Config)
+
+	fails    string        // how the error begins; empty: the package is ready
+	exit     int           // code of a fetch in the foreground
+	requests []string      // "RANGE [if-match]: STATUS", see asked
+	twice    int64         // bytes that were sent more than once
+	retries  string        // by reason, as process.counts has them
+	restarts string        // the same
+	left     string        // of a job that failed, as device.left has it
+	took     time.Duration // waits included: back-offs are 1 s, 2 s, 4 s here
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Three objects of one size, their bytes made once.
+var (
+	object  = newObject(1)
+	another = newObject(2)
+	third   = newObject(3)
+)
+
+func newObject(seed uint64) origintest.Object {
+	made := origintest.Object{Size: 1_000_000, Seed: seed}
+	bytes := make([]byte, made.Size)
+	if _, err := made.ReadAt(bytes, 0); err != nil {
+		panic(err) // it cannot fail
+	}
+	return origintest.Object{
+		Bytes: bytes, ETag: fmt.Sprintf(`"v%d"`, seed),
+		LastModified: time.Date(1999, time.January, int(seed), 0, 0, 0, 0, time.UTC),
+	}
+}
+
+// prove runs each row undisturbed, and again with a kill -9 in the middle, after which all must end the same.
+func prove(t *testing.T, rows []row) {
+	t.Helper()
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			var changes int
+			t.Run("undisturbed", func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { changes = r.undisturbed(t) })
+			})
+			for _, at := range r.kills(changes) {
+				t.Run(fmt.Sprintf("killed at %d of %d", at, changes), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { r.killed(t, at) })
+				})
+			}
+		})
+	}
+}
+
+// kills picks the changes of the state directory at which the process is killed: never the first one, with which the
+// job itself comes into the journal.
+func (r row) kills(changes int) []int {
+	if testing.Short() {
+		return []int{max(2, changes/2)}
+	}
+	return slices.Compact([]int{max(2, changes/2), max(2, changes-1)})
+}
+
+// undisturbed runs the row in one process and returns how often that changed the state directory.
+func (r row) undisturbed(t *testing.T) int {
+	o, d, job := r.setUp(t)
+	p := d.boot()
+	begin := time.Now()
+	if err := p.Start(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := p.settle()
+	if took := time.Since(begin); took != r.took {
+		t.Errorf("took %v, want %v", took, r.took)
+	}
+	r.check(t, p, s)
+	if got := d.left(job.Name); s.State == fsm.Failed && got != r.left {
+		t.Errorf("left %s, want %s", got, r.left)
+	}
+	if got := asked(o); !slices.Equal(got, r.requests) {
+		t.Errorf("requests\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(r.requests, "\n\t"))
+	}
+	if got := o.ServedTwice(); got != r.twice {
+		t.Errorf("%d bytes were sent twice, want %d", got, r.twice)
+	}
+	if got := p.counts("ota_download_retries_total"); got != r.retries {
+		t.Errorf("retries %q, want %q", got, r.retries)
+	}
+	if got := p.counts("ota_download_restarts_total"); got != r.restarts {
+		t.Errorf("restarts %q, want %q", got, r.restarts)
+	}
+	kept := int64(p.gauge("ota_download_received_bytes_total") - p.gauge("ota_download_discarded_bytes_total"))
+	if r.exit < 3 && kept != s.Durable { // with a mismatch even what was kept is deleted
+		t.Errorf("received and not discarded are %d bytes, durable are %d", kept, s.Durable)
+	}
+	return p.reaper.changes()
+}
+
+// killed runs the row with a process that is killed at a change of the state directory, and a second one that goes on.
+func (r row) killed(t *testing.T, at int) {
+	o, d, job := r.setUp(t)
+	d.killAt = at
+	p := d.boot()
+	p.Start(t.Context(), job) // the kill may fall into it
+	s, alive := p.settle()
+	if !alive {
+		before := len(o.Requests())
+		p = d.boot()
+		if p.Snapshot().State == fsm.Idle { // the job was lost with its client's request, who asks again
+			if err := p.Start(t.Context(), job); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, _ = p.settle()
+		p.afterKill(o.Requests()[before:])
+	}
+	r.check(t, p, s)
+}
+
+// setUp makes what a row runs on.
+func (r row) setUp(t *testing.T) (*origintest.Origin, *device, journal.Job) {
+	c := r.origin
+	if c.Object.Len() == 0 {
+		c.Object = object
+	}
+	o := newOrigin(t, c, r.script...)
+	d := newDevice(t, o)
+	if r.dial != nil {
+		d.net.Dial = r.dial(o.Dial)
+	}
+	if r.net != nil {
+		r.net(&d.net, o)
+	}
+	if r.cfg != nil {
+		r.cfg(&d.cfg)
+	}
+	job := jobFor(o, c.Object)
+	if r.url != "" {
+		job.URL = o.URLFor(r.url)
+	}
+	if r.job != nil {
+		r.job(&job)
+	}
+	return o, d, job
+}
+
+// check compares what does not depend on whether the process was killed.
+func (r row) check(t *testing.T, p *process, s fsm.Snapshot) {
+	t.Helper()
+	want := fsm.Ready
+	if r.fails != "" {
+		want = fsm.Failed
+	}
+	if s.State != want || !strings.HasPrefix(s.Error, r.fails) || want == fsm.Ready && s.Error != "" {
+		t.Errorf("%s %q, want %s %q", s.State, s.Error, want, r.fails)
+	}
+	if got := exitCode(s); got != r.exit {
+		t.Errorf("exit code %d, want %d", got, r.exit)
+	}
+	p.audit(s)
+}
+
+// afterKill checks what a kill has left: the file reaches at least to the checkpoint, and not more than an interval
+// beyond it. The next process asks for nothing but the rest.
+func (p *process) afterKill(requests []origintest.Request) {
+	t := p.dev.t
+	t.Helper()
+	if p.found.record.State == string(fsm.Downloading) {
+		var size int64
+		fmt.Sscanf(p.found.left, "part %d", &size) // 0 when nothing is left
+		if beyond := size - p.found.durable; beyond < 0 || beyond > p.dev.cfg.Checkpoint {
+			t.Errorf("left was %s, the checkpoint was at %d", p.found.left, p.found.durable)
+		}
+	}
+	if want := fmt.Sprintf("bytes=%d-", p.found.durable); len(requests) > 0 && requests[0].Range != want {
+		t.Errorf("after the kill %s is asked for, want %s", requests[0].Range, want)
+	}
+}
+
+// asked lists the requests that o has seen: "300000- if-match: 206", with "cut" for the status of those that got none.
+func asked(o *origintest.Origin) []string {
+	var out []string
+	for _, r := range o.Requests() {
+		line := strings.TrimPrefix(r.Range, "bytes=")
+		if r.IfMatch != "" {
+			line += " if-match"
+		}
+		status := fmt.Sprint(r.Status)
+		if r.Status == 0 {
+			status = "cut"
+		}
+		out = append(out, line+": "+status)
+	}
+	return out
+}
+
+func script(rules ...*origintest.Rule) []*origintest.Rule { return rules }
+
+// Rules of origintest by a shorter name: the rows are made of little else.
+var (
+	on     = origintest.On
+	from   = origintest.From
+	span   = origintest.Span
+	always = origintest.Always
+)

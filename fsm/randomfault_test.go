@@ -1,0 +1,145 @@
+package fsm_test
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"otad/journal"
+	"otad/netio/origintest"
+)
+
+// script is a fault or two for each of the first requests, on an origin that has strong validators or not.
+func (g *gamble) script() []*origintest.Rule {
+	var rules []*origintest.Rule
+	if g.chance(3) {
+		rules = append(rules, always().NoETag())
+	}
+	if g.chance(3) {
+		rules = append(rules, always().NoLastModified())
+	}
+	if g.chance(6) {
+		rules = append(rules, always().WeakETag())
+	}
+	if g.chance(8) {
+		rules = append(rules, always().IgnoreRange())
+	}
+	if !g.fair {
+		rules = append(rules, from(1+g.IntN(4)).Replace(g.other))
+	}
+	for n := range g.faulty {
+		r := on(n + 1)
+		for range 1 + g.IntN(2) {
+			g.fault(r)
+		}
+		rules = append(rules, r)
+	}
+	return rules
+}
+
+// fault makes something go wrong with the requests of a rule.
+func (g *gamble) fault(r *origintest.Rule) {
+	size := g.object.Size
+	pos := g.Int64N(size + 1)
+	switch g.IntN(32) {
+	case 0, 1, 2:
+		r.ResetAt(pos)
+	case 3, 4:
+		r.FinAt(pos)
+	case 5, 6:
+		r.ResetAfter(pos)
+	case 7:
+		r.StallAt(pos)
+	case 8:
+		r.ResetEarly()
+	case 9:
+		r.FinEarly()
+	case 10:
+		r.StallEarly()
+	case 11:
+		r.DownFor(time.Duration(g.IntN(10)) * time.Second)
+	case 12:
+		r.AtMost(1 + pos)
+	case 13:
+		r.StartEarlier(pos)
+	case 14:
+		r.StartLater(1 + pos)
+	case 15:
+		r.IgnoreRange()
+	case 16:
+		r.Chunked()
+	case 17:
+		r.HTTP10()
+	case 18:
+		r.Status([]int{400, 404, 412, 416, 500, 503}[g.IntN(6)])
+	case 19:
+		r.Status(503).RetryAfter(fmt.Sprint(g.IntN(1000) - 100))
+	case 20:
+		r.ExpiredAWS()
+	case 21:
+		r.Header("ETag", `"random"`)
+	case 22:
+		r.Header("Last-Modified", "Sat, 01 Jan 2000 00:00:00 GMT")
+	case 23:
+		r.Total(size + g.Int64N(3) - 1)
+	case 24:
+		r.ContentRange("bytes 0-0/0")
+	case 25:
+		r.Gzip()
+	case 26:
+		r.Chunked().Surplus(1 + pos)
+	case 27:
+		r.UntilClose().Surplus(1)
+	case 28:
+		r.HugeHeader(1 << 20)
+	case 29, 30:
+		r.Replace(g.other)
+	case 31:
+		r.Redirect(302, "/elsewhere.bin")
+	}
+}
+
+// damage does to the partial file what disks and people do. Without a read-back only the block before the checkpoint is
+// looked at again, so only there a flipped byte has to be found out.
+func (g *gamble) damage(d *device) {
+	name := d.partial("u.bin")
+	st, err := os.Stat(name)
+	if err != nil || !g.chance(3) {
+		return
+	}
+	size := st.Size()
+	switch kind := g.IntN(5); {
+	case kind == 0:
+		err = os.Truncate(name, g.Int64N(size+1))
+	case kind == 1:
+		err = os.Truncate(name, size+g.Int64N(1<<20))
+	case kind == 2:
+		err = os.Remove(name)
+	case d.cfg.Readback && size > 0:
+		err = flipByte(name, g.Int64N(size))
+	default:
+		_, cps, peekErr := journal.Peek(d.dir)
+		if err = peekErr; err == nil && len(cps) > 0 && cps[0].Offset <= size {
+			err = flipByte(name, cps[0].Offset-1-g.Int64N(cps[0].Tail))
+		}
+	}
+	if err != nil {
+		g.t.Error(err)
+	}
+}
+
+// flipByte changes one byte of a file.
+func flipByte(name string, at int64) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], at); err != nil {
+		return err
+	}
+	b[0] ^= 0x40
+	_, err = f.WriteAt(b[:], at)
+	return err
+}

@@ -1,0 +1,135 @@
+package fsm_test
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio/origintest"
+)
+
+// inState brings a board into each of the states and leaves otad running.
+func inState() map[fsm.State]func(t *testing.T) *rig {
+	return map[fsm.State]func(t *testing.T) *rig{
+		fsm.Idle: func(t *testing.T) *rig { r := newRig(t); r.boot(); return r },
+		fsm.Downloading: func(t *testing.T) *rig {
+			r := newRig(t, origintest.On(1).StallAt(2*interval+5))
+			r.boot()
+			r.start(r.job())
+			<-r.origin.Stalled()
+			return r
+		},
+		fsm.Verifying: func(t *testing.T) *rig {
+			r := newRig(t)
+			var once sync.Once
+			reading := make(chan struct{})
+			r.cfg.Readback = true
+			r.cfg.Observe = func(s fsm.Snapshot) {
+				if s.State == fsm.Verifying && s.Progress > 0 && s.Progress < 100 {
+					once.Do(func() { close(reading); time.Sleep(time.Second) })
+				}
+			}
+			r.boot()
+			r.start(r.job())
+			<-reading
+			return r
+		},
+		fsm.Ready: func(t *testing.T) *rig { r := newRig(t); r.boot(); r.start(r.job()); r.fetched(); return r },
+		fsm.Failed: func(t *testing.T) *rig {
+			r := newRig(t, origintest.Always().ResetAfter(1000))
+			r.boot()
+			r.start(r.job())
+			r.failed("DOWNLOAD_FAILED")
+			return r
+		},
+	}
+}
+
+func TestResetLeavesNeitherJobNorPartialFile(t *testing.T) {
+	for state, reach := range inState() {
+		t.Run(string(state), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := reach(t)
+				if got := r.Snapshot().State; got != state {
+					t.Fatalf("in %s", got)
+				}
+				if err := r.Reset(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				rec, offset := r.record()
+				rec.Generation = 0
+				if offset != 0 || rec.State != string(fsm.Idle) || rec.Job != (journal.Job{}) || rec.Garbage != nil || rec.Validator != (journal.Validator{}) {
+					t.Errorf("the journal still holds %+v and a checkpoint at %d", rec, offset)
+				}
+				if s := r.Snapshot(); s != (fsm.Snapshot{State: fsm.Idle, ETA: -1, Message: "Updater ready"}) {
+					t.Errorf("shown is %+v", s)
+				}
+				if r.exists("u.bin.part") {
+					t.Error("the partial file is still there")
+				}
+				r.origin.Release()
+				r.start(r.other()) // and it works on
+				r.await(fsm.Ready)
+			})
+		})
+	}
+}
+
+func TestPartialFileOfAReplacedJobIsDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000))
+		r.boot()
+		r.start(r.job())
+		r.failed("DOWNLOAD_FAILED")
+		if !r.exists("u.bin.part") {
+			t.Fatal("nothing to replace")
+		}
+		r.start(r.other())
+		if s := r.await(fsm.Ready); s.State != fsm.Ready || r.exists("u.bin.part") {
+			t.Errorf("%s %s; the old partial file is there: %v", s.State, s.Error, r.exists("u.bin.part"))
+		}
+	})
+}
+
+// The journal has given the name up, and the cut came before the unlink.
+func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
+	ways := map[string]func(t *testing.T, r *rig){
+		"replaced": func(t *testing.T, r *rig) { r.start(r.other()) },
+		"reset": func(t *testing.T, r *rig) {
+			if err := r.Reset(t.Context()); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+	for way, giveUp := range ways {
+		t.Run(way, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(0))
+				r.boot()
+				r.start(r.job())
+				r.failed("DOWNLOAD_FAILED")
+				r.faults.set(func(op string, _ int64) error {
+					if op == "remove" {
+						return errGone
+					}
+					return nil
+				})
+				giveUp(t, r)
+				synctest.Wait()
+				r.kill()
+				if rec, _ := r.record(); !slices.Equal(rec.Garbage, []string{"u.bin"}) || !r.exists("u.bin.part") {
+					t.Fatalf("cut with garbage %q and the file there: %v", rec.Garbage, r.exists("u.bin.part"))
+				}
+				r.boot()
+				synctest.Wait()
+				if rec, _ := r.record(); rec.Garbage != nil || r.exists("u.bin.part") {
+					t.Errorf("after the next start: garbage %q, the file is there: %v", rec.Garbage, r.exists("u.bin.part"))
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,210 @@
+package fsm_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio"
+	"otad/netio/origintest"
+)
+
+// marker stands wherever a URL can hold one.
+const marker = "s3cr3tM4rk3r"
+
+// secretive is url with the marker in its userinfo, query and fragment, plain and quoted.
+func secretive(url string) string {
+	scheme, rest, _ := strings.Cut(url, "://")
+	return scheme + "://" + marker + ":" + marker + "@" + rest +
+		"?X-Amz-Credential=" + marker + "%2F20000101&X-Amz-Signature=" + marker + "&n=%22" + marker + "%22#" + marker
+}
+
+// wrongs is all that makes a job fail or be tried again, each from a URL with a marker in it; what a server may say of
+// the URL says the marker too.
+func wrongs(t *testing.T) []row {
+	overTLS := origintest.Config{TLS: &origintest.TLS{Hosts: []string{"elsewhere.test"}}}
+	stranger := origintest.NewConfig(t, origintest.Config{TLS: &origintest.TLS{}, InMemory: true}).CAFile()
+	said := "The request signature " + marker + " for http://a/b?X-Amz-Signature=" + marker + " is expired"
+	rows := []row{
+		{name: "ready", script: script(always())},
+		{name: "digest", job: wants(another)},
+		{name: "size", job: func(j *journal.Job) { j.Size++ }},
+		{name: "disk full", cfg: func(c *fsm.Config) { c.MinFree = 1 << 60 }},
+		{name: "listed status", script: script(always().Status(500)), net: func(c *netio.Config, _ *origintest.Origin) { c.RetryStatus = []int{500} }},
+		{name: "wrong host", origin: overTLS, net: trusting},
+		{name: "unknown authority", origin: overTLS, net: func(c *netio.Config, _ *origintest.Origin) { c.CAFile = stranger }},
+		{name: "handshake cut", origin: origintest.Config{TLS: &origintest.TLS{}, CutConnections: 100}, net: trusting},
+		{
+			name: "from https to http", origin: origintest.Config{TLS: &origintest.TLS{}}, net: trusting,
+			script: script(always().Redirect(302, secretive("http://127.0.0.1/a"))),
+		},
+		{name: "refused", dial: failing(1, 0, os.NewSyscallError("connect", syscall.ECONNREFUSED))},
+		{name: "no route", dial: failing(1, 0, os.NewSyscallError("connect", syscall.ENETUNREACH))},
+		{name: "no such host", dial: failing(1, 0, &net.DNSError{Err: "no such host", Name: "origin.test", IsNotFound: true})},
+		{name: "no name server", dial: failing(1, 0, &net.DNSError{Err: "timeout", Name: "origin.test", IsTimeout: true})},
+		{name: "a dial that quotes the URL", dial: failing(1, 0, errors.New("cannot reach "+secretive("http://127.0.0.1/a")))},
+	}
+	for name, r := range map[string]*origintest.Rule{
+		"404":                     from(2).Status(404).Text(said),
+		"expired":                 from(2).S3Error(403, "AccessDenied", said),
+		"signature":               from(2).S3Error(403, "SignatureDoesNotMatch", said),
+		"no S3 code":              from(2).S3Error(403, "http://a/b?"+marker, said),
+		"503 for ever":            from(2).Status(503).RetryAfter(marker),
+		"416":                     from(2).Status(416).ContentRange(marker),
+		"412":                     from(2).Status(412).Text(said),
+		"not a range":             from(2).ContentRange("bytes " + marker),
+		"gzip":                    from(2).Header("Content-Encoding", marker),
+		"surplus":                 from(2).Chunked().Surplus(1),
+		"stall":                   from(2).StallAfter(0),
+		"no answer":               from(2).StallEarly(),
+		"reset":                   from(2).ResetEarly(),
+		"reset in the body":       from(2).ResetAfter(10),
+		"FIN":                     from(2).FinAfter(10),
+		"no length":               from(2).ContentLength(marker),
+		"other total":             from(2).Total(5_000_000),
+		"huge header":             from(2).HugeHeader(1<<20).Header("Set-Cookie", marker),
+		"not a chunk":             from(2).Header("Transfer-Encoding", marker),
+		"not a status":            from(2).Status(999),
+		"loop":                    from(2).Redirect(302, "/a?"+marker),
+		"redirect to http":        from(2).Redirect(302, secretive("http://cdn.test/a")),
+		"redirect to ftp":         from(2).Redirect(302, secretive("ftp://cdn.test/a")),
+		"redirect to no host":     from(2).Redirect(302, secretive("http:///a")),
+		"redirect to an odd port": from(2).Redirect(302, secretive("http://127.0.0.1:99999/a")),
+		"redirect to nonsense":    from(2).Redirect(302, "http://["+marker+"?"+marker),
+		"redirect to a bad %":     from(2).Redirect(302, "/%zz?"+marker),
+		"redirect to a control":   from(2).Redirect(302, "http://a\x01b?"+marker),
+	} {
+		rows = append(rows,
+			row{name: name, script: script(on(1).ResetAt(350_000), r)},
+			row{name: name + ", redirected", script: script(always().Path("/package.bin").Redirect(302, "/signed.bin?X="+marker), on(2).ResetAt(350_000), r)})
+	}
+	return rows
+}
+
+// overheard is all that otad says, from whichever side.
+type overheard struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (o *overheard) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all.Write(p)
+}
+
+// saysNothing looks for the marker.
+func (o *overheard) saysNothing(t *testing.T) {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for line := range strings.Lines(o.all.String()) {
+		if strings.Contains(line, marker) {
+			t.Errorf("the secret got out: %s", line)
+		}
+	}
+}
+
+func TestSecretsOfTheURLStayInTheJournal(t *testing.T) {
+	for _, r := range wrongs(t) {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { r.overhear(t) })
+		})
+	}
+}
+
+// overhear runs the row with a secretive URL in two processes.
+func (r row) overhear(t *testing.T) {
+	o, d, job := r.setUp(t)
+	job.URL = secretive(job.URL)
+	var heard overheard
+	d.log = everyFormat(&heard)
+	d.cfg.Notices = true
+	d.cfg.Observe = func(s fsm.Snapshot) { fmt.Fprintf(&heard, "snapshot %+v\n", s) }
+	d.source = func(next fsm.Source) fsm.Source { return eavesdropper{next, &heard} }
+	for range 2 { // the second takes up where the first failed
+		p := d.boot()
+		if err := p.Start(t.Context(), job); err != nil {
+			t.Fatal(err)
+		}
+		s, _ := p.settle()
+		rec := p.journal.Record()
+		fmt.Fprintf(&heard, "%+v\n%+v\n%s\nhealth %v\n%s", s, rec.Outbox, rec.Error, p.Healthy(), exposition(p.metrics))
+		if s.State == fsm.Failed && rec.Job.URL != job.URL {
+			t.Errorf("the journal has not kept the URL")
+		}
+		p.end()
+	}
+	heard.saysNothing(t)
+	for _, req := range o.Requests() {
+		if h := fmt.Sprint(req.Header); strings.Contains(h, marker) {
+			t.Errorf("a header holds the secret: %s", h)
+		}
+	}
+	st, err := os.Stat(filepath.Join(d.dir, journal.FileName))
+	if err != nil || st.Mode() != 0o600 {
+		t.Errorf("mode of the journal: %v, %v", st.Mode(), err)
+	}
+}
+
+// everyFormat logs everything, in text and in JSON.
+func everyFormat(w io.Writer) slog.Handler {
+	all := &slog.HandlerOptions{Level: slog.LevelDebug}
+	return slog.NewMultiHandler(slog.NewTextHandler(w, all), slog.NewJSONHandler(w, all))
+}
+
+// eavesdropper writes down every error of the network, with what it wraps.
+type eavesdropper struct {
+	fsm.Source
+	to io.Writer
+}
+
+func (e eavesdropper) Open(ctx context.Context, r netio.Request) (*netio.Body, error) {
+	body, err := e.Source.Open(ctx, r)
+	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+		fmt.Fprintf(e.to, "error %v\n", cause)
+	}
+	return body, err
+}
+
+// TestRefusedURLIsNotQuoted: what Start says of a URL that it does not take.
+func TestRefusedURLIsNotQuoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(t, origintest.Config{Object: object})
+		d := newDevice(t, o)
+		var heard overheard
+		d.log = everyFormat(&heard)
+		p := d.boot()
+		for _, url := range []string{
+			secretive("http://cdn.test/a"), secretive("ftp://cdn.test/a"), secretive("https:///a"), secretive("https://a:99999/a"),
+			"https://[" + marker, "https://a/%zz" + marker, "https://a b/" + marker, "https://a/\x01" + marker, marker, "//" + marker + "@host/a",
+			"mailto:" + marker, "https://a:" + marker + "/a", secretive("https://a/" + strings.Repeat("a", journal.MaxURL)), "\xff" + marker,
+		} {
+			job := jobFor(o, object)
+			job.URL = url
+			err := p.Start(t.Context(), job)
+			var field *journal.FieldError
+			if !errors.As(err, &field) || field.Field != "package_url" {
+				t.Errorf("%q: %v", url, err)
+			}
+			for ; err != nil; err = errors.Unwrap(err) {
+				fmt.Fprintf(&heard, "error %v\n", err)
+			}
+		}
+		heard.saysNothing(t)
+	})
+}

@@ -1,0 +1,172 @@
+package fsm_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio/origintest"
+)
+
+// verifying leaves a board that was cut in Verifying, with the whole package in
+// the partial file.
+func verifying(r *rig) {
+	r.t.Helper()
+	r.boot()
+	r.start(r.job())
+	r.fetched()
+	r.stop()
+	r.edit(func(j *journal.Journal) error {
+		_, err := j.Update(func(rec *journal.Record) { rec.State = string(fsm.Verifying) })
+		return err
+	})
+	if err := os.Rename(r.path("u.bin"), r.path("u.bin.part")); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
+	publish := func(t *testing.T, r *rig) {
+		if err := os.Rename(r.path("u.bin.part"), r.path("u.bin")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name string
+		cut  func(t *testing.T, r *rig)
+		want string // beginning of the error; empty: Ready
+	}{
+		{"the partial file", func(*testing.T, *rig) {}, ""},
+		{"only the published name", publish, ""},
+		{"the published name and an empty partial file", func(t *testing.T, r *rig) {
+			publish(t, r)
+			if err := os.WriteFile(r.path("u.bin.part"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, ""},
+		{"an older package under the published name", func(t *testing.T, r *rig) {
+			publish(t, r)
+			flip(t, r.path("u.bin"), 77)
+		}, "MD5_MISMATCH: expected "},
+		{"an older package of another size", func(t *testing.T, r *rig) {
+			publish(t, r)
+			if err := os.Truncate(r.path("u.bin"), 10); err != nil {
+				t.Fatal(err)
+			}
+		}, "DOWNLOAD_FAILED: STORAGE lost the partial file, and the published u.bin has 10 bytes"},
+		{"neither", func(t *testing.T, r *rig) {
+			if err := os.Remove(r.path("u.bin.part")); err != nil {
+				t.Fatal(err)
+			}
+		}, "DOWNLOAD_FAILED: STORAGE lost the package"},
+		{"a partial file with a bad end", func(t *testing.T, r *rig) {
+			flip(t, r.path("u.bin.part"), r.object.Len()-1)
+		}, "DOWNLOAD_FAILED: STORAGE lost durable bytes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				verifying(r)
+				tt.cut(t, r)
+				r.boot()
+				if tt.want == "" {
+					r.fetched()
+					if len(r.requests()) != 0 || r.exists("u.bin.part") {
+						t.Errorf("%d requests; partial file left: %v", len(r.requests()), r.exists("u.bin.part"))
+					}
+					return
+				}
+				r.failed(tt.want)
+				r.start(r.job()) // the way out is always the same
+				r.fetched()
+			})
+		})
+	}
+}
+
+func TestVerifyingThatLostItsEndGoesOnFromTheCheckpointBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		verifying(r)
+		flip(t, r.path("u.bin.part"), r.object.Len()-1)
+		r.boot()
+		if s := r.failed("DOWNLOAD_FAILED: STORAGE"); s.Durable != 5*interval {
+			t.Errorf("%d bytes are shown as durable, want %d", s.Durable, 5*interval)
+		}
+		r.start(r.job())
+		r.fetched()
+		if first := r.requests()[0]; first.Offset != 5*interval {
+			t.Errorf("asked from %d, want %d", first.Offset, 5*interval)
+		}
+	})
+}
+
+func TestReadyAndFailedStand(t *testing.T) {
+	tests := []struct {
+		name   string
+		script *origintest.Rule
+		want   fsm.State
+	}{
+		{"ready", origintest.From(99), fsm.Ready},
+		{"failed", origintest.On(1).Status(404), fsm.Failed},
+		{"failed with bytes", origintest.Always().ResetAfter(10), fsm.Failed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, tt.script)
+				r.boot()
+				r.start(r.job())
+				before := r.await(tt.want)
+				r.stop()
+				r.boot()
+				time.Sleep(time.Hour) // of the bubble
+				after := r.Snapshot()
+				if after.State != tt.want || after.Durable != before.Durable || after.Error != before.Error || after.Progress != before.Progress {
+					t.Errorf("before the restart %+v, after it %+v", before, after)
+				}
+				if len(r.requests()) != 0 || len(r.history()) != 0 {
+					t.Errorf("%d requests and changes %q by a machine at rest", len(r.requests()), r.history())
+				}
+			})
+		})
+	}
+}
+
+func TestUnknownStateInTheJournalIsAnError(t *testing.T) {
+	r := newRigOn(t, origintest.Config{})
+	j, err := journal.Open(r.dir, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if _, err := j.Update(func(rec *journal.Record) { rec.State = "Installing" }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fsm.New(fsm.Deps{Journal: j}, fsm.Config{}); err == nil {
+		t.Error("taken up all the same")
+	}
+}
+
+// A partial file that no checkpoint speaks of is cut to nothing: whose bytes
+// they are is not known.
+func TestBytesWithoutACheckpointAreNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		if err := os.WriteFile(filepath.Join(r.dir, "u.bin.part"), slices.Repeat([]byte{1}, 1e6), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.boot()
+		r.start(r.job())
+		r.fetched()
+		if first := r.requests()[0]; first.Offset != 0 || first.size != 0 {
+			t.Errorf("asked from %d with %d bytes in the file", first.Offset, first.size)
+		}
+	})
+}

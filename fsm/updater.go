@@ -1,0 +1,395 @@
+// Package fsm is the heart of otad: an explicit state machine that brings one
+// update package onto the board and makes it Ready.
+//
+// # Who owns what
+//
+// One goroutine, [Updater.Run], owns the machine and fires its events. The work
+// of a state (fetching, verifying) runs beside it and ends in the next event.
+// Everyone else asks by [Updater.Start] and [Updater.Reset] and watches
+// [Updater.Snapshot].
+//
+// # What is promised
+//
+// The journal leads and the machine follows: a transition is durable before it
+// is visible. A checkpoint never claims a byte that a power cut can take: write,
+// sync, commit, tell, in this order (pipeline.go). Ready means that the digest
+// of the bytes on disk is the job's.
+package fsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"otad/journal"
+	"otad/metrics"
+	"otad/netio"
+)
+
+// Updater runs the machine. Start, Reset, Snapshot and Healthy may be called
+// from any goroutine, Adopt and Run from one.
+type Updater struct {
+	Deps
+	cfg      Config
+	machine  *machine
+	progress *progress
+	commands chan command
+	newURL   chan struct{} // wakes a transfer that waits with an old URL
+	sick     atomic.Pointer[error]
+
+	// Owned by Run's goroutine.
+	work    *work
+	cause   metrics.Cause // why the next transfer resumes
+	started time.Time     // of the current job in this process
+}
+
+type command struct {
+	do    func(context.Context) error
+	reply chan error
+}
+
+// journalRetry is how long a transition that the journal refused waits for its
+// next try: a full or read-only disk is mended by people, not by haste.
+const journalRetry = 5 * time.Second
+
+// survival is how long a process lives until its take-up of a job counts as
+// survived, and not as another turn of a crash loop.
+const survival = time.Minute
+
+// maxTakeUps is how often in a row a job is taken up without a new checkpoint.
+const maxTakeUps = 10
+
+// New takes up the machine where the journal left it. Nothing runs yet.
+func New(d Deps, c Config) (*Updater, error) {
+	if c.Observe == nil {
+		c.Observe = func(Snapshot) {}
+	}
+	if c.Jitter == nil {
+		c.Jitter = rand.Float64
+	}
+	u := &Updater{Deps: d, cfg: c, progress: newProgress(),
+		commands: make(chan command), newURL: make(chan struct{}, 1)}
+	rec := d.Journal.Record()
+	state := stateOf(rec)
+	if !slices.Contains(States(), state) {
+		return nil, fmt.Errorf("the journal holds a state that this otad does not know: %q", rec.State)
+	}
+	u.machine = newMachine(state, u.commitTransition, u.observe)
+	u.show(rec)
+	return u, nil
+}
+
+// Start makes job the current one. The same job again only refreshes its URL; a
+// failed one goes on from its checkpoint. Errors: ErrBusy, *journal.FieldError
+// for a job that cannot be, or the journal's when it cannot be written.
+func (u *Updater) Start(ctx context.Context, job journal.Job) error {
+	return u.ask(ctx, func(ctx context.Context) error { return u.start(ctx, job) })
+}
+
+// Reset stops the transfer and forgets the job and its partial file.
+func (u *Updater) Reset(ctx context.Context) error {
+	return u.ask(ctx, u.reset)
+}
+
+// Snapshot is answered from memory, also in the middle of a slow sync.
+func (u *Updater) Snapshot() Snapshot { return u.progress.snapshot() }
+
+// Healthy is nil while the journal can be written, else its last error.
+func (u *Updater) Healthy() error {
+	if err := u.sick.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Adopt makes job the one that Run takes up; it is to be called before Run. An
+// unfinished other job is given up with replace, and else refused by an
+// *UnfinishedError.
+func (u *Updater) Adopt(ctx context.Context, job journal.Job, replace bool) error {
+	rec := u.Journal.Record()
+	if offset, unfinished := u.unfinished(rec); unfinished && !rec.Job.Same(job) {
+		if !replace {
+			return &UnfinishedError{Job: rec.Job, Offset: offset}
+		}
+		if err := u.reset(ctx); err != nil {
+			return err
+		}
+	}
+	return u.start(ctx, job)
+}
+
+func (u *Updater) unfinished(rec journal.Record) (offset int64, yes bool) {
+	offset = u.durable()
+	switch stateOf(rec) {
+	case Downloading, Verifying:
+		return offset, true
+	case Failed:
+		return offset, offset > 0
+	default:
+		return offset, false
+	}
+}
+
+// Run works until ctx ends; what was received until then is checkpointed. Its
+// error is the journal's: of an impatient Updater the first one, of any other
+// journal.ErrUnusable, which no patience mends but the next start may.
+func (u *Updater) Run(ctx context.Context) error {
+	if err := u.takeUp(ctx); err != nil && u.cfg.Impatient {
+		return err
+	}
+	alive := time.NewTimer(survival)
+	defer alive.Stop()
+	for {
+		if err := u.Healthy(); errors.Is(err, journal.ErrUnusable) {
+			u.halt()
+			return err
+		}
+		u.begin(ctx)
+		select {
+		case <-ctx.Done():
+			u.halt()
+			u.survived()
+			return nil
+		case c := <-u.commands:
+			c.reply <- c.do(ctx)
+		case <-u.work.ended():
+			if err := u.conclude(ctx); err != nil {
+				return err
+			}
+		case <-alive.C:
+			u.survived()
+		}
+	}
+}
+
+// ask runs do in Run's goroutine.
+func (u *Updater) ask(ctx context.Context, do func(context.Context) error) error {
+	c := command{do: do, reply: make(chan error, 1)}
+	select {
+	case u.commands <- c:
+		return <-c.reply
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (u *Updater) start(ctx context.Context, job journal.Job) error {
+	if err := job.Validate(); err != nil {
+		return err
+	}
+	if err := netio.CheckURL(job.URL, u.cfg.AllowHTTP); err != nil {
+		return &journal.FieldError{Field: "package_url", Problem: "is refused: " + err.Error()}
+	}
+	rec := u.Journal.Record()
+	same := rec.Job.Same(job)
+	switch u.machine.current() {
+	case Downloading, Verifying:
+		if !same {
+			return ErrBusy
+		}
+		return u.refreshURL(job.URL)
+	case Ready:
+		if same && u.isPublished(sized(rec)) {
+			return nil
+		}
+		same = false // its user has taken the package away: fetch it anew
+	}
+	u.cause = metrics.CauseNewURL
+	u.started = time.Now()
+	if err := u.machine.fire(ctx, evStart, startEdit(job, same)); err != nil {
+		return err
+	}
+	u.collect()
+	return nil
+}
+
+// startEdit puts job into the record. The same job keeps its bytes; another one
+// gives them up.
+func startEdit(job journal.Job, same bool) edit {
+	return func(r *journal.Record) {
+		if same {
+			job.Size = max(job.Size, r.Job.Size)
+			r.Validator = keptValidator(*r, job.URL)
+		} else {
+			r.Generation++
+			r.Validator = journal.Validator{}
+			if r.Job.Name != "" {
+				r.Garbage = append(r.Garbage, r.Job.Name)
+			}
+		}
+		// What is about to be fetched is not garbage: a partial without a
+		// checkpoint is cut back to nothing when it is opened.
+		r.Garbage = slices.DeleteFunc(r.Garbage, func(name string) bool { return name == job.Name })
+		r.Job, r.Error = job, ""
+		r.Changed, r.Unsatisfiable, r.TakeUps = 0, 0, 0
+	}
+}
+
+// keptValidator is the validator that still holds under url: the same object
+// signed anew keeps it, another origin's has to be learned from its answer. The
+// size is the package's, wherever it comes from.
+func keptValidator(r journal.Record, url string) journal.Validator {
+	if netio.Redact(r.Job.URL) == netio.Redact(url) {
+		return r.Validator
+	}
+	return journal.Validator{Total: r.Validator.Total}
+}
+
+// sized is the record's job with the size that the origin told, where nobody
+// else did. The journal keeps the two apart: a size that was learned goes with
+// the bytes of the object that it was learned from.
+func sized(r journal.Record) journal.Job {
+	job := r.Job
+	if job.Size == 0 {
+		job.Size = r.Validator.Total
+	}
+	return job
+}
+
+// refreshURL does nothing for the URL that is known already: a client that asks
+// again and again must neither wear out the flash nor cut every wait short.
+func (u *Updater) refreshURL(url string) error {
+	if u.Journal.Record().Job.URL == url {
+		return nil
+	}
+	_, err := u.update(func(r *journal.Record) {
+		r.Validator = keptValidator(*r, url)
+		r.Job.URL = url
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case u.newURL <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (u *Updater) reset(ctx context.Context) error {
+	busy := u.machine.current() == Downloading || u.machine.current() == Verifying
+	u.halt()
+	err := u.machine.fire(ctx, evReset, func(r *journal.Record) {
+		if r.Job.Name != "" {
+			r.Garbage = append(r.Garbage, r.Job.Name)
+		}
+		*r = journal.Record{Generation: r.Generation + 1, Garbage: r.Garbage, Outbox: r.Outbox, NoticeSeq: r.NoticeSeq}
+	})
+	if err != nil {
+		return err
+	}
+	if busy {
+		u.Metrics.Finished(metrics.Cancelled)
+	}
+	u.collect()
+	return nil
+}
+
+// collect deletes the partial files that the journal has given up. A crash in
+// here is made good at the next start.
+func (u *Updater) collect() {
+	garbage := u.Journal.Record().Garbage
+	if len(garbage) == 0 {
+		return
+	}
+	for _, name := range garbage {
+		if err := u.Store.RemovePartial(name); err != nil {
+			u.Log.Warn("a partial file stays behind", "name", name, "err", err)
+			return
+		}
+	}
+	if _, err := u.update(func(r *journal.Record) { r.Garbage = nil }); err != nil {
+		u.Log.Warn("the journal cannot forget a deleted file", "err", err)
+	}
+}
+
+func (u *Updater) isPublished(job journal.Job) bool {
+	f, err := u.Store.Published(job.Name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	return err == nil && st.Size() == job.Size
+}
+
+// durable is how many bytes the newest of the checkpoints claims.
+func durable(newestFirst []journal.Checkpoint) int64 {
+	if len(newestFirst) == 0 {
+		return 0
+	}
+	return newestFirst[0].Offset
+}
+
+func (u *Updater) durable() int64 { return durable(u.Journal.Checkpoints()) }
+
+// update writes the record and remembers whether that went well.
+func (u *Updater) update(f func(*journal.Record)) (journal.Record, error) {
+	rec, err := u.Journal.Update(f)
+	return rec, u.wrote(err)
+}
+
+// wrote remembers how a write of the journal went, and returns err.
+func (u *Updater) wrote(err error) error {
+	if err != nil {
+		err = fmt.Errorf("write the journal: %w", err)
+		u.sick.Store(&err)
+	} else if u.sick.Load() != nil {
+		u.sick.Store(nil)
+	}
+	return err
+}
+
+// commitTransition is the write-ahead half of every transition.
+func (u *Updater) commitTransition(from, to State, e edit) error {
+	_, err := u.update(func(r *journal.Record) {
+		kept, generation := u.Journal.Checkpoints(), r.Generation
+		e(r)
+		r.State = string(to)
+		if r.Generation != generation {
+			kept = nil // they go in this very transaction
+		}
+		if u.cfg.Notices && from != to {
+			s := (&progress{shown: recorded(*r, kept), readback: u.cfg.Readback}).snapshot()
+			r.NoticeSeq++
+			r.Outbox = append(r.Outbox, journal.Notice{Seq: r.NoticeSeq, State: r.State,
+				Progress: s.Progress, Message: s.Message, Error: s.Error})
+		}
+	})
+	return err
+}
+
+// observe is the visible half of a transition.
+func (u *Updater) observe(from, to State) {
+	rec := u.Journal.Record()
+	s := u.show(rec)
+	u.Metrics.Transition(from.Label(), to.Label())
+	log := u.Log.With("from", from, "to", to, "name", s.Name, "version", s.Version)
+	if to == Failed {
+		log.Error("the job failed", "err", rec.Error, "durable", s.Durable)
+	} else {
+		log.Info("transition", "durable", s.Durable, "size", s.Size)
+	}
+	u.cfg.Observe(s)
+}
+
+// show takes the record over into what is shown.
+func (u *Updater) show(rec journal.Record) Snapshot {
+	u.progress.quiet(u.cfg.Readback)
+	s := u.progress.change(func(s *Snapshot) {
+		next := recorded(rec, u.Journal.Checkpoints())
+		if next.State != Idle && next.Name == s.Name && next.Version == s.Version {
+			next.Retries, next.ResumedFrom = s.Retries, s.ResumedFrom
+		}
+		*s = next
+	})
+	u.Metrics.SetState(s.State.Label())
+	u.Metrics.SetSize(s.Size)
+	u.Metrics.SetDurable(s.Durable)
+	u.Metrics.NetworkWaiting(false)
+	return s
+}

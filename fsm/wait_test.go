@@ -1,0 +1,173 @@
+package fsm_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/fsm"
+	"otad/netio/origintest"
+)
+
+// unplug takes the network away from the next boot; the switch that it returns
+// brings it back.
+func unplug(r *rig) (plugged *atomic.Bool) {
+	plugged = new(atomic.Bool)
+	r.net.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if plugged.Load() {
+			return r.origin.Dial(ctx, network, addr)
+		}
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
+	}
+	return plugged
+}
+
+func TestMissingNetworkIsWaitedForWithoutSpendingRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		plugged := unplug(r)
+		r.boot()
+		r.start(r.job())
+		time.Sleep(9 * time.Minute)
+		if s := r.Snapshot(); s.State != fsm.Downloading || s.Retries != 0 || s.Message != "waiting for the network" || r.metric("ota_network_waiting") != 1 {
+			t.Errorf("without a network: %+v, ota_network_waiting %v", s, r.metric("ota_network_waiting"))
+		}
+		plugged.Store(true)
+		r.fetched()
+		if s := r.Snapshot(); s.Retries != 0 || r.metric("ota_network_waiting") != 0 {
+			t.Errorf("with one: %d retries, ota_network_waiting %v", s.Retries, r.metric("ota_network_waiting"))
+		}
+		for i, gap := range r.gaps() {
+			if gap < 2*time.Second || gap > 5*time.Second {
+				t.Errorf("wait %d was %v, want 2 to 5 s", i, gap)
+			}
+		}
+	})
+}
+
+func TestMissingNetworkIsNotWaitedForLongerThanAllowed(t *testing.T) {
+	for _, wait := range []time.Duration{0, 10 * time.Minute} {
+		t.Run(wait.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				unplug(r)
+				r.cfg.NetworkWait = wait
+				r.boot()
+				begin := time.Now()
+				r.start(r.job())
+				r.failed("DOWNLOAD_FAILED: no route to the origin")
+				// One wait too many, and then the retries.
+				if took := time.Since(begin); took < wait+7*time.Second || took > wait+5*time.Second+7*time.Second {
+					t.Errorf("gave up after %v", took)
+				}
+				r.wantOnlyJournal()
+			})
+		})
+	}
+}
+
+// An origin that answers, however badly, shows that there is a network.
+func TestNetworkThatCameBackIsNotHeldAgainstTheNextOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.Span(1, 2).Status(503).RetryAfter("250"))
+		plugged := unplug(r)
+		r.boot()
+		r.start(r.job())
+		time.Sleep(9 * time.Minute)
+		plugged.Store(true)
+		time.Sleep(time.Minute) // the first 503 is being waited for
+		if s := r.Snapshot(); r.metric("ota_network_waiting") != 0 || s.Retries != 1 {
+			t.Errorf("ota_network_waiting %v and %d retries after an answer", r.metric("ota_network_waiting"), s.Retries)
+		}
+		plugged.Store(false)
+		time.Sleep(9 * time.Minute) // 19 since the first outage began
+		if s := r.Snapshot(); s.State != fsm.Downloading || s.Retries != 1 {
+			t.Errorf("in the second outage: %s with %d retries", s.State, s.Retries)
+		}
+		plugged.Store(true)
+		r.fetched()
+	})
+}
+
+// waits are the ways in which a transfer can be waiting.
+func waits() map[string]func(t *testing.T) *rig {
+	on := func(rule *origintest.Rule) func(t *testing.T) *rig {
+		return func(t *testing.T) *rig { return newRig(t, rule) }
+	}
+	return map[string]func(t *testing.T) *rig{
+		"back-off":    on(origintest.Always().ResetEarly()),
+		"Retry-After": on(origintest.Always().Status(503).RetryAfter("300")),
+		"header":      on(origintest.Always().StallEarly()),
+		"body":        on(origintest.Always().StallAt(interval + 5)),
+		"slow body":   on(origintest.Always().Drip(10, time.Second)),
+		"no network": func(t *testing.T) *rig {
+			r := newRig(t)
+			unplug(r)
+			return r
+		},
+		"connection": func(t *testing.T) *rig {
+			r := newRig(t)
+			r.net.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return r
+		},
+	}
+}
+
+func TestEveryWaitEndsAtOnce(t *testing.T) {
+	ways := map[string]func(r *rig) error{
+		"by a reset": func(r *rig) error { return r.Reset(r.t.Context()) },
+		"by a stop":  func(r *rig) error { return r.stop() },
+	}
+	for wait, make := range waits() {
+		for way, end := range ways {
+			t.Run(wait+" "+way, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := make(t)
+					r.boot()
+					r.start(r.job())
+					time.Sleep(300 * time.Millisecond)
+					synctest.Wait()
+					begin := time.Now()
+					if err := end(r); err != nil {
+						t.Error(err)
+					}
+					if took := time.Since(begin); took != 0 {
+						t.Errorf("took %v", took)
+					}
+					if rec, _ := r.record(); r.life == nil && rec.State != string(fsm.Downloading) {
+						t.Errorf("the journal holds %s after a stop", rec.State)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestNewURLEndsAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).Status(503).RetryAfter("300"))
+		r.boot()
+		job := r.job()
+		r.start(job)
+		time.Sleep(20 * time.Second)
+		r.start(job) // the URL that it has
+		time.Sleep(20 * time.Second)
+		if n := len(r.requests()); n != 1 {
+			t.Fatalf("the URL that was known already made it %d requests", n)
+		}
+		job.URL += "-renewed"
+		r.start(job)
+		r.fetched()
+		if got := r.gaps(); len(got) != 1 || got[0] != 40*time.Second || r.requests()[1].URL != job.URL {
+			t.Errorf("waits %v, then %s", got, r.requests()[1].URL)
+		}
+	})
+}
