@@ -1,0 +1,189 @@
+package deviceapi_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"otad/board/deviceapi"
+)
+
+func TestOnlyRequestsThatNameThisListenerPass(t *testing.T) {
+	for _, tt := range []struct {
+		addr, host, local string
+		want              int
+	}{
+		{addr: "127.0.0.1:12315", host: "127.0.0.1:12315", want: 200},
+		{addr: "127.0.0.1:12315", host: "127.0.0.1", want: 200},
+		{addr: "127.0.0.1:12315", host: "127.0.0.1:8080", want: 200}, // a forwarded port
+		{addr: "127.0.0.1:12315", host: "localhost:12315", want: 200},
+		{addr: "127.0.0.1:12315", host: "LocalHost.:12315", want: 200},
+		{addr: "127.0.0.1:12315", host: "127.8.9.10", want: 200},
+		{addr: "127.0.0.1:12315", host: "[::1]:12315", want: 200},
+		{addr: "127.0.0.1:12315", host: "[::1]", want: 200},
+		{addr: "127.0.0.1:12315", host: "", want: 200}, // HTTP/1.0
+		{addr: "127.0.0.1:12315", host: "evil.example:12315", want: 421},
+		{addr: "127.0.0.1:12315", host: "localhost.evil.example", want: 421},
+		{addr: "127.0.0.1:12315", host: "127.0.0.1.evil.example", want: 421},
+		{addr: "127.0.0.1:12315", host: "localhost@evil.example", want: 421},
+		{addr: "127.0.0.1:12315", host: "192.168.1.7:12315", want: 421},
+		{addr: ":12315", host: "192.168.1.7:12315", local: "192.168.1.7:12315", want: 200},
+		{addr: "0.0.0.0:12315", host: "192.168.1.7:12315", local: "192.168.1.7:12315", want: 200},
+		{addr: "0.0.0.0:12315", host: "192.168.1.8:12315", local: "192.168.1.7:12315", want: 421},
+		{addr: "[::]:12315", host: "192.168.1.7:12315", local: "[::ffff:192.168.1.7]:12315", want: 200},
+		{addr: "[::]:12315", host: "[fe80::1]:12315", local: "[fe80::1%eth0]:12315", want: 200},
+		{addr: ":12315", host: "evil.example:12315", local: "192.168.1.7:12315", want: 421},
+		{addr: "board.lan:12315", host: "Board.LAN:12315", want: 200},
+		{addr: "board.lan:12315", host: "evil.example", want: 421},
+	} {
+		t.Run(tt.addr+" "+tt.host, func(t *testing.T) {
+			h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Addr: tt.addr, Log: quiet()})
+			r := request("GET", "/healthz", "")
+			r.Host = tt.host
+			if tt.local != "" {
+				local, err := net.ResolveTCPAddr("tcp", tt.local)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+			}
+			if resp, body := do(t, h, r); resp.StatusCode != tt.want {
+				t.Errorf("HTTP %d %s, want %d", resp.StatusCode, body, tt.want)
+			}
+		})
+	}
+}
+
+// TestAWebPageCannotDriveTheUpdater sends what a browser sends for a page of
+// another origin, in the ways that a page has to make it.
+func TestAWebPageCannotDriveTheUpdater(t *testing.T) {
+	for _, tt := range []struct {
+		name, method, contentType, host string
+		want                            int
+	}{
+		{"a form", "POST", "application/x-www-form-urlencoded", "127.0.0.1:12315", 415},
+		{"a form with plain text that reads as JSON", "POST", "text/plain", "127.0.0.1:12315", 415},
+		{"fetch in no-cors mode without a type", "POST", "", "127.0.0.1:12315", 415},
+		{"a type that only begins like JSON", "POST", "application/json-patch+json", "127.0.0.1:12315", 415},
+		{"a preflight for JSON or DELETE", "OPTIONS", "", "127.0.0.1:12315", 405},
+		{"DNS rebinding, JSON", "POST", "application/json", "evil.example:12315", 421},
+		{"DNS rebinding, DELETE", "DELETE", "", "evil.example:12315", 421},
+		{"DNS rebinding, a preflight", "OPTIONS", "", "evil.example:12315", 421},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := &updater{}
+			r := request(tt.method, "/api/v1.0/download", goodJob)
+			r.Host = tt.host
+			r.Header.Set("Origin", "http://evil.example:12315")
+			r.Header.Del("Content-Type")
+			if tt.contentType != "" {
+				r.Header.Set("Content-Type", tt.contentType)
+			}
+			resp, body := do(t, newAPI(u), r)
+			if resp.StatusCode != tt.want || !strings.HasPrefix(body, `{"code":`) {
+				t.Errorf("HTTP %d %s, want %d in the envelope", resp.StatusCode, body, tt.want)
+			}
+			for name := range resp.Header {
+				if strings.HasPrefix(name, "Access-Control-") {
+					t.Errorf("%s: %s agrees to requests of other origins", name, resp.Header.Get(name))
+				}
+			}
+			if len(u.started)+u.resets != 0 {
+				t.Error("the page drove the updater")
+			}
+		})
+	}
+}
+
+func TestJSONMayCarryACharset(t *testing.T) {
+	u := &updater{}
+	r := request("POST", "/api/v1.0/download", goodJob)
+	r.Header.Set("Content-Type", "Application/JSON; charset=utf-8")
+	if _, body := do(t, newAPI(u), r); len(u.started) != 1 {
+		t.Error(body)
+	}
+}
+
+func TestBodiesAreBounded(t *testing.T) {
+	pad := func(n int) string { return goodJob[:len(goodJob)-1] + strings.Repeat(" ", n-len(goodJob)) + "}" }
+	for _, tt := range []struct {
+		name    string
+		size    int
+		chunked bool
+		want    int
+	}{
+		{"64 KiB", 64 << 10, false, 200},
+		{"64 KiB in chunks", 64 << 10, true, 200},
+		{"a byte more", 64<<10 + 1, false, 413},
+		{"a byte more in chunks", 64<<10 + 1, true, 413},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := &updater{}
+			r := request("POST", "/api/v1.0/download", pad(tt.size))
+			if tt.chunked {
+				r.ContentLength = -1
+			}
+			resp, body := do(t, newAPI(u), r)
+			if resp.StatusCode != tt.want {
+				t.Errorf("HTTP %d %s, want %d", resp.StatusCode, body, tt.want)
+			}
+			if started := len(u.started) == 1; started != (tt.want == 200) {
+				t.Errorf("started %v", u.started)
+			}
+		})
+	}
+}
+
+func TestALargeBodyIsRefusedAlsoWhereNoneIsRead(t *testing.T) {
+	u := &updater{}
+	r := request("DELETE", "/api/v1.0/download", strings.Repeat(" ", 64<<10+1))
+	if resp, body := do(t, newAPI(u), r); resp.StatusCode != 413 || u.resets != 0 {
+		t.Errorf("HTTP %d %s, want 413", resp.StatusCode, body)
+	}
+}
+
+func TestCommandsNeedTheToken(t *testing.T) {
+	const token = "correct horse"
+	for _, tt := range []struct {
+		name, method, path, authorization string
+		want                              int
+	}{
+		{"POST without", "POST", "/api/v1.0/download", "", 401},
+		{"POST with another", "POST", "/api/v1.0/download", "Bearer wrong", 401},
+		{"POST with a part of it", "POST", "/api/v1.0/download", "Bearer correct", 401},
+		{"POST with it as a password", "POST", "/api/v1.0/download", "Basic " + token, 401},
+		{"POST with it", "POST", "/api/v1.0/download", "Bearer " + token, 200},
+		{"POST with it, the scheme in lower case", "POST", "/api/v1.0/download", "bearer " + token, 200},
+		{"DELETE without", "DELETE", "/api/v1.0/download", "", 401},
+		{"DELETE with it", "DELETE", "/api/v1.0/download", "Bearer " + token, 200},
+		{"progress without", "GET", "/progress", "", 200},
+		{"health without", "GET", "/healthz", "", 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := &updater{}
+			var log bytes.Buffer
+			h := deviceapi.New(deviceapi.Config{Updater: u, Token: token, Addr: "127.0.0.1:12315", Log: slog.New(slog.NewTextHandler(&log, nil))})
+			r := request(tt.method, tt.path, goodJob)
+			if tt.authorization != "" {
+				r.Header.Set("Authorization", tt.authorization)
+			}
+			resp, body := do(t, h, r)
+			if resp.StatusCode != tt.want {
+				t.Errorf("HTTP %d %s, want %d", resp.StatusCode, body, tt.want)
+			}
+			if asks := resp.Header.Get("WWW-Authenticate") == "Bearer"; asks != (tt.want == 401) {
+				t.Errorf("WWW-Authenticate %q", resp.Header.Get("WWW-Authenticate"))
+			}
+			if driven := len(u.started)+u.resets > 0; driven && tt.want == 401 {
+				t.Error("the updater was driven")
+			}
+			if strings.Contains(log.String()+body, token) {
+				t.Errorf("the token came out: %s %s", log.String(), body)
+			}
+		})
+	}
+}

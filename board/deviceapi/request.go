@@ -1,0 +1,119 @@
+package deviceapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+
+	"otad/journal"
+)
+
+// field is one key of the body of POST /api/v1.0/download.
+type field struct {
+	name     string
+	into     any    // *string or *int64
+	problem  string // what to say when it is of another type
+	optional bool
+}
+
+func fieldsOf(job *journal.Job) []field {
+	return []field{
+		{name: "version", into: &job.Version, problem: "is not a string"},
+		{name: "package_url", into: &job.URL, problem: "is not a string"},
+		{name: "package_name", into: &job.Name, problem: "is not a string"},
+		{name: "package_size", into: &job.Size, problem: "is not a whole number"},
+		{name: "package_md5", into: &job.MD5, problem: "is not a string"},
+		{name: "package_sha256", into: &job.SHA256, problem: "is not a string", optional: true},
+	}
+}
+
+// decodeDownload reads a job from a request body. Its error is a
+// *journal.FieldError that names the key, or "body". It is stricter than
+// encoding/json, which takes keys in any case, the last of two, and null for
+// "leave it as it is": what a client got wrong must not become a job that it
+// did not mean. Keys that are not known are passed over, as v1.0 does.
+func decodeDownload(body []byte) (journal.Job, error) {
+	var job journal.Job
+	fields := fieldsOf(&job)
+	values, err := objectOf(body, fields)
+	if err != nil {
+		return journal.Job{}, err
+	}
+	for _, f := range fields {
+		if err := f.set(values[f.name]); err != nil {
+			return journal.Job{}, err
+		}
+	}
+	if err := checkDownload(job); err != nil {
+		return journal.Job{}, err
+	}
+	return job, nil
+}
+
+// objectOf splits one JSON object into the values of the keys in fields; nil
+// stands for a key that is not there.
+func objectOf(body []byte, fields []field) (map[string]json.RawMessage, error) {
+	// RFC 8259, section 8.1; the decoder would put U+FFFD in place of the rest.
+	if !utf8.Valid(body) {
+		return nil, &journal.FieldError{Field: "body", Problem: "is not UTF-8"}
+	}
+	if !json.Valid(body) { // also what follows the first value
+		return nil, &journal.FieldError{Field: "body", Problem: "is not one JSON value"}
+	}
+	notObject := &journal.FieldError{Field: "body", Problem: "is not a JSON object"}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+		return nil, notObject
+	}
+	values := make(map[string]json.RawMessage, len(fields))
+	for _, f := range fields {
+		values[f.name] = nil
+	}
+	for dec.More() {
+		var value json.RawMessage
+		token, err := dec.Token()
+		if err != nil || dec.Decode(&value) != nil {
+			return nil, notObject
+		}
+		key, _ := token.(string)
+		before, known := values[key]
+		if before != nil {
+			return nil, &journal.FieldError{Field: key, Problem: "is given twice"}
+		}
+		if known {
+			values[key] = value
+		}
+	}
+	return values, nil
+}
+
+// set decodes the value of one field; nil means that the key is not there. The
+// optional one may also be null, as clients write that fill in a fixed form.
+func (f field) set(value json.RawMessage) error {
+	null := string(value) == "null"
+	switch {
+	case f.optional && (value == nil || null):
+		return nil
+	case value == nil:
+		return &journal.FieldError{Field: f.name, Problem: "is missing"}
+	case null:
+		return &journal.FieldError{Field: f.name, Problem: "is null"}
+	case json.Unmarshal(value, f.into) != nil:
+		return &journal.FieldError{Field: f.name, Problem: f.problem}
+	}
+	return nil
+}
+
+// checkDownload is what the API asks of a job beyond [journal.Job.Validate]: at
+// the command line more may be left open.
+func checkDownload(job journal.Job) error {
+	switch {
+	case job.Version == "":
+		return &journal.FieldError{Field: "version", Problem: "is missing"}
+	case job.Size < 1:
+		return &journal.FieldError{Field: "package_size", Problem: "is less than 1"}
+	case job.MD5 == "":
+		return &journal.FieldError{Field: "package_md5", Problem: "is missing"}
+	}
+	return job.Validate()
+}
