@@ -1,0 +1,235 @@
+package config_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"otad/board/config"
+)
+
+const (
+	md5    = "d41d8cd98f00b204e9800998ecf8427e"
+	sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	link   = "https://origin.example/a/update.zip?signature=SECRET"
+)
+
+func parse(t *testing.T, args ...string) *config.Config {
+	t.Helper()
+	return parseWith(t, nil, args...)
+}
+
+func parseWith(t *testing.T, environ []string, args ...string) *config.Config {
+	t.Helper()
+	c, err := config.Parse(args, environ, io.Discard)
+	if err != nil {
+		t.Fatalf("Parse(%q, %q): %v", args, environ, err)
+	}
+	return c
+}
+
+// refuse wants a usage error of one line that holds every one of the words.
+func refuse(t *testing.T, environ, args []string, words ...string) {
+	t.Helper()
+	c, err := config.Parse(args, environ, io.Discard)
+	var usage *config.UsageError
+	if !errors.As(err, &usage) || c != nil {
+		t.Fatalf("Parse(%q, %q) = %v, %v, want a usage error and nothing else", args, environ, c, err)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("error lacks %q: %v", word, err)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("error is longer than a line: %q", err)
+	}
+}
+
+// file writes a config file and returns its path.
+func file(t *testing.T, lines ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "otad.conf")
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	want := config.Config{
+		Command:   "serve",
+		StateDir:  "/var/lib/otad",
+		LogFormat: "text",
+		LogLevel:  slog.LevelInfo,
+		Listen:    "127.0.0.1:12315",
+		Format:    "mermaid",
+		Transfer: config.Transfer{
+			Checkpoint:     1 << 20,
+			Retries:        3,
+			ConnectTimeout: 10 * time.Second,
+			HeaderTimeout:  30 * time.Second,
+			ReadTimeout:    300 * time.Second,
+			NetworkWait:    10 * time.Minute,
+			RetryAfterMax:  5 * time.Minute,
+			MinFree:        16 << 20,
+		},
+	}
+	if got := parse(t, "serve"); !reflect.DeepEqual(*got, want) {
+		t.Errorf("serve:\n got %+v\nwant %+v", *got, want)
+	}
+	want.Command = "fetch"
+	want.Transfer.NetworkWait = 0
+	want.Fetch = config.Fetch{URL: link, MD5: md5, Name: "update.zip"}
+	if got := parse(t, "fetch", "-md5", md5, link); !reflect.DeepEqual(*got, want) {
+		t.Errorf("fetch:\n got %+v\nwant %+v", *got, want)
+	}
+}
+
+// everyFlag is one legal setting for each flag and where it has to arrive.
+var everyFlag = []struct {
+	command, name, text string
+	field               func(*config.Config) any
+	want                any
+}{
+	{"serve", "state-dir", "/data", func(c *config.Config) any { return c.StateDir }, "/data"},
+	{"serve", "log-format", "json", func(c *config.Config) any { return c.LogFormat }, "json"},
+	{"fetch", "log-level", "debug", func(c *config.Config) any { return c.LogLevel }, slog.LevelDebug},
+	{"serve", "listen", ":0", func(c *config.Config) any { return c.Listen }, ":0"},
+	{"status", "listen", "[::1]:80", func(c *config.Config) any { return c.Listen }, "[::1]:80"},
+	{"serve", "checkpoint", "64MiB", func(c *config.Config) any { return c.Transfer.Checkpoint }, int64(64 << 20)},
+	{"fetch", "checkpoint", "65536", func(c *config.Config) any { return c.Transfer.Checkpoint }, int64(65536)},
+	{"fetch", "retries", "0", func(c *config.Config) any { return c.Transfer.Retries }, 0},
+	{"serve", "connect-timeout", "1s", func(c *config.Config) any { return c.Transfer.ConnectTimeout }, time.Second},
+	{"serve", "header-timeout", "2s", func(c *config.Config) any { return c.Transfer.HeaderTimeout }, 2 * time.Second},
+	{"serve", "read-timeout", "1m30s", func(c *config.Config) any { return c.Transfer.ReadTimeout }, 90 * time.Second},
+	{"serve", "network-wait", "0", func(c *config.Config) any { return c.Transfer.NetworkWait }, time.Duration(0)},
+	{"serve", "retry-status", "503, 429,503", func(c *config.Config) any { return c.Transfer.RetryStatus }, []int{429, 503}},
+	{"serve", "retry-after-max", "1h", func(c *config.Config) any { return c.Transfer.RetryAfterMax }, time.Hour},
+	{"serve", "rate-limit", "1.5MB", func(c *config.Config) any { return c.Transfer.RateLimit }, int64(1_500_000)},
+	{"serve", "min-free", "0", func(c *config.Config) any { return c.Transfer.MinFree }, int64(0)},
+	{"serve", "allow-http", "true", func(c *config.Config) any { return c.Transfer.AllowHTTP }, true},
+	{"serve", "ca-file", "/ca.pem", func(c *config.Config) any { return c.Transfer.CAFile }, "/ca.pem"},
+	{"serve", "readback", "1", func(c *config.Config) any { return c.Transfer.Readback }, true},
+	{"serve", "metrics-listen", "0.0.0.0:9100", func(c *config.Config) any { return c.Serve.MetricsListen }, "0.0.0.0:9100"},
+	{"serve", "callback-url", "http://127.0.0.1:8080/cb", func(c *config.Config) any { return c.Serve.CallbackURL }, "http://127.0.0.1:8080/cb"},
+	{"serve", "token-file", "/token", func(c *config.Config) any { return c.Serve.TokenFile }, "/token"},
+	{"fetch", "md5", strings.ToUpper(md5), func(c *config.Config) any { return c.Fetch.MD5 }, md5},
+	{"fetch", "sha256", sha256, func(c *config.Config) any { return c.Fetch.SHA256 }, sha256},
+	{"fetch", "size", "500MB", func(c *config.Config) any { return c.Fetch.Size }, int64(500_000_000)},
+	{"fetch", "name", "other name.zip", func(c *config.Config) any { return c.Fetch.Name }, "other name.zip"},
+	{"fetch", "version", "10.20.30", func(c *config.Config) any { return c.Fetch.Version }, "10.20.30"},
+	{"fetch", "replace", "true", func(c *config.Config) any { return c.Fetch.Replace }, true},
+	{"fetch", "quiet", "T", func(c *config.Config) any { return c.Fetch.Quiet }, true},
+	{"status", "json", "true", func(c *config.Config) any { return c.StatusJSON }, true},
+	{"graph", "format", "dot", func(c *config.Config) any { return c.Format }, "dot"},
+}
+
+// command is a command line of the given command that lacks nothing.
+func command(name string) []string {
+	if name == "fetch" {
+		return []string{"fetch", link, "-sha256", sha256}
+	}
+	return []string{name}
+}
+
+func TestEveryFlagArrivesFromEverySource(t *testing.T) {
+	for _, test := range everyFlag {
+		t.Run(test.command+" "+test.name, func(t *testing.T) {
+			args := command(test.command)
+			variable := "OTAD_" + strings.ToUpper(strings.ReplaceAll(test.name, "-", "_")) + "=" + test.text
+			for source, c := range map[string]*config.Config{
+				"flag":        parse(t, append(args, "-"+test.name+"="+test.text)...),
+				"environment": parseWith(t, []string{variable}, args...),
+				"file":        parse(t, append(args, "-config", file(t, test.name+" "+test.text))...),
+			} {
+				if got := test.field(c); !reflect.DeepEqual(got, test.want) {
+					t.Errorf("from the %s: got %v, want %v", source, got, test.want)
+				}
+			}
+		})
+	}
+}
+
+// A flag that is added to the table has to be added to the test above.
+func TestEveryFlagIsTested(t *testing.T) {
+	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true} // in tests of their own
+	for _, test := range everyFlag {
+		tested[test.name] = true
+	}
+	for line := range strings.Lines(config.Markdown()) {
+		if cell, found := strings.CutPrefix(line, "| `-"); found {
+			if name := strings.FieldsFunc(cell, func(r rune) bool { return r == ' ' || r == '`' })[0]; !tested[name] {
+				t.Errorf("-%s is not tested", name)
+			}
+		}
+	}
+}
+
+func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
+	path := file(t, "retries 1", "checkpoint 2MiB", "min-free 3MiB")
+	environ := []string{"HOME=/root", "OTAD_CONFIG=" + path, "OTAD_CHECKPOINT=4MiB", "OTAD_MIN_FREE=5MiB"}
+	got := parseWith(t, environ, "serve", "-min-free", "6MiB")
+	if got.Transfer.Retries != 1 || got.Transfer.Checkpoint != 4<<20 || got.Transfer.MinFree != 6<<20 || got.File != path {
+		t.Errorf("got %+v", got)
+	}
+	other := file(t, "retries 7")
+	if got := parseWith(t, environ, "serve", "-config", other); got.Transfer.Retries != 7 || got.File != other {
+		t.Errorf("-config does not win over OTAD_CONFIG: %+v", got)
+	}
+	if got := parseWith(t, []string{"OTAD_ALLOW_HTTP=true"}, "serve", "-allow-http=false"); got.Transfer.AllowHTTP {
+		t.Error("-allow-http=false does not win over the environment")
+	}
+	if got := parseWith(t, []string{"OTAD_RETRY_STATUS=500"}, "serve", "-retry-status", "429"); !reflect.DeepEqual(got.Transfer.RetryStatus, []int{429}) {
+		t.Errorf("the lists are mixed: %v", got.Transfer.RetryStatus)
+	}
+}
+
+func TestFlagsStandOnBothSidesOfTheURL(t *testing.T) {
+	for _, args := range [][]string{
+		{"fetch", "-md5", md5, "-replace", link},
+		{"fetch", link, "-md5", md5, "-replace"},
+		{"fetch", "-replace", link, "-md5", md5},
+		{"fetch", "--replace", "--md5=" + md5, "--", link},
+	} {
+		got := parse(t, args...)
+		if got.Fetch.URL != link || got.Fetch.MD5 != md5 || !got.Fetch.Replace {
+			t.Errorf("%q: got %+v", args, got.Fetch)
+		}
+	}
+}
+
+func TestAllAfterTwoDashesIsNoFlag(t *testing.T) {
+	if got := parse(t, "fetch", "-md5", md5, "--", "-quiet").Fetch; got.URL != "-quiet" || got.Quiet {
+		t.Errorf("got %+v", got)
+	}
+	refuse(t, nil, []string{"fetch", "-md5", md5, "--", link, "-quiet"}, "exactly one URL")
+}
+
+func TestClientCertificateIsAPair(t *testing.T) {
+	got := parse(t, "serve", "-client-cert", "c.pem", "-client-key", "c.key").Transfer
+	if got.ClientCert != "c.pem" || got.ClientKey != "c.key" {
+		t.Errorf("got %q, %q", got.ClientCert, got.ClientKey)
+	}
+}
+
+func TestUnknownEnvironmentVariable(t *testing.T) {
+	refuse(t, []string{"OTAD_READ_TIMEOUTS=1s"}, []string{"serve"}, "OTAD_READ_TIMEOUTS", "did you mean OTAD_READ_TIMEOUT?")
+	refuse(t, []string{"OTAD_PASSWORD=secret"}, []string{"status"}, "unknown environment variable OTAD_PASSWORD")
+	parseWith(t, []string{"OTADX=1", "NOT_OTAD_=1", "odd"}, "serve")
+	parseWith(t, []string{"OTAD_MD5=" + md5}, "serve") // of another command: shared
+}
+
+func TestVersionNeedsNoValidSettings(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"-version"}, {"--version"}} {
+		if got := parseWith(t, []string{"OTAD_NONSENSE=1", "OTAD_CONFIG=/nowhere"}, args...); got.Command != "version" {
+			t.Errorf("%q: got command %q", args, got.Command)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrHelp says that help was asked for and has been printed.
+var ErrHelp = errors.New("help was printed")
+
+// UsageError is a command line, an environment or a config file that otad
+// cannot run with. Its text is one line that says what is wrong, where, and how
+// to mend it; it never holds a URL.
+type UsageError struct {
+	Problem string
+	Err     error // what the operating system said about the config file, or nil
+}
+
+// Error implements error.
+func (e *UsageError) Error() string { return e.Problem }
+
+// Unwrap gives access to Err.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+func usagef(format string, args ...any) error {
+	return &UsageError{Problem: fmt.Sprintf(format, args...)}
+}
+
+// Parse reads args (the command and what follows it, without the program's
+// name), environ (in the form of os.Environ) and the config file. Help goes to
+// out, and the error is then [ErrHelp] or what out said; every other error is a
+// *[UsageError].
+func Parse(args, environ []string, out io.Writer) (*Config, error) {
+	command, rest, err := chooseCommand(args)
+	if err != nil {
+		return nil, err
+	}
+	var c *Config
+	var text string
+	if command == helpCommand {
+		text, err = helpFor(rest)
+	} else if c, err = parse(command, rest, environ); errors.Is(err, ErrHelp) {
+		text, err = commandHelp(command), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if text == "" {
+		return c, nil
+	}
+	if _, err := io.WriteString(out, text); err != nil {
+		return nil, err
+	}
+	return nil, ErrHelp
+}
+
+// parse reads the flags of a command, then all other sources.
+func parse(command string, args, environ []string) (*Config, error) {
+	c := defaults(command)
+	opts := options(c)
+	flags, operands, err := fromFlags(command, opts, args)
+	if err != nil {
+		return nil, err
+	}
+	if err := takeOperands(c, operands); err != nil {
+		return nil, err
+	}
+	if command == versionCommand {
+		// The version can be asked for whatever state the settings are in.
+		return c, nil
+	}
+	if err := applyAll(opts, flags, environ); err != nil {
+		return nil, err
+	}
+	return c, complete(c)
+}
+
+// applyAll sets the values of the file, then of the environment, then of the
+// flags, so that the last one wins.
+func applyAll(opts []option, flags []assignment, environ []string) error {
+	env, err := fromEnvironment(opts, environ)
+	if err != nil {
+		return err
+	}
+	file, err := fromFile(opts, configFile(env, flags))
+	if err != nil {
+		return err
+	}
+	for _, layer := range [][]assignment{file, env, flags} {
+		for _, a := range layer {
+			if err := a.option.value.Set(a.text); err != nil {
+				return usagef("%s: %v", a.source, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// assignment is one option that has been given a value somewhere.
+type assignment struct {
+	option option
+	text   string
+	source string // for error texts: -retries, OTAD_RETRIES or FILE:3: retries
+}
+
+// fromFlags reads the command line of a command. Flags may stand before and
+// after the operands; all after "--" are operands.
+func fromFlags(command string, opts []option, args []string) (given []assignment, operands []string, err error) {
+	set := flag.NewFlagSet(command, flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	for _, o := range opts {
+		record := func(text string) error {
+			given = append(given, assignment{o, text, "-" + o.name})
+			return nil
+		}
+		if o.isBool() {
+			set.BoolFunc(o.name, o.help, record)
+		} else {
+			set.Func(o.name, o.help, record)
+		}
+	}
+	for {
+		if err := set.Parse(args); err != nil {
+			return nil, nil, flagError(command, opts, err)
+		}
+		rest := set.Args()
+		if read := len(args) - len(rest); len(rest) == 0 || read > 0 && args[read-1] == "--" {
+			operands = append(operands, rest...)
+			break
+		}
+		operands, args = append(operands, rest[0]), rest[1:]
+	}
+	for _, a := range given {
+		if owners := a.option.commands(); !slices.Contains(owners, command) {
+			return nil, nil, usagef("%s is not a flag of otad %s but of otad %s", a.source, command, strings.Join(owners, " and otad "))
+		}
+	}
+	return given, operands, nil
+}
+
+// flagError turns an error of the flag package into one of ours.
+func flagError(command string, opts []option, err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return ErrHelp
+	}
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return usagef("%v (see otad help %s)", err, command)
+	}
+	names := optionNames(opts, func(o option) bool { return slices.Contains(o.commands(), command) })
+	return usagef("unknown flag -%s%s (see otad help %s)", name, didYouMean("-", name, names), command)
+}
+
+// fromEnvironment picks otad's variables out of environ.
+func fromEnvironment(opts []option, environ []string) ([]assignment, error) {
+	var given []assignment
+	for _, entry := range environ {
+		variable, text, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(variable, envPrefix) {
+			continue
+		}
+		i := slices.IndexFunc(opts, func(o option) bool { return o.variable() == variable })
+		if i < 0 {
+			return nil, usagef("unknown environment variable %s%s", variable, didYouMean("", variable, variables(opts)))
+		}
+		given = append(given, assignment{opts[i], text, variable})
+	}
+	return given, nil
+}
+
+// configFile picks the assignment that names the config file, the zero value
+// for none.
+func configFile(env, flags []assignment) assignment {
+	var file assignment
+	for _, a := range slices.Concat(env, flags) {
+		if a.option.name == "config" {
+			file = a
+		}
+	}
+	return file
+}
+
+// fromFile reads the config file that from names.
+func fromFile(opts []option, from assignment) ([]assignment, error) {
+	if from.text == "" {
+		return nil, nil
+	}
+	if strings.Contains(from.text, "://") {
+		return nil, usagef("%s: want a file, %s", from.source, got(from.text))
+	}
+	content, err := os.ReadFile(from.text)
+	if err != nil {
+		return nil, &UsageError{Problem: fmt.Sprintf("%s: %v", from.source, err), Err: err}
+	}
+	var given []assignment
+	number := 0
+	for line := range strings.Lines(string(content)) {
+		number++
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		a, err := fromLine(opts, line)
+		if err != nil {
+			return nil, usagef("%s:%d: %v", from.text, number, err)
+		}
+		if i := slices.IndexFunc(given, func(b assignment) bool { return a.option.name == b.option.name }); i >= 0 {
+			return nil, usagef("%s:%d: %s is set twice", from.text, number, a.option.name)
+		}
+		a.source = fmt.Sprintf("%s:%d: %s", from.text, number, a.option.name)
+		given = append(given, a)
+	}
+	return given, nil
+}
+
+// fromLine reads one line that is neither blank nor a comment.
+func fromLine(opts []option, line string) (assignment, error) {
+	name, text := line, ""
+	if i := strings.IndexAny(line, " \t"); i >= 0 {
+		name, text = line[:i], strings.TrimSpace(line[i:])
+	}
+	o, known := find(opts, name)
+	switch {
+	case !known:
+		return assignment{}, fmt.Errorf("unknown key, %s%s", got(name), didYouMean("", name, optionNames(opts, nil)))
+	case name == "config":
+		return assignment{}, errors.New("config cannot be set in a config file")
+	case text == "" && o.isBool():
+		text = "true"
+	case text == "":
+		return assignment{}, fmt.Errorf("%s needs a value", name)
+	}
+	return assignment{option: o, text: text}, nil
+}
+
+// optionNames lists the names of the options that keep wants, all for nil.
+func optionNames(opts []option, keep func(option) bool) []string {
+	var names []string
+	for _, o := range opts {
+		if keep == nil || keep(o) {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+func variables(opts []option) []string {
+	var names []string
+	for _, o := range opts {
+		names = append(names, o.variable())
+	}
+	return names
+}
