@@ -1,0 +1,125 @@
+// Package command is otad's commands: it opens the rooms in order, joins them
+// and waits. What they do is decided in the rooms.
+package command
+
+import (
+	"io"
+	"log/slog"
+	"runtime"
+
+	"otad/board"
+	"otad/board/config"
+	"otad/fsm"
+	"otad/journal"
+	"otad/metrics"
+	"otad/netio"
+)
+
+// rooms are the parts that serve and fetch share, opened in order.
+type rooms struct {
+	log     *slog.Logger
+	dir     *board.StateDir
+	journal *journal.Journal
+	source  *netio.Fetcher
+	metrics *metrics.Metrics
+	updater *fsm.Updater
+}
+
+// open opens the rooms. change completes the machine's configuration.
+func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config)) (_ *rooms, err error) {
+	r := &rooms{log: log, metrics: newMetrics(b)}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	if r.source, err = newSource(cfg.Transfer, b); err != nil {
+		return nil, err
+	}
+	if r.dir, err = board.OpenStateDir(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	if r.journal, err = journal.Open(cfg.StateDir, journal.Options{Observe: r.metrics.JournalCommit}); err != nil {
+		return nil, err
+	}
+	if err := r.recovered(); err != nil {
+		return nil, err
+	}
+	r.metrics.StorageFree(func() float64 {
+		free, err := r.dir.Free()
+		if err != nil {
+			r.log.Debug("free space unknown", "err", err)
+		}
+		return float64(free)
+	})
+	machine := fsm.Config{
+		Checkpoint: cfg.Transfer.Checkpoint, Retries: cfg.Transfer.Retries, NetworkWait: cfg.Transfer.NetworkWait,
+		MinFree: cfg.Transfer.MinFree, AllowHTTP: cfg.Transfer.AllowHTTP, Readback: cfg.Transfer.Readback,
+	}
+	change(&machine)
+	r.updater, err = fsm.New(fsm.Deps{Journal: r.journal, Store: store{r.dir}, Source: r.source, Metrics: r.metrics, Log: r.log}, machine)
+	return r, err
+}
+
+func (r *rooms) close() {
+	if r.journal != nil {
+		if err := r.journal.Close(); err != nil {
+			r.log.Warn("closing the journal", "err", err)
+		}
+	}
+	if r.dir != nil {
+		r.dir.Close()
+	}
+	if r.source != nil {
+		r.source.Close()
+	}
+}
+
+// recovered acts on how the journal was found. Without the journal that they
+// belonged to, partial files are bytes that nobody can vouch for.
+func (r *rooms) recovered() error {
+	found := r.journal.Recovery()
+	r.metrics.JournalRecovery(metrics.Recovery(found.Result))
+	if found.Result != journal.SetAside {
+		return nil
+	}
+	r.log.Error("the journal was damaged and has been set aside; starting clean", "dir", r.dir.Path(), "reason", found.Reason)
+	return r.dir.RemoveAllPartials()
+}
+
+func newLog(cfg *config.Config, to io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(to, options))
+	}
+	return slog.New(slog.NewTextHandler(to, options))
+}
+
+func newMetrics(b Build) *metrics.Metrics {
+	labels := metrics.Labels{}
+	for _, s := range fsm.States() {
+		labels.States = append(labels.States, s.Label())
+	}
+	for _, t := range fsm.Transitions() {
+		labels.Transitions = append(labels.Transitions, [2]string{t[0].Label(), t[1].Label()})
+	}
+	for _, reason := range netio.Reasons() {
+		labels.RetryReasons = append(labels.RetryReasons, string(reason))
+	}
+	return metrics.New(labels, metrics.BuildInfo{Version: b.Version, Revision: b.Revision, GoVersion: runtime.Version(), GoArch: runtime.GOARCH})
+}
+
+func newSource(t config.Transfer, b Build) (*netio.Fetcher, error) {
+	return netio.New(netio.Config{
+		ConnectTimeout: t.ConnectTimeout, HeaderTimeout: t.HeaderTimeout, ReadTimeout: t.ReadTimeout,
+		RetryAfterMax: t.RetryAfterMax, RetryStatus: t.RetryStatus, RateLimit: t.RateLimit, AllowHTTP: t.AllowHTTP,
+		CAFile: t.CAFile, ClientCert: t.ClientCert, ClientKey: t.ClientKey,
+		UserAgent: "otad/" + b.Version, BuildTime: b.Time,
+	})
+}
+
+// store shows the state directory as the machine wants to see it.
+type store struct{ *board.StateDir }
+
+func (s store) OpenPartial(name string) (fsm.Partial, error) { return s.StateDir.OpenPartial(name) }
+func (s store) Published(name string) (fsm.Published, error) { return s.StateDir.Published(name) }
