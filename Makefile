@@ -1,0 +1,83 @@
+# otad: everything is built and tested from here. `make demo` and `make test` need Go alone.
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOFLAGS    := -trimpath
+# HTTP/2 is left out of the binary: range requests want one HTTP/1.1 connection.
+TAGS       := nethttpomithttp2
+LDFLAGS    := -s -w -X main.version=$(VERSION) $(shell git log -1 --format='-X main.revision=%h -X main.built=%ct' 2>/dev/null)
+BUILD      := CGO_ENABLED=0 go build $(GOFLAGS) -tags $(TAGS) -ldflags "$(LDFLAGS)"
+# The race detector needs a C compiler; without one the same tests run without it.
+RACE       := $(if $(shell command -v gcc || command -v clang),-race)
+SOURCES    := $(shell find . -name '*.go' -o -name go.mod -o -name go.sum)
+# Programs inside testdata, which ./... does not reach.
+EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: all demo test check test-nginx test-servers test-media test-powercut soak-powercut bench bench-peers guard cross clean help
+
+all: bin/otad ## build ./bin/otad, one static binary
+
+bin/otad: $(SOURCES) Makefile
+	$(BUILD) -o $@ .
+
+demo: bin/otad ## a download, killed in the middle, resumed exactly
+	@go run ./testdata/demo
+
+test: ## every test that needs nothing but Go
+	go test $(RACE) -shuffle=on -count=1 ./...
+	go test -count=1 -v ./testdata/crashstates
+
+check: ## gofmt, go vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go vet ./... $(EXTRA)
+	go run $(STATICCHECK) ./... $(EXTRA)
+	@go mod tidy -diff
+
+test-nginx: bin/otad ## 500 MB from Debian's nginx, killed once at about half
+	@testdata/install nginx-light
+	@go run ./testdata/peers kill
+
+test-servers: bin/otad ## real servers: nginx, lighttpd, Apache, Caddy, an S3 server, a proxy
+	@testdata/install nginx-light lighttpd lighttpd-mod-openssl lighttpd-mod-deflate apache2-bin caddy tinyproxy-bin
+	go test -count=1 -v -timeout 20m ./testdata/servers
+
+test-media: ## full disks, read-only and failing media, odd clocks (root)
+	@testdata/install e2fsprogs
+	go test -count=1 -v ./testdata/media
+
+test-powercut: ## power cuts: this kernel on a volatile disk, and boards in QEMU (root)
+	testdata/powercut/setup.sh
+	go test -count=1 ./testdata/powercut
+	go run ./testdata/powercut -board host -n 1000
+	go run ./testdata/powercut -board amd64 -n 100
+	go run ./testdata/powercut -board arm64 -n 20
+	go run ./testdata/powercut -board armhf -n 20
+
+N ?= 1000
+soak-powercut: ## the same for longer: make soak-powercut N=1000
+	testdata/powercut/setup.sh
+	for b in host amd64 arm64 armhf; do go run ./testdata/powercut -board $$b -n $(N) || exit 1; done
+
+bench: ## hashing, journal commit and the whole fetch, for benchstat
+	go test -run '^$$' -bench . -benchtime 1s ./hashing ./journal ./netio ./fsm .
+
+bench-peers: bin/otad ## otad against curl, wget, aria2c and the lower bounds: medians and ratios
+	@testdata/install nginx-light curl wget aria2 strace
+	@go run ./testdata/peers bench
+	@go run ./testdata/peers bench -tls
+	@go run ./testdata/peers bench -size 100000000
+	@go run ./testdata/peers resume
+	@go run ./testdata/peers serve -tls
+
+guard: bin/otad ## fails where otad got much slower or larger than its peers
+	@testdata/install nginx-light curl
+	@go run ./testdata/peers guard
+
+cross: ## the binaries for boards, with their sizes
+	@for a in amd64 arm64 arm riscv64; do GOOS=linux GOARCH=$$a GOARM=7 $(BUILD) -o bin/otad-$$a . && \
+	  printf '%-8s %9d bytes\n' $$a $$(stat -c %s bin/otad-$$a); done
+
+clean: ## remove ./bin
+	rm -rf bin
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile

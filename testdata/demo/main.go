@@ -1,0 +1,119 @@
+// Command demo shows what otad is for: a download that is killed with SIGKILL in the middle and goes on where its last checkpoint was. It starts
+// an origin on loopback, runs ./bin/otad against it twice, and fails when anything is not as promised.
+//
+//	go run ./testdata/demo [-otad PROGRAM]
+//
+// It needs nothing but loopback and 64 MiB (and what otad wants to leave free) in the temporary directory, which it cleans up.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"otad/netio/origintest"
+)
+
+const (
+	mib      = 1 << 20
+	interval = mib // from one of otad's checkpoints to the next, in bytes
+	size     = 64 * mib
+	rate     = 8 * mib         // bytes a second
+	killAt   = size/2 + mib/2  // bytes served: half way, and half way between two checkpoints
+	deadline = 2 * time.Minute // for a board-like disk; some 9 s are usual
+)
+
+func main() {
+	otad := flag.String("otad", "./bin/otad", "program to run")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not done after %v", deadline))
+	err := inTempDir(func(dir string) error { return demo(ctx, *otad, dir) })
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // the child's death is only what follows from it
+	}
+	cancel()
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo: FAILED:", err)
+		os.Exit(1)
+	}
+}
+
+// inTempDir gives f a directory and removes it.
+func inTempDir(f func(dir string) error) error {
+	dir, err := os.MkdirTemp("", "otad-demo-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(dir), os.RemoveAll(dir))
+}
+
+func demo(ctx context.Context, otad, dir string) error {
+	start := time.Now()
+	object := origintest.Object{Size: size, Seed: uint64(start.UnixNano())}
+	origin, err := origintest.Start(origintest.Config{Object: object, Link: origintest.Link{BytesPerSecond: rate}})
+	if err != nil {
+		return err
+	}
+	defer origin.Close()
+	digest := object.MD5()
+	say("origin", "%s, %d MiB at %d MiB/s, MD5 %s", origin.URL(), size/mib, rate/mib, digest)
+
+	p := &program{path: otad, args: []string{"fetch", "-state-dir", dir, "-md5", digest, "-size", fmt.Sprint(size), origin.URL()}}
+	served, err := p.killWhen(ctx, origin.Reached(killAt), origin.BytesServed)
+	if err != nil {
+		return err
+	}
+	say("SIGKILL", "after %.2f MiB were served", float64(served)/mib)
+
+	before := len(origin.Requests())
+	if err := p.finish(ctx); err != nil {
+		return err
+	}
+	after := origin.Requests()[before:]
+	if err := checkResume(after, served, origin.ServedTwice()); err != nil {
+		return err
+	}
+	if err := checkDigest(ctx, filepath.Join(dir, filepath.Base(origin.URL())), digest); err != nil {
+		return err
+	}
+	if wrong := origin.Misuses(); len(wrong) > 0 {
+		return fmt.Errorf("otad misused the origin: %q", wrong)
+	}
+	say("done", "%.1f s in all", time.Since(start).Seconds())
+	return nil
+}
+
+// checkResume looks at the requests after the kill: the first one has to ask from a checkpoint, at most an interval back.
+func checkResume(requests []origintest.Request, served, twice int64) error {
+	if len(requests) == 0 {
+		return errors.New("otad finished without asking for the rest")
+	}
+	var from int64
+	if _, err := fmt.Sscanf(requests[0].Range, "bytes=%d-", &from); err != nil {
+		return fmt.Errorf("resume with Range %q: %w", requests[0].Range, err)
+	}
+	say("resume", "at byte %d, checkpoint %d of %d (Range: %s)", from, from/interval, size/interval, requests[0].Range)
+	say("twice", "%d bytes (%.2f MiB; promised: at most %d MiB)", twice, float64(twice)/mib, interval/mib)
+	switch {
+	case from%interval != 0:
+		return fmt.Errorf("byte %d is not at a checkpoint", from)
+	case from > served:
+		return fmt.Errorf("byte %d had not been served yet", from)
+	case twice > interval:
+		return fmt.Errorf("%d bytes were asked for twice, more than one checkpoint interval", twice)
+	}
+	return nil
+}
+
+// say prints a line of the story, its subject in a column of its own.
+func say(subject, format string, args ...any) {
+	fmt.Printf("%-8s %s\n", subject, fmt.Sprintf(format, args...))
+}
