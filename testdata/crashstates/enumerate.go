@@ -1,0 +1,169 @@
+package crashstates
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// Crash is one state of a disk after a power cut in a run.
+type Crash struct {
+	Run     *Run
+	At      int // operations of the run's log that were made before the cut
+	Fates   []Fate
+	Witness *Witness
+
+	disk  *Disk
+	id    [sha256.Size]byte // of the state
+	order uint64            // random: the first N in this order are a sample
+}
+
+// State is what is found on the disk.
+func (c *Crash) State() State { return c.disk.crash(c.Fates) }
+
+// String says how to come to the state: where the power was cut, and what became
+// of the changes that were not durable.
+func (c *Crash) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, cut after operation %d", c.Run.Name, c.At)
+	if c.At > 0 {
+		fmt.Fprintf(&b, " (%s)", c.Run.Log[c.At-1])
+	}
+	changes := c.disk.names
+	for _, f := range c.disk.files {
+		changes = append(slices.Clip(changes), f.changes...)
+	}
+	for i, o := range changes {
+		fmt.Fprintf(&b, "; %s: %s", o, c.Fates[i])
+	}
+	if c.Run.From != nil {
+		fmt.Fprintf(&b, "; after an earlier cut: %v", c.Run.From)
+	}
+	return b.String()
+}
+
+// Enumerator collects crash states, each once. A state that comes up again after
+// otad has told more is another one, as more is expected of it.
+type Enumerator struct {
+	Crashes []*Crash
+
+	seed uint64
+	seen map[seen]bool
+}
+
+type seen struct {
+	state   [sha256.Size]byte
+	witness *Witness
+}
+
+// NewEnumerator returns an empty one. The seed decides every random choice.
+func NewEnumerator(seed uint64) *Enumerator {
+	return &Enumerator{seed: seed, seen: make(map[seen]bool)}
+}
+
+// Sample returns n of the crashes, or all there are, in a random order.
+func (e *Enumerator) Sample(n int) []*Crash {
+	list := slices.SortedFunc(slices.Values(e.Crashes), func(a, b *Crash) int { return cmp.Compare(a.order, b.order) })
+	return list[:min(n, len(list))]
+}
+
+// Distinct is how many states there are among crashes by what is on the disk alone.
+func Distinct(crashes []*Crash) int {
+	states := make(map[[sha256.Size]byte]bool)
+	for _, c := range crashes {
+		states[c.id] = true
+	}
+	return len(states)
+}
+
+// Add takes in the crash states of every prefix of the run's log.
+func (e *Enumerator) Add(run *Run) {
+	disk, witness := run.Start, run.Witness
+	for at, o := range run.Log {
+		nextDisk, nextWitness := disk.step(o), witness.after(o)
+		if nextDisk != disk || nextWitness != witness {
+			disk, witness = nextDisk, nextWitness
+			e.add(run, at+1, disk, witness, false)
+		}
+	}
+}
+
+// AddEnd takes in the crash states at the end of the run's log only; none of
+// the pending changes is on the disk with strict.
+func (e *Enumerator) AddEnd(run *Run, strict bool) {
+	disk, witness := run.Start, run.Witness
+	for _, o := range run.Log {
+		disk, witness = disk.step(o), witness.after(o)
+	}
+	e.add(run, len(run.Log), disk, witness, strict)
+}
+
+func (e *Enumerator) add(run *Run, at int, disk *Disk, witness *Witness, strict bool) {
+	// Of the run and the prefix alone, so that a state comes up again with the
+	// same seed although the logs of two recordings differ in their length.
+	name := fnv.New64a()
+	name.Write([]byte(run.Name))
+	random := rand.New(rand.NewPCG(e.seed, name.Sum64()+uint64(at)))
+	list := combinations(disk, random)
+	if strict {
+		list = list[:1]
+	}
+	for _, fates := range list {
+		c := &Crash{Run: run, At: at, Fates: fates, Witness: witness, disk: disk, order: random.Uint64()}
+		c.id = c.State().id()
+		if s := (seen{c.id, witness}); !e.seen[s] {
+			e.seen[s] = true
+			e.Crashes = append(e.Crashes, c)
+		}
+	}
+}
+
+const (
+	randomFates = 16 // random combinations for each prefix
+	tears       = 3  // for each write and each way to tear it, alone and among others
+)
+
+// combinations returns fates for the pending changes of d: none and all of them,
+// names without bytes and bytes without names, each one alone and each one left
+// out, each write torn in every way, alone and among the others, and random ones.
+func combinations(d *Disk, random *rand.Rand) [][]Fate {
+	n, names := d.pending(), len(d.names)
+	all := func(h How) []Fate { return slices.Repeat([]Fate{{How: h}}, n) }
+	list := [][]Fate{all(Lost)}
+	if n == 0 {
+		return list
+	}
+	for _, others := range []How{Lost, Kept} {
+		fates := all(others)
+		copy(fates[names:], all(Kept-others))
+		list = append(list, all(others), fates)
+		for i := range n {
+			fates := all(others)
+			fates[i].How = Kept - others
+			list = append(list, fates)
+			for k := range tears * int(hows-Head) {
+				if i >= names {
+					fates := all(others)
+					fates[i] = Fate{Head + How(k)%(hows-Head), random.Uint64()}
+					list = append(list, fates)
+				}
+			}
+		}
+	}
+	for range randomFates {
+		fates := all(Lost)
+		for i := range fates {
+			among := hows
+			if i < names {
+				among = Head
+			}
+			fates[i] = Fate{How(random.IntN(int(among))), random.Uint64()}
+		}
+		list = append(list, fates)
+	}
+	return list
+}

@@ -1,0 +1,194 @@
+package crashstates
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+
+	"otad/board"
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio"
+	"otad/netio/origintest"
+)
+
+// machine is otad's rooms, joined as its commands join them, in front of
+// origins in memory.
+type machine struct {
+	jobs    []*Job
+	dir     *board.StateDir
+	journal *journal.Journal
+	source  *netio.Fetcher
+	updater *fsm.Updater
+	ends    chan fsm.Snapshot // Ready and Failed, as they are told
+
+	mu      sync.Mutex
+	origins map[*Job]*origintest.Origin // made when they are dialled
+}
+
+// start opens the rooms on a state directory. Nothing is fetched yet.
+func (r *Rig) start(jobs []*Job) (_ *machine, err error) {
+	m := &machine{jobs: jobs, ends: make(chan fsm.Snapshot, 8), origins: make(map[*Job]*origintest.Origin)}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	if m.dir, err = board.OpenStateDir(r.Dir); err != nil {
+		return nil, err
+	}
+	if m.journal, err = journal.Open(r.Dir, journal.Options{}); err != nil {
+		return nil, err
+	}
+	if m.journal.Recovery().Result == journal.SetAside {
+		if err := m.dir.RemoveAllPartials(); err != nil {
+			return nil, err
+		}
+	}
+	if m.source, err = netio.New(netio.Config{Dial: m.dial, ConnectTimeout: patience, HeaderTimeout: patience, ReadTimeout: patience}); err != nil {
+		return nil, err
+	}
+	deps := fsm.Deps{Journal: m.journal, Store: store{m.dir}, Source: m.source,
+		Metrics: r.Metrics, Log: slog.New(slog.DiscardHandler)}
+	if r.SingleCheckpoint {
+		deps.Journal = newestOnly{m.journal}
+	}
+	m.updater, err = fsm.New(deps, fsm.Config{Checkpoint: Interval, Readback: r.Readback, Impatient: true, Observe: func(s fsm.Snapshot) {
+		if s.State == fsm.Ready || s.State == fsm.Failed {
+			m.ends <- s
+		}
+	}})
+	return m, err
+}
+
+func (m *machine) close() error {
+	var errs []error
+	if m.journal != nil {
+		errs = append(errs, m.journal.Close())
+	}
+	if m.dir != nil {
+		errs = append(errs, m.dir.Close())
+	}
+	if m.source != nil {
+		m.source.Close()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, origin := range m.origins {
+		origin.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// dial connects to the origin that had this address when the run was recorded.
+func (m *machine) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, job := range m.jobs {
+		if job.addr != addr {
+			continue
+		}
+		if m.origins[job] == nil {
+			origin, err := origintest.Start(origintest.Config{Object: job.object, InMemory: true})
+			if err != nil {
+				return nil, err
+			}
+			m.origins[job] = origin
+		}
+		return m.origins[job].Dial(ctx, network, addr)
+	}
+	return nil, fmt.Errorf("no job has its origin at %s", addr)
+}
+
+// found is what the journal holds before anything runs.
+func (m *machine) found() finding {
+	rec, s := m.journal.Record(), m.updater.Snapshot()
+	f := finding{Recovery: m.journal.Recovery(), State: s.State, Durable: s.Durable}
+	for _, job := range m.jobs {
+		if rec.Job.Name == job.Name && rec.Job.MD5 == job.MD5 {
+			f.Job = job
+		}
+	}
+	return f
+}
+
+// finish runs the machine until the job has ended as it should: by itself what
+// is under way, and then the job, if it is another one, as its user would ask
+// for it again.
+func (m *machine) finish(ctx context.Context, job *Job, lying bool) (err error) {
+	found := m.found()
+	ctx, stop := context.WithCancel(ctx)
+	gone := make(chan error, 1)
+	go func() { gone <- m.updater.Run(ctx) }()
+	defer func() {
+		stop()
+		err = errors.Join(err, <-gone)
+	}()
+	done := found.Job == job && found.State == job.end()
+	if found.State == fsm.Downloading || found.State == fsm.Verifying {
+		if done, err = m.wait(ctx, found.Job, lying); err != nil {
+			return err
+		}
+		done = done && found.Job == job
+	}
+	// A lying disk may cost a job its bytes twice, an honest one never.
+	for try := 0; !done; try++ {
+		if try == 3 {
+			return errors.New("the job fails again and again")
+		}
+		if err := m.updater.Start(ctx, job.journalJob()); err != nil {
+			return fmt.Errorf("start the job: %w", err)
+		}
+		if done, err = m.wait(ctx, job, lying); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait returns when the job has ended. On a lying disk it may have failed.
+func (m *machine) wait(ctx context.Context, job *Job, lying bool) (done bool, err error) {
+	select {
+	case s := <-m.ends:
+		honest := s.State == job.end() && (s.State == fsm.Ready || strings.HasPrefix(s.Error, string(fsm.MD5Mismatch)))
+		documented := strings.Contains(s.Error, "STORAGE") || strings.HasPrefix(s.Error, string(fsm.MD5Mismatch))
+		if !honest && !(lying && documented) {
+			return false, fmt.Errorf("%s ends in %s: %s", job.Name, s.State, s.Error)
+		}
+		return honest, nil
+	case <-ctx.Done():
+		return false, fmt.Errorf("%s is still %s after %v", job.Name, m.updater.Snapshot().State, patience)
+	}
+}
+
+// firstByte is where the first request for the job began; its size when there
+// was none.
+func (m *machine) firstByte(job *Job) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	origin := m.origins[job]
+	if origin == nil {
+		return job.object.Len(), nil
+	}
+	var first int64
+	_, err := fmt.Sscanf(origin.Requests()[0].Range, "bytes=%d-", &first)
+	return first, err
+}
+
+// store shows the state directory as the machine wants to see it.
+type store struct{ *board.StateDir }
+
+func (s store) OpenPartial(name string) (fsm.Partial, error) { return s.StateDir.OpenPartial(name) }
+func (s store) Published(name string) (fsm.Published, error) { return s.StateDir.Published(name) }
+
+// newestOnly is a journal that keeps one checkpoint.
+type newestOnly struct{ *journal.Journal }
+
+func (j newestOnly) Checkpoints() []journal.Checkpoint {
+	all := j.Journal.Checkpoints()
+	return all[:min(1, len(all))]
+}

@@ -1,0 +1,106 @@
+// Package crashstates enumerates what a power cut can leave of a run of otad,
+// and finishes the download from each of those states.
+//
+//	recorder.go   every file operation of the real, unmodified binary (seccomp)
+//	decode.go     what a system call means for the state directory
+//	oplog.go      the log of the operations
+//	witness.go    what otad told meanwhile, and therefore owes
+//	scenario.go   recording a run, and the proof that nothing is missing
+//	disk.go       the model: what of a log a disk may hold (content.go: its files)
+//	enumerate.go  the states of a log, without repetition
+//	machine.go    otad, started on one of them
+//	verify.go     what must hold there
+//	mutate.go     logs of an otad with a bug, which have to be caught
+//
+// It is a test, run by
+//
+//	go test ./testdata/crashstates [-v] [-short] [-seed N] [-states N] [-keep DIR]
+package crashstates
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Kind is what an [Op] does.
+type Kind string
+
+// The kinds of operations. All but the last two are calls of the recorded
+// program.
+const (
+	Create   Kind = "create" // an empty file, unless there is one of that name
+	Write    Kind = "write"
+	Truncate Kind = "truncate"
+	Chmod    Kind = "chmod"
+	Rename   Kind = "rename"
+	Unlink   Kind = "unlink"
+	Datasync Kind = "datasync" // fdatasync: bytes and length of one file
+	Sync     Kind = "sync"     // fsync: and its mode; of the name ".", the directory
+	Say      Kind = "say"      // a line on stderr or stdout: somebody knows now
+	Begin    Kind = "begin"    // a process was started, to fetch Job
+)
+
+// Op is one event of a log. Names are those in the state directory.
+type Op struct {
+	Kind Kind
+	Name string
+	To   string // Rename
+	At   int64  // Write: offset; Truncate: length
+	Mode uint32 // Create, Chmod
+	Data []byte // Write, Say
+	Job  *Job   // Begin
+}
+
+func (o Op) String() string {
+	switch o.Kind {
+	case Write:
+		return fmt.Sprintf("write %s %d+%d", o.Name, o.At, len(o.Data))
+	case Truncate:
+		return fmt.Sprintf("truncate %s to %d", o.Name, o.At)
+	case Rename:
+		return fmt.Sprintf("rename %s to %s", o.Name, o.To)
+	case Say:
+		return fmt.Sprintf("say %.100q", o.Data)
+	case Begin:
+		return "begin " + o.Job.Name
+	default:
+		return string(o.Kind) + " " + o.Name
+	}
+}
+
+// is reports whether o is an operation of this kind on this name.
+func (o Op) is(k Kind, name string) bool { return o.Kind == k && o.Name == name }
+
+// Log is the operations of one or several runs on one state directory, in order.
+type Log []Op
+
+// find returns the index of the n-th operation of this kind on this name,
+// counted from 1 and starting at from; -1 when there is none.
+func (l Log) find(from int, k Kind, name string, n int) int {
+	for i := from; i < len(l); i++ {
+		if l[i].is(k, name) {
+			if n--; n == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// without returns the log less the operations that drop names. Neither log
+// shares its order with the other.
+func (l Log) without(drop func(i int, o Op) bool) Log {
+	var kept Log
+	for i, o := range l {
+		if !drop(i, o) {
+			kept = append(kept, o)
+		}
+	}
+	return kept
+}
+
+// move returns the log with the operation at from put behind the one at to.
+func (l Log) move(from, to int) Log {
+	moved := slices.Insert(slices.Clone(l), to+1, l[from])
+	return slices.Delete(moved, from, from+1)
+}

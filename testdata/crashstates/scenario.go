@@ -1,0 +1,233 @@
+package crashstates
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"otad/journal"
+	"otad/netio/origintest"
+)
+
+// Interval is the checkpoint interval of every run, the smallest there is.
+const Interval = 64 << 10
+
+// Job is a package to be fetched.
+type Job struct {
+	Name string
+	MD5  string // that is asked for
+	// Spoiled: it is not the package's, so the job ends in Failed.
+	Spoiled bool
+	Size    int64 // that is asked for; 0: learned from the first answer
+	// Script is how the origin misbehaves while it is recorded.
+	Script []*origintest.Rule
+
+	object origintest.Object
+	url    string // of the recorded run's origin
+	addr   string // of that
+}
+
+// NewJob returns a job for a package of size bytes. The origin's object is made
+// once and for all, as it is served thousands of times.
+func NewJob(name string, size int64, script ...*origintest.Rule) *Job {
+	object := origintest.Object{Size: size, Seed: uint64(size)}
+	whole := make([]byte, size)
+	object.ReadAt(whole, 0) // which cannot fail
+	return &Job{Name: name, MD5: object.MD5(), Script: script, object: origintest.Object{
+		Bytes: whole, ETag: fmt.Sprintf(`"%d"`, size), LastModified: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}}
+}
+
+func (j *Job) part() string { return j.Name + ".part" }
+
+// journalJob is the job as it is posted.
+func (j *Job) journalJob() journal.Job {
+	return journal.Job{URL: j.url, Name: j.Name, MD5: j.MD5, Size: j.Size}
+}
+
+// isWhole reports whether b is the package.
+func (j *Job) isWhole(b []byte) bool { return bytes.Equal(b, j.object.Bytes) }
+
+// Step is one process: otad fetch of a job.
+type Step struct {
+	Job  *Job
+	Kill *Point // nil: it runs to its end
+	Exit int
+	More []string // flags
+}
+
+// Point is the n-th operation of this kind on this name in a step, from 1. A
+// process that is killed there does not get to do it.
+type Point struct {
+	Kind Kind
+	Name string
+	N    int
+}
+
+// Scenario is several steps on one state directory.
+type Scenario struct {
+	Name  string
+	From  *Crash // what the first step finds; nil: an empty directory
+	Steps []Step
+}
+
+// Run is a recorded scenario.
+type Run struct {
+	Name    string
+	Log     Log
+	From    *Crash
+	Start   *Disk
+	Witness *Witness // at the start
+	Jobs    []*Job
+}
+
+// Record runs the scenario with the otad at path in dir, which is made. It
+// shows that the log is complete: replayed, it gives the directory as it is.
+func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
+	run := &Run{Name: s.Name, From: s.From, Start: new(Disk), Witness: new(Witness)}
+	var start State
+	if s.From != nil {
+		start = s.From.State()
+		run.Start, run.Witness, run.Jobs = mount(start), s.From.Witness, slices.Clone(s.From.Run.Jobs)
+	}
+	if err := start.write(dir); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	recorder := &Recorder{Dir: dir}
+	for _, step := range s.Steps {
+		run.add(tb, step.Job)
+		recorder.Log = append(recorder.Log, Op{Kind: Begin, Job: step.Job})
+		recorder.Kill = step.Kill.reached()
+		code, err := recorder.Run(path, step.args(dir)...)
+		if err != nil {
+			return nil, err
+		}
+		if step.Kill != nil {
+			step.Exit = -1
+		}
+		if code != step.Exit {
+			return nil, fmt.Errorf("%s: exit code %d instead of %d: %v", s.Name, code, step.Exit, recorder.Log[len(recorder.Log)-1])
+		}
+	}
+	run.Log = recorder.Log
+	return run, run.compare(dir)
+}
+
+// add makes job known to the run, with an origin of its own.
+func (r *Run) add(tb origintest.TB, job *Job) {
+	if !slices.Contains(r.Jobs, job) {
+		r.Jobs = append(r.Jobs, job)
+	}
+	if job.url == "" {
+		origin := origintest.New(tb, job.object, job.Script...)
+		job.url = origin.URLFor("/" + job.Name)
+		job.addr = strings.TrimSuffix(strings.TrimPrefix(job.url, "http://"), "/"+job.Name)
+	}
+}
+
+func (s *Step) args(dir string) []string {
+	args := []string{"fetch", "-state-dir", dir, "-log-format", "json", "-checkpoint", strconv.Itoa(Interval), "-min-free", "0",
+		"-name", s.Job.Name, "-md5", s.Job.MD5}
+	if s.Job.Size > 0 {
+		args = append(args, "-size", strconv.FormatInt(s.Job.Size, 10))
+	}
+	return append(append(args, s.More...), s.Job.url)
+}
+
+func (p *Point) reached() func(Op) bool {
+	if p == nil {
+		return nil
+	}
+	left := p.N
+	return func(o Op) bool {
+		if o.is(p.Kind, p.Name) {
+			left--
+		}
+		return left == 0
+	}
+}
+
+// compare holds the replayed log against the real directory, byte for byte.
+func (r *Run) compare(dir string) error {
+	disk := r.Start
+	for _, o := range r.Log {
+		disk = disk.step(o)
+	}
+	replayed := disk.now()
+	real, err := readState(dir)
+	if err != nil {
+		return err
+	}
+	for name := range real {
+		if _, there := replayed[name]; !there {
+			return fmt.Errorf("%s: %s is in the directory and not in the log", r.Name, name)
+		}
+	}
+	for name, content := range replayed {
+		got, there := real[name]
+		switch {
+		case !there:
+			return fmt.Errorf("%s: %s is in the log and not in the directory", r.Name, name)
+		case got.mode != content.mode:
+			return fmt.Errorf("%s: %s has mode %o, in the log %o", r.Name, name, got.mode, content.mode)
+		case !bytes.Equal(got.bytes(), content.bytes()):
+			return fmt.Errorf("%s: %s has other bytes than in the log", r.Name, name)
+		}
+	}
+	return nil
+}
+
+// write makes dir with the state in it and nothing else.
+func (s State) write(dir string) error {
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
+		return err
+	}
+	for name, c := range s {
+		path, mode := filepath.Join(dir, name), os.FileMode(c.mode)
+		if err := errors.Join(os.WriteFile(path, c.bytes(), mode), os.Chmod(path, mode)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readState is the inverse of write.
+func readState(dir string) (State, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := make(State)
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		s[e.Name()] = Content{mode: uint32(info.Mode().Perm())}.write(0, data)
+	}
+	return s, nil
+}
+
+// mount returns the disk that holds s durably, after a reboot.
+func mount(s State) *Disk {
+	d := &Disk{visible: make(map[string]int)}
+	for name, c := range s {
+		d.visible[name] = len(d.files)
+		d.files = append(d.files, file{now: c, durable: c})
+	}
+	d.durable = d.visible
+	return d
+}

@@ -1,0 +1,80 @@
+package crashstates
+
+import (
+	"fmt"
+
+	"otad/netio/origintest"
+)
+
+// Packages of a few intervals expose as much as large ones, and a hundred times
+// as fast.
+const small = 4*Interval + 777
+
+func fetch() Scenario {
+	return Scenario{Name: "fetch", Steps: []Step{{Job: NewJob("a.bin", 9*Interval+12345)}}}
+}
+
+func scenarios() []Scenario {
+	sized := NewJob("a.bin", small)
+	sized.Size = small
+	spoiled := NewJob("a.bin", small)
+	spoiled.MD5, spoiled.Spoiled = NewJob("", small+9).MD5, true
+	second := NewJob("b.bin", small+1)
+	changed := NewJob("a.bin", small, origintest.On(1).Replace(origintest.Object{Size: small, Seed: 99}))
+	failing := NewJob("a.bin", small, origintest.On(1).ResetAt(2*Interval+1234), origintest.On(2).Status(404))
+	middle := &Point{Datasync, "a.bin.part", 3}
+	replace := []string{"-replace"}
+
+	list := []Scenario{fetch(),
+		{Name: "size given", Steps: []Step{{Job: sized}}},
+		{Name: "wrong digest", Steps: []Step{{Job: spoiled, Exit: 3}}},
+		{Name: "other package after Ready", Steps: []Step{{Job: NewJob("a.bin", small)}, {Job: second}}},
+		{Name: "other package of the same name after Ready", Steps: []Step{{Job: NewJob("a.bin", small)}, {Job: NewJob("a.bin", small+1)}}},
+		{Name: "other package after Failed", Steps: []Step{{Job: spoiled, Exit: 3}, {Job: NewJob("a.bin", small+1)}}},
+		{Name: "given up for another", Steps: []Step{{Job: NewJob("a.bin", small), Kill: middle}, {Job: second, More: replace}}},
+		{Name: "given up for another of the same name", Steps: []Step{{Job: NewJob("a.bin", small), Kill: middle}, {Job: NewJob("a.bin", small+1), More: replace}}},
+		{Name: "changed at the origin", Steps: []Step{{Job: changed, Kill: middle}, {Job: changed}}},
+		{Name: "connection lost, then failed, then asked for again", Steps: []Step{{Job: failing, Exit: 1}, {Job: failing}}},
+	}
+	for _, p := range killPoints {
+		job := NewJob("a.bin", small)
+		list = append(list, Scenario{Name: "killed before " + p.name, Steps: []Step{{Job: job, Kill: &p.Point}, {Job: job}}})
+	}
+	return list
+}
+
+// killPoints are where the first of two processes is killed: what it did not
+// sync is still seen by the second, and still lost by a power cut.
+var killPoints = []struct {
+	name string
+	Point
+}{
+	{"the new journal is renamed", Point{Rename, "journal.db.new", 1}},
+	{"the new journal's name is durable", Point{Sync, ".", 1}},
+	{"the journal is opened", Point{Unlink, "journal.opening", 1}},
+	{"the partial file's name is durable", Point{Sync, ".", 2}},
+	{"a block is durable", Point{Datasync, "a.bin.part", 3}},
+	{"a checkpoint is written", Point{Datasync, "journal.db", 9}},
+	{"a checkpoint is durable", Point{Datasync, "journal.db", 10}},
+	{"Verifying is durable", Point{Datasync, "journal.db", 16}},
+	{"the package is renamed", Point{Rename, "a.bin.part", 1}},
+	{"the package's name is durable", Point{Sync, ".", 4}},
+	{"Ready is written", Point{Datasync, "journal.db", 17}},
+	{"Ready is durable", Point{Datasync, "journal.db", 18}},
+}
+
+// secondCuts is how many of the crash states are the beginning of another run.
+const secondCuts = 12
+
+// recoveries are what otad does after a cut: the same job, asked for again.
+func recoveries(crashes []*Crash) []Scenario {
+	var list []Scenario
+	for i, c := range crashes {
+		step := Step{Job: c.Witness.Job, More: []string{"-replace"}}
+		if step.Job.Spoiled {
+			step.Exit = 3
+		}
+		list = append(list, Scenario{Name: fmt.Sprintf("recovery %d", i), From: c, Steps: []Step{step}})
+	}
+	return list
+}

@@ -1,0 +1,228 @@
+package crashstates
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/metrics"
+)
+
+// patience is how long a state may take to become a package.
+const patience = 5 * time.Second
+
+// Rig starts otad on crash states.
+type Rig struct {
+	// Dir is made for each state anew. A panic or a SIGBUS of otad ends this
+	// program too; the state that it died of is then still there.
+	Dir string
+	// Lying expects of otad only what is possible on a disk that lost what it
+	// had called durable.
+	Lying bool
+	// Readback is the flag of that name.
+	Readback bool
+	// Metrics is what the machines count into.
+	Metrics *metrics.Metrics
+	// SingleCheckpoint hides all checkpoints of the journal but the newest.
+	SingleCheckpoint bool
+}
+
+// Outcome is what a start on a crash state came to.
+type Outcome struct {
+	Found fsm.State
+	Start int64 // offset of the first byte that was asked for; the size when there was no need to ask
+	Again int64 // bytes that had been written before the cut and were asked for again
+}
+
+// Finish starts otad on the state, as the board's init would, finishes the job
+// that was asked for, and returns the first promise that is broken on the way.
+func (r *Rig) Finish(c *Crash) (Outcome, error) {
+	type result struct {
+		Outcome
+		error
+	}
+	ended := make(chan result, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	go func() {
+		o, err := r.finish(ctx, c)
+		ended <- result{o, err}
+	}()
+	select {
+	case e := <-ended:
+		return e.Outcome, e.error
+	case <-time.After(patience + time.Second):
+		return Outcome{}, fmt.Errorf("hangs for %v and does not heed its context", patience)
+	}
+}
+
+func (r *Rig) finish(ctx context.Context, c *Crash) (o Outcome, err error) {
+	state := c.State()
+	if err := state.write(r.Dir); err != nil {
+		return o, err
+	}
+	m, err := r.start(c.Run.Jobs)
+	if err != nil {
+		return o, fmt.Errorf("does not start: %w", err)
+	}
+	defer func() { err = errors.Join(err, m.close()) }()
+	found := m.found()
+	o.Found = found.State
+	if err := c.Witness.check(found, state, r.Lying); err != nil {
+		return o, err
+	}
+	if err := m.finish(ctx, c.Witness.Job, r.Lying); err != nil {
+		return o, err
+	}
+	if o.Start, err = m.firstByte(c.Witness.Job); err != nil {
+		return o, err
+	}
+	o.Again = max(0, c.Witness.Written-o.Start)
+	if !r.Lying {
+		if err := m.checkAsked(found, o); err != nil {
+			return o, err
+		}
+	}
+	return o, c.checkDirectory(r.Dir)
+}
+
+// finding is what a start found, before anything was done.
+type finding struct {
+	Recovery journal.Recovery
+	State    fsm.State
+	Job      *Job  // of the record; nil: none
+	Durable  int64 // bytes that the newest checkpoint claims
+}
+
+// check holds what was found against what was told.
+func (w *Witness) check(found finding, state State, lying bool) error {
+	if found.Recovery.Result == journal.SetAside && !lying {
+		return fmt.Errorf("the journal was set aside: %s", found.Recovery.Reason)
+	}
+	accepted := w.State != ""
+	switch {
+	case found.Job == nil && found.State != fsm.Idle:
+		return fmt.Errorf("the journal is %s with a job that nobody asked for", found.State)
+	case accepted && found.Job != w.Job:
+		return fmt.Errorf("the job was %s, found is %s without it", w.State, found.State)
+	case accepted && rank(found.State) < rank(w.State):
+		return fmt.Errorf("%s was told, found is %s", w.State, found.State)
+	case !accepted && w.Ready != nil && found.Job != w.Job && (found.Job != w.Ready || found.State != fsm.Ready):
+		return fmt.Errorf("%s was told Ready, found is %s", w.Ready.Name, found.State)
+	case found.State == fsm.Downloading && found.Job == w.Job && found.Durable < w.Durable:
+		return fmt.Errorf("%d durable bytes were told, %d are claimed", w.Durable, found.Durable)
+	case found.State == fsm.Ready && !found.Job.isWhole(state[found.Job.Name].bytes()):
+		return errors.New("it is Ready and the package is not whole")
+	}
+	for name, job := range w.Standing {
+		b := state[name].bytes()
+		if !job.isWhole(b) && (w.Job.Name != name || !w.Job.isWhole(b)) {
+			return fmt.Errorf("%s was told Ready and is not whole", name)
+		}
+	}
+	return nil
+}
+
+// rank orders the states of a job: it never goes back.
+func rank(s fsm.State) int {
+	switch s {
+	case fsm.Downloading:
+		return 1
+	case fsm.Verifying:
+		return 2
+	case fsm.Ready, fsm.Failed:
+		return 3
+	default:
+		return 0
+	}
+}
+
+// checkAsked is for honest disks: a claim of the journal holds, nothing is
+// fetched twice, and at most one interval is fetched again.
+func (m *machine) checkAsked(found finding, o Outcome) error {
+	if found.State == fsm.Downloading {
+		first, err := m.firstByte(found.Job)
+		if err != nil {
+			return err
+		}
+		if first != found.Durable {
+			return fmt.Errorf("the journal claims %d bytes, and the first one asked for is %d", found.Durable, first)
+		}
+	}
+	if o.Again > Interval {
+		return fmt.Errorf("%d bytes were asked for again", o.Again)
+	}
+	for _, origin := range m.origins {
+		if n := origin.ServedTwice(); n > 0 {
+			return fmt.Errorf("%d bytes were asked for twice after the start", n)
+		}
+	}
+	return nil
+}
+
+// checkDirectory is for the end: the packages are there, and nothing else.
+func (c *Crash) checkDirectory(dir string) error {
+	left, err := readState(dir)
+	if err != nil {
+		return err
+	}
+	standing := map[string]*Job{}
+	for name, job := range c.Witness.Standing {
+		standing[name] = job
+	}
+	if job := c.Witness.Job; !job.Spoiled {
+		standing[job.Name] = job
+	}
+	for name, job := range standing {
+		if p, there := left[name]; !there || !job.isWhole(p.bytes()) || p.mode != 0o644 {
+			return fmt.Errorf("at the end %s is not the package (%d bytes, mode %o)", name, p.size, p.mode)
+		}
+	}
+	for name := range left {
+		if name != journal.FileName && standing[name] == nil && !c.Run.mayPublish(name) {
+			return fmt.Errorf("at the end %s is left behind", name)
+		}
+	}
+	rec, _, err := journal.Peek(dir)
+	if err != nil {
+		return fmt.Errorf("at the end: %w", err)
+	}
+	if want := c.Witness.Job.end(); rec.State != string(want) {
+		return fmt.Errorf("at the end the journal says %s instead of %s", rec.State, want)
+	}
+	return nil
+}
+
+// mayPublish reports whether the run has a job whose package has this name: one
+// that was given up just when it became whole.
+func (r *Run) mayPublish(name string) bool {
+	for _, job := range r.Jobs {
+		if job.Name == name && !job.Spoiled {
+			return true
+		}
+	}
+	return false
+}
+
+// end is the state that the job ends in.
+func (j *Job) end() fsm.State {
+	if j.Spoiled {
+		return fsm.Failed
+	}
+	return fsm.Ready
+}
+
+// keep writes the state to a directory where a person can look at it.
+func (c *Crash) keep(parent string) error {
+	if err := os.MkdirAll(parent, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return c.State().write(filepath.Join(parent, strings.ReplaceAll(fmt.Sprintf("%s-%d-%x", c.Run.Name, c.At, c.id[:4]), " ", "-")))
+}
