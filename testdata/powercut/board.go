@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"os/exec"
+	"syscall"
+)
+
+// board is a machine with otad on it and a disk of ours in it: this host's
+// kernel, or a guest's.
+type board interface {
+	// boot switches the machine on, with the disk on power already, and returns
+	// when otad has been started. An error after the disk died is the cut's
+	// doing.
+	boot(ctx context.Context, checkpoint string) (*found, error)
+	// cut stops everything that runs on the machine, at once and without a word
+	// to it. Where that can be seen it tells how long the partial files had
+	// become in the machine's memory. It may be called again.
+	cut() (partials map[string]int64, err error)
+	// host is where the machine reaches the origin.
+	host() string
+}
+
+// found is what a board holds when it comes up, before otad has touched anything.
+type found struct {
+	otad  *otad
+	files map[string]string // the files of the state directory, with their MD5s
+}
+
+// stateFolder is the folder of the disk that otad owns.
+const stateFolder = "otad"
+
+// child prepares a process that does not outlive the rig, whatever ends the rig.
+func child(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// kill ends a child at once and waits until it is gone; nil is fine.
+func kill(cmd *exec.Cmd) {
+	if cmd == nil || cmd.Process == nil {
+		return
+	}
+	_ = cmd.Process.Kill() // an error says that it is dead already
+	_ = cmd.Wait()         // and this one says how
+}

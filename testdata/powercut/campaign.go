@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// violation is a broken promise of otad: what the rig looks for.
+type violation string
+
+func (v violation) Error() string { return string(v) }
+
+func violated(format string, args ...any) error { return violation(fmt.Sprintf(format, args...)) }
+
+// campaign is a row of power cuts on one board, whose disk lives through all of
+// them.
+type campaign struct {
+	seed   uint64
+	limits limits
+	fs     fileSystem
+	disk   *disk
+	board  board
+	origin *origin
+	report *report
+	dir    string    // for what it leaves behind
+	log    io.Writer // a line for each cycle
+
+	witness   witness
+	ledger    ledger
+	parcels   int // made so far
+	writesPer int // device writes from a boot to Ready, on average: the cuts are spread over these
+}
+
+// limits are how patient the rig is with a board.
+type limits struct {
+	boot time.Duration // from the start of otad to an answer
+	idle time.Duration // between two signs of progress
+	poll time.Duration // between two questions to otad
+}
+
+// run does n cycles of boot, download and cut between two boots that are left
+// alone until Ready. The first shows how many writes that takes, the last that
+// nothing was left broken.
+func (c *campaign) run(ctx context.Context, n int) error {
+	defer func() { _, _ = c.board.cut() }()
+	for i := range n + 2 {
+		begun := time.Now()
+		p := c.plan(i, i > 0 && i <= n)
+		if err := c.cycle(ctx, p); err != nil {
+			return fmt.Errorf("cycle %d: %w", i, err)
+		}
+		if p.cutAt > 0 {
+			c.report.cycle(time.Since(begun))
+		}
+	}
+	return c.inspect(ctx)
+}
+
+// inspect looks at the disk that is left: with this machine's own eyes where
+// its kernel knows the file system.
+func (c *campaign) inspect(ctx context.Context) error {
+	files, err := c.look(ctx)
+	if err != nil {
+		return fmt.Errorf("inspect the disk: %w", err)
+	}
+	for name := range files {
+		if strings.HasSuffix(name, ".part") || strings.HasSuffix(name, ".new") {
+			return violated("%s was left behind", name)
+		}
+	}
+	return c.witness.checkFiles(files)
+}
+
+func (c *campaign) look(ctx context.Context) (map[string]string, error) {
+	if c.fs.known() {
+		return c.fs.read(c.dir, c.disk.durable)
+	}
+	c.disk.powerOn(0)
+	defer c.disk.powerOff()
+	found, err := c.board.boot(ctx, "1MiB")
+	if err != nil {
+		return nil, err
+	}
+	found.otad.close()
+	return found.files, nil
+}
+
+// plan is what is decided before a cycle. It follows from the seed and the
+// number of the cycle, and from how many writes the cycles before needed.
+type plan struct {
+	number     int
+	rng        *rand.Rand
+	checkpoint interval
+	fate       fate
+	cutAt      int // write with which the power fails; 0: not before Ready
+}
+
+type interval struct {
+	flag  string
+	bytes int64
+}
+
+func (c *campaign) plan(number int, cut bool) plan {
+	rng := rand.New(rand.NewPCG(c.seed, uint64(number)))
+	// Small intervals put many commits into a small package.
+	intervals := []interval{{"64KiB", 64 << 10}, {"128KiB", 128 << 10}, {"256KiB", 256 << 10}, {"1MiB", 1 << 20}}
+	p := plan{number: number, rng: rng, checkpoint: intervals[rng.IntN(len(intervals))], fate: fate(rng.IntN(int(fates)))}
+	if p.fate == torn512 && !c.fs.tears {
+		p.fate = torn4K
+	}
+	if cut {
+		p.cutAt = 1 + rng.IntN(2*c.writesPer)
+	}
+	return p
+}
+
+// cycle is one life of the board between power-on and power cut, and what the
+// cut leaves of it.
+func (c *campaign) cycle(ctx context.Context, p plan) error {
+	l := &life{campaign: c, plan: p, stage: "booting"}
+	l.dead = c.disk.powerOn(p.cutAt)
+	err := l.live(untilClosed(ctx, l.dead))
+	if ctx.Err() != nil {
+		err = ctx.Err() // the user's doing, not otad's
+	}
+	c.disk.powerOff()
+	partials, cutErr := c.board.cut()
+	fmt.Fprintf(c.log, "cycle %d: checkpoint %s, cut at write %d %s, %d writes, fate %v: %v\n",
+		p.number, p.checkpoint.flag, p.cutAt, l.stage, c.disk.writesSeen(), p.fate, err)
+	if err == nil {
+		err = cutErr
+	}
+	if err == nil {
+		err = c.ledger.book(c.origin.transfers(), partials, p.checkpoint.bytes, c.report)
+	}
+	if err != nil {
+		return err
+	}
+	c.disk.settle(p.fate, p.rng)
+	if p.cutAt > 0 {
+		c.report.cut(p.fate, l.stage)
+	}
+	return nil
+}
+
+// learn keeps a running average.
+func (c *campaign) learn(writes int) {
+	if c.writesPer == 0 {
+		c.writesPer = writes
+	}
+	c.writesPer += (writes - c.writesPer) / 4
+}
+
+// untilClosed returns a context that ends with ctx or when the power fails:
+// nobody waits for a dead board.
+func untilClosed(ctx context.Context, dead <-chan struct{}) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		select {
+		case <-dead: // at the latest when the cycle ends
+		case <-ctx.Done():
+		}
+	}()
+	return ctx
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+)
+
+// errNoPower is the answer to whatever still asks the disk for something after
+// the power failed. A disk that goes on acknowledging would turn what otad then
+// says into lies that are not otad's.
+var errNoPower = errors.New("disk: no power")
+
+// disk is a block device with a volatile write cache, all of it in memory. A
+// write is visible to reads at once and durable after the next flush; one
+// marked FUA is durable by itself. The kernel sees it as an NBD export (a
+// guest's disk) or as a FUSE file under a loop device (the host's).
+type disk struct {
+	lies bool // acknowledge a flush and do nothing: to see whether the rig notices
+
+	mu      sync.Mutex
+	durable []byte        // what outlives the power
+	visible []byte        // what a read returns: durable plus every pending write
+	pending []write       // since the last flush, in order of arrival
+	writes  int           // since power-on
+	cutAt   int           // the write during which the power fails
+	dead    chan struct{} // closed when the power fails
+	off     bool
+}
+
+// write is one request that a power cut may undo, in whole or in part.
+type write struct {
+	off  int64
+	data []byte
+	fua  bool // durable already; kept here because an older write may survive the cut, but not on top of it
+}
+
+// newDisk returns a disk, without power, that holds image.
+func newDisk(image []byte) *disk {
+	return &disk{durable: image, visible: append([]byte(nil), image...), off: true}
+}
+
+// powerOn starts the disk and plans the next cut: during the cutAt-th write
+// from now, which is the last to reach the cache and is never acknowledged. The
+// channel is closed at that moment.
+func (d *disk) powerOn(cutAt int) <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.off, d.writes, d.cutAt, d.dead = false, 0, cutAt, make(chan struct{})
+	return d.dead
+}
+
+// powerOff cuts the power now; when it is off already nothing happens.
+func (d *disk) powerOff() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.off {
+		d.off = true
+		close(d.dead)
+	}
+}
+
+// settle decides which pending writes have reached the medium. Called between a
+// cut and the next powerOn.
+func (d *disk) settle(f fate, rng *rand.Rand) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	survives := f.plan(rng, len(d.pending))
+	for i, w := range d.pending {
+		for start, end := 0, 0; start < len(w.data); start = end {
+			end = min(start+f.unit(w, start), len(w.data))
+			if w.fua || survives(i) {
+				copy(d.durable[w.off+int64(start):], w.data[start:end])
+			}
+		}
+	}
+	for _, w := range d.pending {
+		end := w.off + int64(len(w.data))
+		copy(d.visible[w.off:end], d.durable[w.off:end])
+	}
+	d.pending = nil
+}
+
+// writesSeen counts the writes since power-on.
+func (d *disk) writesSeen() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.writes
+}
+
+func (d *disk) size() int64 { return int64(len(d.durable)) }
+
+func (d *disk) readAt(p []byte, off int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.off {
+		return errNoPower
+	}
+	copy(p, d.visible[off:])
+	return nil
+}
+
+func (d *disk) writeAt(p []byte, off int64, fua bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.off {
+		return errNoPower
+	}
+	d.writes++
+	last := d.writes == d.cutAt
+	data := append([]byte(nil), p...)
+	copy(d.visible[off:], data)
+	d.pending = append(d.pending, write{off, data, fua && !last && !d.lies})
+	if last {
+		d.off = true
+		close(d.dead)
+		return errNoPower
+	}
+	return nil
+}
+
+func (d *disk) flush() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.off {
+		return errNoPower
+	}
+	if d.lies {
+		return nil
+	}
+	for _, w := range d.pending {
+		copy(d.durable[w.off:], w.data)
+	}
+	d.pending = nil
+	return nil
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A rig that has never found anything proves nothing. Each fault is an otad
+// that breaks one rule of durability; the rig must find out. The go command's
+// -overlay puts the changed file into the build, the source stays as it is.
+type fault struct {
+	file     string // from the root of the repository
+	old, new string
+}
+
+func faults() map[string]fault {
+	return map[string]fault{
+		"unsynced-data": {"fsm/pipeline.go", "s.file.Sync()", "error(nil)"},
+		"early-commit": {"fsm/pipeline.go", "if err := s.file.Sync(); err != nil {",
+			"if err := s.Journal.Commit(journal.Checkpoint{Offset: s.end, Tail: s.tail, TailCRC: s.crc, Digest: s.digest}); err != nil {\n" +
+				"return err\n}\nif err := s.file.Sync(); err != nil {"},
+		// The sync of the file after the rename takes the rename along on ext4,
+		// so both have to go.
+		"unsynced-rename": {"board/publish.go", "if err := p.syncWhole(); err != nil {\n\t\treturn err\n\t}\n" +
+			"\t// A crash here leaves one of the two names, with all bytes.\n\treturn p.dir.sync()", "return nil"},
+		"unsynced-journal": {"journal/open.go", "&bolt.Options{", "&bolt.Options{NoSync: true, "},
+	}
+}
+
+// apply returns the source under root with the fault in it.
+func (f fault) apply(root string) ([]byte, error) {
+	source, err := os.ReadFile(filepath.Join(root, f.file))
+	if err != nil {
+		return nil, err
+	}
+	if strings.Count(string(source), f.old) != 1 {
+		return nil, fmt.Errorf("%q is not in %s exactly once", f.old, f.file)
+	}
+	return []byte(strings.Replace(string(source), f.old, f.new, 1)), nil
+}
+
+// overlay writes the file that makes the go command build the fault into the
+// otad of the current directory, and returns its name.
+func overlay(dir, name string) (string, error) {
+	f, ok := faults()[name]
+	if !ok {
+		return "", fmt.Errorf("no such fault: %s", name)
+	}
+	source, err := f.apply(".")
+	if err != nil {
+		return "", fmt.Errorf("fault %s: %w", name, err)
+	}
+	changed := filepath.Join(dir, "fault.go")
+	if err := os.WriteFile(changed, source, 0o600); err != nil {
+		return "", err
+	}
+	path, err := filepath.Abs(f.file)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	if err != nil {
+		return "", err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	return list, os.WriteFile(list, text, 0o600)
+}
+
+// faultNames lists what -break takes.
+func faultNames() string {
+	return strings.Join(slices.Sorted(maps.Keys(faults())), ", ")
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// life is one stay of the board under power.
+type life struct {
+	*campaign
+	plan
+	dead  <-chan struct{} // closed when the power fails
+	stage string          // how far it came, for the report
+}
+
+// live boots, checks what is found and downloads until the power fails or the
+// plan says that it is time for the cut.
+func (l *life) live(ctx context.Context) error {
+	found, err := l.board.boot(ctx, l.checkpoint.flag)
+	if err != nil {
+		return l.unlessDead(fmt.Errorf("boot: %w", err))
+	}
+	defer found.otad.close()
+	l.report.quarantine(found.files)
+	if err := l.witness.checkFiles(found.files); err != nil {
+		return err
+	}
+	a, err := l.firstAnswer(ctx, found.otad)
+	if err != nil {
+		return l.unlessDead(err)
+	}
+	l.report.found(a.Data.State)
+	if err := l.witness.checkStart(a); err != nil {
+		return l.unlessDead(err)
+	}
+	if err := l.work(ctx, found.otad); err != nil {
+		return l.unlessDead(err)
+	}
+	return nil
+}
+
+// work brings one package to Ready, or two: the cut comes right after Ready was
+// told, or in the middle of the next job.
+func (l *life) work(ctx context.Context, o *otad) error {
+	for packages := 1; ; packages++ {
+		l.stage = "downloading"
+		if err := l.untilReady(ctx, o); err != nil {
+			return err
+		}
+		l.stage = "after Ready"
+		l.report.ready++
+		if packages == 1 {
+			l.learn(l.disk.writesSeen())
+		}
+		if l.cutAt == 0 {
+			return l.untilTold(ctx)
+		}
+		if packages == 2 || l.rng.IntN(2) == 0 {
+			return nil
+		}
+	}
+}
+
+// unlessDead keeps an error that the power cut does not explain. What otad said
+// while its disk was failing is not held against it, save that Ready counts
+// whenever it is said; the next boot shows what is true.
+func (l *life) unlessDead(err error) error {
+	select {
+	case <-l.dead:
+		return nil
+	default:
+		return err
+	}
+}
+
+// firstAnswer waits until otad answers.
+func (l *life) firstAnswer(ctx context.Context, o *otad) (answer, error) {
+	for deadline := time.Now().Add(l.limits.boot); ; {
+		a, err := o.progress(ctx)
+		if err == nil {
+			return a, nil
+		}
+		if time.Now().After(deadline) {
+			return a, violated("otad does not answer after the boot: %v", err)
+		}
+		if !l.pause(ctx) {
+			return a, ctx.Err()
+		}
+	}
+}
+
+// untilReady gives otad a job when it has none, and watches it until Ready.
+func (l *life) untilReady(ctx context.Context, o *otad) error {
+	if l.witness.job == nil {
+		if err := l.post(ctx, o); err != nil {
+			return err
+		}
+	}
+	moved, last := time.Now(), int64(-1)
+	for {
+		a, askErr := o.progress(ctx)
+		if askErr == nil {
+			if ready, err := l.witness.hear(a); ready || err != nil {
+				return err
+			}
+			if a.Data.Durable != last {
+				moved, last = time.Now(), a.Data.Durable
+			}
+		}
+		if time.Since(moved) > l.limits.idle {
+			return violated("otad makes no progress: %+v, %v", a.Data, askErr)
+		}
+		if !l.pause(ctx) {
+			return ctx.Err()
+		}
+	}
+}
+
+// untilTold waits for the callbacks, which may be late but not get lost: one at
+// least for each package that became Ready.
+func (l *life) untilTold(ctx context.Context) error {
+	deadline := time.Now().Add(l.limits.idle)
+	for l.origin.callbacks("toInstall") < l.report.ready {
+		if time.Now().After(deadline) {
+			return violated("%d packages became Ready, %d callbacks have told so", l.report.ready, l.origin.callbacks("toInstall"))
+		}
+		if !l.pause(ctx) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// post gives otad the next package. From the moment of the request on a cut may
+// leave either job behind.
+func (l *life) post(ctx context.Context, o *otad) error {
+	l.parcels++
+	p := newParcel(l.seed, l.parcels, parcelSize(l.rng), fmt.Sprintf("update-%d.bin", l.rng.IntN(2)))
+	l.origin.offer(p)
+	l.witness.asked(p)
+	if err := o.start(ctx, p, "http://"+l.board.host()+"/"+p.version); err != nil {
+		return violated("otad does not take %s: %v", p.version, err)
+	}
+	l.witness.accepted()
+	return nil
+}
+
+// parcelSize prefers small packages: more of what matters happens in a cycle.
+func parcelSize(rng *rand.Rand) int64 {
+	if rng.IntN(8) == 0 {
+		return 8 << 20
+	}
+	return 1<<20 + rng.Int64N(3<<20)
+}
+
+// pause waits a moment; false when the power failed or ctx ended.
+func (l *life) pause(ctx context.Context) bool {
+	select {
+	case <-time.After(l.limits.poll):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,105 @@
+package main
+
+import "fmt"
+
+// witness remembers what otad has said, and holds it to that. It knows nothing
+// of how otad works.
+type witness struct {
+	ready    *parcel            // the last package that was told Ready; nothing may take that back
+	job      *parcel            // the job posted since, if any
+	acked    bool               // its post was answered
+	durable  int64              // the highest bytes_durable told of job
+	standing map[string]*parcel // what has to lie under each published name
+}
+
+// asked notes that a job is about to be posted.
+func (w *witness) asked(p *parcel) {
+	w.job, w.acked, w.durable = p, false, 0
+}
+
+// accepted notes that otad has taken it.
+func (w *witness) accepted() { w.acked = true }
+
+// hear takes in an answer of a running otad. Ready is true when the job is done.
+func (w *witness) hear(a answer) (ready bool, err error) {
+	d := a.Data
+	if d.Version != w.job.version {
+		return false, violated("otad works on %q (%s) instead of %s", d.Version, d.State, w.job.version)
+	}
+	switch d.State {
+	case "Downloading", "Verifying":
+		w.durable = max(w.durable, d.Durable)
+		return false, nil
+	case "Ready":
+		w.becomesReady()
+		return true, nil
+	default:
+		return false, violated("the job %s ended in %s: %s", w.job.version, d.State, a.Msg)
+	}
+}
+
+func (w *witness) becomesReady() {
+	if w.standing == nil {
+		w.standing = make(map[string]*parcel)
+	}
+	w.standing[w.job.name] = w.job
+	w.ready, w.job, w.acked = w.job, nil, false
+}
+
+// checkStart holds the first answer after a boot against what was told before
+// the cut.
+func (w *witness) checkStart(a answer) error {
+	d := a.Data
+	switch {
+	case w.job != nil && d.Version == w.job.version:
+		w.acked = true
+		if d.State != "Ready" && d.State != "Verifying" && d.Durable < w.durable {
+			return violated("%d bytes of %s were told to be durable, %d are left", w.durable, d.Version, d.Durable)
+		}
+		_, err := w.hear(a)
+		return err
+	case w.acked:
+		return violated("the job %s was accepted, and after the boot otad is %s with %q", w.job.version, d.State, d.Version)
+	}
+	w.job = nil // the post had not been answered: it may be lost
+	switch {
+	case w.ready == nil && d.State == "Idle":
+		return nil
+	case w.ready != nil && d.State == "Ready" && d.Version == w.ready.version:
+		return nil
+	case w.ready == nil:
+		return violated("nothing was accepted, and otad is %s with %q", d.State, d.Version)
+	default:
+		return violated("%s was told to be Ready, and otad is %s with %q", w.ready.version, d.State, d.Version)
+	}
+}
+
+// checkFiles holds the files that a boot finds, before otad starts, against
+// what was told. A published name holds the last package that was Ready under
+// it, or, when a cut fell between publishing and telling, the job's.
+func (w *witness) checkFiles(files map[string]string) error {
+	for name, p := range w.standing {
+		if sum, ok := files[name]; !ok || sum != p.md5 && !w.isJobs(name, sum) {
+			return violated("%s of %s was told to be Ready and has MD5 %q instead of %s", name, p.version, sum, p.md5)
+		}
+	}
+	for name, sum := range files {
+		if w.standing[name] == nil && isPackage(name) && !w.isJobs(name, sum) {
+			return violated("%s was published with MD5 %s, which is no package's", name, sum)
+		}
+	}
+	return nil
+}
+
+func (w *witness) isJobs(name, sum string) bool {
+	return w.job != nil && w.job.name == name && w.job.md5 == sum
+}
+
+// isPackage says whether a file of the state directory has a package's final
+// name.
+func isPackage(name string) bool {
+	var number int
+	var rest string
+	n, _ := fmt.Sscanf(name, "update-%d%s", &number, &rest)
+	return n == 2 && rest == ".bin"
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"testing"
+)
+
+var (
+	first  = &parcel{version: "1.0.1", name: "update-0.bin", md5: "aaa"}
+	second = &parcel{version: "1.0.2", name: "update-0.bin", md5: "bbb"}
+)
+
+// told is an answer of otad.
+func told(state string, p *parcel, durable int64) (a answer) {
+	a.Data.State, a.Data.Durable = state, durable
+	if p != nil {
+		a.Data.Version = p.version
+	}
+	return a
+}
+
+// witnesses are what the rig can know at the moment of a cut.
+func afterReady(t *testing.T) *witness {
+	w := &witness{}
+	w.asked(first)
+	w.accepted()
+	if ready, err := w.hear(told("Ready", first, 0)); !ready || err != nil {
+		t.Fatal(ready, err)
+	}
+	return w
+}
+
+func afterPost(t *testing.T) *witness {
+	w := afterReady(t)
+	w.asked(second)
+	return w
+}
+
+func afterCheckpoint(t *testing.T) *witness {
+	w := afterPost(t)
+	w.accepted()
+	if ready, err := w.hear(told("Downloading", second, 100)); ready || err != nil {
+		t.Fatal(ready, err)
+	}
+	return w
+}
+
+func TestWitnessHoldsTheFirstAnswerAgainstWhatWasTold(t *testing.T) {
+	tests := []struct {
+		name   string
+		before func(*testing.T) *witness
+		answer answer
+		broken bool
+	}{
+		{"Ready stands", afterReady, told("Ready", first, 0), false},
+		{"Ready is lost", afterReady, told("Idle", nil, 0), true},
+		{"Ready becomes Failed", afterReady, told("Failed", first, 0), true},
+		{"an unanswered post is lost", afterPost, told("Ready", first, 0), false},
+		{"an unanswered post is kept", afterPost, told("Downloading", second, 0), false},
+		{"an unanswered post loses both", afterPost, told("Idle", nil, 0), true},
+		{"the checkpoint stands", afterCheckpoint, told("Downloading", second, 100), false},
+		{"more than was told", afterCheckpoint, told("Verifying", second, 200), false},
+		{"done before anyone heard", afterCheckpoint, told("Ready", second, 200), false},
+		{"the checkpoint is lost", afterCheckpoint, told("Downloading", second, 99), true},
+		{"the job is lost", afterCheckpoint, told("Ready", first, 0), true},
+		{"the job fails", afterCheckpoint, told("Failed", second, 100), true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := test.before(t).checkStart(test.answer)
+			if got := errors.As(err, new(violation)); got != test.broken {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestWitnessHoldsTheFilesAgainstWhatWasTold(t *testing.T) {
+	tests := []struct {
+		name   string
+		before func(*testing.T) *witness
+		files  map[string]string
+		broken bool
+	}{
+		{"whole", afterReady, map[string]string{"update-0.bin": "aaa", "journal.db": "x"}, false},
+		{"gone", afterReady, map[string]string{"journal.db": "x"}, true},
+		{"corrupt", afterReady, map[string]string{"update-0.bin": "x"}, true},
+		{"still the old one", afterCheckpoint, map[string]string{"update-0.bin": "aaa", "update-0.bin.part": "x"}, false},
+		{"published, not told", afterCheckpoint, map[string]string{"update-0.bin": "bbb"}, false},
+		{"half the new one", afterCheckpoint, map[string]string{"update-0.bin": "x"}, true},
+		{"nobody's", afterReady, map[string]string{"update-0.bin": "aaa", "update-1.bin": "x"}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := test.before(t).checkFiles(test.files)
+			if got := errors.As(err, new(violation)); got != test.broken {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestLedgerAllowsOneInterval(t *testing.T) {
+	for again, broken := range map[int64]bool{0: false, 64: false, 65: true} {
+		var l ledger
+		r := newReport()
+		sent := &transfer{parcel: first}
+		sent.sent.Store(1000)
+		if err := l.book([]*transfer{sent}, map[string]int64{"update-0.bin.part": 800}, 64, r); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.book(nil, nil, 16, r); err != nil { // a boot that was cut before it asked for anything
+			t.Fatal(err)
+		}
+		err := l.book([]*transfer{{parcel: first, offset: 800 - again}}, nil, 16, r)
+		if (err != nil) != broken {
+			t.Errorf("%d bytes again: %v", again, err)
+		}
+		if want := 200 + again; r.askedTwice.max != want || r.wroteTwice.max != again {
+			t.Errorf("%d bytes again: booked %d and %d", again, r.askedTwice.max, r.wroteTwice.max)
+		}
+	}
+}
