@@ -1,0 +1,185 @@
+package servers_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func (r trial) job(t *testing.T, want pkg, args ...string) *job {
+	return newJob(t, r.origin.url(r.room), want, append(r.origin.flags(), args...)...)
+}
+
+// etag is what the origin says now of the package in the room.
+func (r trial) etag(t *testing.T) string {
+	t.Helper()
+	resp, _ := get(t, r.origin.client(), r.origin.url(r.room), "Range", "bytes=0-0")
+	return resp.Header.Get("ETag")
+}
+
+func fetchesInOneRequest(t *testing.T, r trial) {
+	r.origin.publish(t, r.room, r.shelf.first)
+	j := r.job(t, r.shelf.first)
+	j.wantReady(t, j.run(t))
+	requests := r.origin.requests(t, r.room, 1)
+	if len(requests) != 1 || !requests[0].isFrom(0) {
+		t.Errorf("the server saw %+v, want one request from byte 0", requests)
+	}
+}
+
+func goesOnAfterSIGKILL(t *testing.T, r trial) {
+	r.origin.publish(t, r.room, r.shelf.first)
+	goesOn(t, r, r.job(t, r.shelf.first), "killed in the middle")
+}
+
+// goesOn kills otad in the middle of j, and wants the next one to go on from
+// the last checkpoint. what names the kind of download in the table.
+func goesOn(t *testing.T, r trial, j *job, what string) {
+	t.Helper()
+	stored := j.killedInTheMiddle(t)
+	o := j.run(t)
+	j.wantReady(t, o)
+	offset := resumedAt(t, o)
+	if offset%interval != 0 || offset == 0 || stored-offset > interval {
+		t.Errorf("%d bytes were stored, the next request is from %d", stored, offset)
+	}
+	requests := r.origin.requests(t, r.room, 2)
+	if len(requests) != 2 || !requests[1].isFrom(offset) || !requests[1].isAbout(r.etag(t)) {
+		t.Errorf("the server saw %+v, want two requests, the second from byte %d and about the same object", requests, offset)
+	}
+	if status := requests[1].status; status != "206" && status != notLogged {
+		t.Errorf("the second request was answered with %s", status)
+	}
+	r.seen.note(what, "goes on at the checkpoint")
+}
+
+// resumedAt is where otad went on, by its log.
+func resumedAt(t *testing.T, o outcome) int64 {
+	t.Helper()
+	resumed := o.entries("resuming")
+	if len(resumed) == 0 {
+		t.Fatalf("nothing was resumed: %s", o.stderr)
+	}
+	return resumed[0].Offset
+}
+
+// startsOverWhenReplaced asks for a package that takes the place of another one
+// while that is being fetched.
+func startsOverWhenReplaced(t *testing.T, r trial, next pkg) {
+	r.origin.publish(t, r.room, r.shelf.first)
+	j := r.job(t, next)
+	j.killedInTheMiddle(t)
+	before := r.etag(t)
+	r.origin.publish(t, r.room, next)
+	o := j.run(t)
+	j.wantReady(t, o)
+	wantStartedOver(t, o, "changed")
+	requests := r.origin.requests(t, r.room, 3)
+	if len(requests) != 3 || !requests[2].isFrom(0) {
+		t.Errorf("the server saw %+v, want three requests, the last from byte 0", requests)
+	}
+	r.seen.note("replaced: found by", foundBy(requests, before != r.etag(t)))
+}
+
+// foundBy names what gave away that a package was replaced.
+func foundBy(requests []request, otherETag bool) string {
+	for _, q := range requests {
+		if q.status == "412" {
+			return "412 to If-Match"
+		}
+	}
+	if otherETag {
+		return "ETag in the 206"
+	}
+	return "Last-Modified in the 206"
+}
+
+func wantStartedOver(t *testing.T, o outcome, reason string) {
+	t.Helper()
+	over := o.entries("starting over")
+	if len(over) != 1 || over[0].Reason != reason {
+		t.Errorf("otad started over %+v, want once for %s: %s", over, reason, o.stderr)
+	}
+}
+
+// neverMixesTwins replaces a package by one that has the same size and the same
+// modification time, of which many servers make their ETag. Where the server
+// cannot tell them apart the digest does.
+func neverMixesTwins(t *testing.T, r trial) {
+	r.origin.publish(t, r.room, r.shelf.first)
+	j := r.job(t, r.shelf.twin)
+	j.killedInTheMiddle(t)
+	before := r.etag(t)
+	r.origin.publish(t, r.room, r.shelf.twin)
+	o := j.run(t)
+	if o.code == 0 {
+		wantStartedOver(t, o, "changed")
+		r.seen.note("same size and time: found by", foundBy(r.origin.requests(t, r.room, 3), before != r.etag(t)))
+	} else {
+		j.wantFailed(t, o, 3, "MD5_MISMATCH: expected "+j.want.md5)
+		if _, err := os.Stat(j.partial()); err == nil {
+			t.Error("the mixture is kept")
+		}
+		r.seen.note("same size and time: found by", "MD5 of the whole")
+		o = j.run(t)
+	}
+	j.wantReady(t, o)
+}
+
+// outlivesRestart kills the server under a download, which goes on by itself.
+func outlivesRestart(t *testing.T, r trial, server *process) {
+	r.origin.publish(t, r.room, r.shelf.first)
+	j := r.job(t, r.shelf.first)
+	running := j.start(t, slowly...)
+	running.reach(t, middle)
+	server.kill()
+	server.start(t)
+	o := running.wait(t)
+	j.wantReady(t, o)
+	retried := o.entries("retrying")
+	if len(retried) == 0 || resumedAt(t, o) < middle-interval {
+		t.Fatalf("nothing was retried and resumed: %s", o.stderr)
+	}
+	r.seen.note("killed and restarted", "goes on after "+retried[0].Reason)
+}
+
+func trustsOnlyTheOwnCA(t *testing.T, r trial, o *fileOrigin) {
+	o.publish(t, r.room, r.shelf.first)
+	goesOn(t, r, newJob(t, o.tlsURL(r.room), r.shelf.first, "-ca-file", o.CA), "TLS, own CA")
+	stranger := newJob(t, o.tlsURL(r.room), r.shelf.first)
+	stranger.wantFailed(t, stranger.run(t), 1, "DOWNLOAD_FAILED: the server's certificate is signed by an unknown authority")
+}
+
+func showsTheClientCertificate(t *testing.T, r trial, o *fileOrigin) {
+	o.publish(t, r.room, r.shelf.first)
+	goesOn(t, r, newJob(t, o.mutualURL(r.room), r.shelf.first, "-ca-file", o.CA, "-client-cert", o.clientCert, "-client-key", o.clientKey), "client certificate")
+	without := newJob(t, o.mutualURL(r.room), r.shelf.first, "-ca-file", o.CA, "-retries", "1")
+	said := without.run(t)
+	without.wantFailed(t, said, 1, "DOWNLOAD_FAILED: ")
+	why, _, _ := strings.Cut(strings.TrimPrefix(said.last(), "DOWNLOAD_FAILED: "), " (gave up")
+	r.seen.note("no client certificate", why)
+}
+
+func isNotCompressed(t *testing.T, r trial, o *fileOrigin) {
+	r.room = "gzip"
+	o.publish(t, r.room, r.shelf.first)
+	if resp, _ := get(t, o.client(), o.url(r.room), "Accept-Encoding", "gzip"); resp.Header.Get("Content-Encoding") != "gzip" {
+		t.Fatalf("gzip is not switched on: %v", resp.Header)
+	}
+	goesOn(t, r, r.job(t, r.shelf.first), "gzip switched on")
+}
+
+func startsOverWithoutRanges(t *testing.T, r trial, o *fileOrigin) {
+	r.room = "norange"
+	o.publish(t, r.room, r.shelf.first)
+	j := r.job(t, r.shelf.first)
+	j.killedInTheMiddle(t)
+	said := j.run(t)
+	j.wantReady(t, said)
+	wantStartedOver(t, said, "range_ignored")
+	requests := o.requests(t, r.room, 2)
+	if len(requests) != 2 || requests[1].status != "200" {
+		t.Errorf("the server saw %+v, want two requests, the second answered with 200", requests)
+	}
+	r.seen.note("ranges switched off", "200, starts over")
+}

@@ -1,0 +1,93 @@
+package servers_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// throughProxy fetches https through tinyproxy. Nothing goes to loopback by a
+// proxy, so that the origin goes by this machine's own name.
+func throughProxy(t *testing.T, s shelf, seen *column) {
+	name, host := ownName(t)
+	o := newFileOrigin(t, products[0], host, name)
+	p := newProxy(t)
+	seen.note("version", o.release(t)+", "+versionOf(t, "tinyproxy", "-v"))
+	newJobBehind := func(room string) *job {
+		j := newJob(t, fmt.Sprintf("https://%s:%d%s", name, o.TLS.Port, target(room)), s.first, "-ca-file", o.CA)
+		j.env = []string{fmt.Sprintf("HTTPS_PROXY=http://%s", p.listens[0])}
+		return j
+	}
+	carried := func(t *testing.T, n int) {
+		t.Helper()
+		said, err := os.ReadFile(p.log)
+		if got := strings.Count(string(said), fmt.Sprintf("CONNECT %s:%d ", name, o.TLS.Port)); err != nil || got != n {
+			t.Errorf("the proxy has made %d connections in all, want %d (%v): %s", got, n, err, said)
+		}
+	}
+	t.Run("range", func(t *testing.T) {
+		r := trial{o, s, room(t), seen}
+		o.publish(t, r.room, s.first)
+		goesOn(t, r, newJobBehind(r.room), "TLS, own CA")
+		carried(t, 2)
+	})
+	t.Run("restarted", func(t *testing.T) {
+		o.publish(t, room(t), s.first)
+		j := newJobBehind(room(t))
+		running := j.start(t, slowly...)
+		running.reach(t, middle)
+		p.kill()
+		p.start(t)
+		said := running.wait(t)
+		j.wantReady(t, said)
+		if resumedAt(t, said) < middle-interval {
+			t.Errorf("nothing was resumed: %s", said.stderr)
+		}
+		carried(t, 4)
+		seen.note("killed and restarted", "goes on after "+said.entries("retrying")[0].Reason)
+	})
+}
+
+// A proxy is tinyproxy at work.
+type proxy struct {
+	process
+	log string
+}
+
+func newProxy(t *testing.T) *proxy {
+	t.Helper()
+	dir := openDir(t)
+	listens := freeAddresses(t, "127.0.0.1", 1)
+	config := configure(t, dir, "tinyproxy.conf", struct {
+		Dir   string
+		Plain address
+	}{dir, listens[0]})
+	p := &proxy{log: filepath.Join(dir, "access.log"), process: process{
+		program: "tinyproxy", args: []string{"-d", "-c", config}, listens: listens, output: filepath.Join(dir, "output"),
+	}}
+	p.start(t)
+	return p
+}
+
+// ownName is a name of this machine and an address that it stands for,
+// loopback if there is such a one.
+func ownName(t *testing.T) (name, host string) {
+	t.Helper()
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses, err := net.DefaultResolver.LookupIP(t.Context(), "ip4", name)
+	if err != nil {
+		t.Fatalf("this machine does not know its own name, which /etc/hosts should map to 127.0.1.1: %v", err)
+	}
+	for _, a := range addresses {
+		if a.IsLoopback() {
+			return name, a.String()
+		}
+	}
+	return name, addresses[0].String()
+}

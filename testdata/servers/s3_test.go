@@ -1,0 +1,186 @@
+package servers_test
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	gateway        = "github.com/versity/versitygw/cmd/versitygw"
+	gatewayVersion = "v1.8.0"
+	bucket         = "packages"
+)
+
+// An s3Origin is an S3 server with real signatures, here over TLS.
+type s3Origin struct {
+	authority
+	signer
+	listens address
+	log     string
+	server  *process
+}
+
+func newS3Origin(t *testing.T) *s3Origin {
+	t.Helper()
+	dir := openDir(t)
+	o := &s3Origin{
+		authority: newAuthority(t, "127.0.0.1"),
+		signer:    signer{access: "testkey", secret: "testsecret", region: "us-east-1"},
+		listens:   freeAddresses(t, "127.0.0.1", 1)[0],
+		log:       filepath.Join(dir, "access.log"),
+	}
+	for _, sub := range []string{"data", "data/" + bucket, "metadata"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.server = &process{
+		program: installGateway(t),
+		args: []string{"--port", o.listens.String(), "--region", o.region, "--cert", o.Cert, "--key", o.Key, "--quiet", "--access-log", o.log,
+			"posix", "--sidecar", filepath.Join(dir, "metadata"), filepath.Join(dir, "data")},
+		env:     []string{"ROOT_ACCESS_KEY=" + o.access, "ROOT_SECRET_KEY=" + o.secret},
+		listens: []address{o.listens}, output: filepath.Join(dir, "output"),
+	}
+	o.server.start(t)
+	return o
+}
+
+// installGateway builds the server once; it stays in the user's cache.
+func installGateway(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(cache, "otad-servers", gatewayVersion)
+	program := filepath.Join(bin, "versitygw")
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	t.Logf("building %s@%s, which takes minutes", gateway, gatewayVersion)
+	cmd := child("go", "install", "-trimpath", gateway+"@"+gatewayVersion)
+	cmd.Env = append(os.Environ(), "GOBIN="+bin, "CGO_ENABLED=0", "GOFLAGS=")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go install %s: %v\n%s", gateway, err, said)
+	}
+	return program
+}
+
+func (o *s3Origin) object(room string) url.URL {
+	return url.URL{Scheme: "https", Host: o.listens.String(), Path: "/" + bucket + target(room)}
+}
+
+func (o *s3Origin) url(room string) string { return o.signed(room, time.Hour) }
+
+// signed is a URL of the room's package that is good for so long from now on.
+func (o *s3Origin) signed(room string, lifetime time.Duration) string {
+	return o.presign(http.MethodGet, o.object(room), time.Now(), lifetime)
+}
+
+func (o *s3Origin) publish(t *testing.T, room string, p pkg) {
+	t.Helper()
+	f, err := os.Open(p.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, o.presign(http.MethodPut, o.object(room), time.Now(), time.Hour), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = p.size
+	resp, err := o.client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || !shows(t, o.client(), o.url(room), p) {
+		t.Fatalf("PUT of %s: %s", room, resp.Status)
+	}
+}
+
+func (o *s3Origin) flags() []string           { return []string{"-ca-file", o.CA} }
+func (o *s3Origin) process() *process         { return o.server }
+func (o *s3Origin) client() *http.Client      { return newClient(o.authority) }
+func (o *s3Origin) release(*testing.T) string { return strings.TrimPrefix(gatewayVersion, "v") }
+
+func (o *s3Origin) requests(t *testing.T, room string, n int) []request {
+	t.Helper()
+	return readRequests(t, o.log, target(room), n, parseS3)
+}
+
+// parseS3 reads the format of Amazon S3's server access log.
+func parseS3(line string) (request, bool) {
+	f := strings.Fields(line)
+	if len(f) < 18 {
+		return request{}, false
+	}
+	r := request{path: "/" + f[8], agent: strings.Trim(f[17], `"`), status: f[10], ranges: notLogged, match: notLogged}
+	if r.status == "200" {
+		r.status = notLogged // versitygw calls a 206 so too
+	}
+	return r, true
+}
+
+var onS3 = []struct {
+	name string
+	try  func(*testing.T, trial, *s3Origin)
+}{
+	{"signature expires in the middle", goesOnWithANewSignature},
+	{"refusals", refusesClearly},
+}
+
+// goesOnWithANewSignature cuts a download after its signature's time is over.
+func goesOnWithANewSignature(t *testing.T, r trial, o *s3Origin) {
+	const lifetime = 2 * time.Second
+	o.publish(t, r.room, r.shelf.first)
+	j := r.job(t, r.shelf.first)
+	over := time.Now().Add(lifetime + time.Second) // S3 counts whole seconds
+	j.url = o.signed(r.room, lifetime)
+	running := j.start(t, "-rate-limit", "3MiB")
+	eventually(t, "the signature's time is over", func() bool { return time.Now().After(over) && j.stored() >= middle })
+	o.server.kill()
+	o.server.start(t)
+	said := running.wait(t)
+	j.wantFailed(t, said, 1, "DOWNLOAD_FAILED: URL_EXPIRED ")
+	r.seen.note("signature expired in the middle", strings.TrimPrefix(said.last(), "DOWNLOAD_FAILED: "))
+	kept := j.stored()
+	if kept < middle || kept >= r.shelf.first.size {
+		t.Fatalf("%d bytes are kept of a download that reached %d", kept, middle)
+	}
+	j.url = o.signed(r.room, time.Hour)
+	again := j.run(t)
+	j.wantReady(t, again)
+	if offset := resumedAt(t, again); offset > kept || kept-offset > interval {
+		t.Errorf("%d bytes were kept, the new URL went on from %d", kept, offset)
+	}
+	if over := again.entries("starting over"); len(over) > 0 {
+		t.Errorf("the new URL started over: %+v", over)
+	}
+	r.seen.note("signed anew", "goes on at the checkpoint")
+}
+
+func refusesClearly(t *testing.T, r trial, o *s3Origin) {
+	o.publish(t, r.room, r.shelf.first)
+	forger := o.signer
+	forger.secret = "another"
+	for _, c := range []struct {
+		name, url, says string
+	}{
+		{"wrong signature", forger.presign(http.MethodGet, o.object(r.room), time.Now(), time.Hour), "DOWNLOAD_FAILED: HTTP 403 SignatureDoesNotMatch"},
+		{"missing key", o.signed("nothing-here", time.Hour), "DOWNLOAD_FAILED: HTTP 404 NoSuchKey"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			j := r.job(t, r.shelf.first)
+			j.url = c.url
+			said := j.run(t)
+			j.wantFailed(t, said, 1, c.says)
+			r.seen.note(c.name, strings.TrimPrefix(said.last(), "DOWNLOAD_FAILED: "))
+		})
+	}
+}

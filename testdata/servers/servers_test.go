@@ -1,0 +1,111 @@
+// Package servers_test runs the real otad against the servers that packages
+// come from: nginx, lighttpd, Apache, Caddy, an S3 store with real signatures,
+// and through an HTTP proxy. Each server runs on loopback with a configuration
+// from conf/, and is ended by its pid.
+//
+//	make test-servers
+//
+// At the end the log holds a table of what each server was seen to do.
+package servers_test
+
+import (
+	"log"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// otadVariable names the binary under test; without it that is ../../bin/otad.
+// It does not begin with OTAD_, where otad would look for a flag.
+const otadVariable = "SERVERS_OTAD"
+
+func TestMain(m *testing.M) {
+	if _, err := otadPath(); err != nil {
+		log.Fatalf("no otad to test, build it with `make bin/otad`: %v", err)
+	}
+	os.Exit(m.Run())
+}
+
+func otadPath() (string, error) {
+	path := os.Getenv(otadVariable)
+	if path == "" {
+		path = "../../bin/otad"
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
+}
+
+// A trial is what one behaviour of otad is tried on.
+type trial struct {
+	origin origin
+	shelf  shelf
+	room   string // where the package of this trial is, its own
+	seen   *column
+}
+
+// everywhere holds at each origin.
+var everywhere = []struct {
+	name string
+	try  func(*testing.T, trial)
+}{
+	{"plain", fetchesInOneRequest},
+	{"range", goesOnAfterSIGKILL},
+	{"replaced by the same size", func(t *testing.T, r trial) { startsOverWhenReplaced(t, r, r.shelf.next) }},
+	{"replaced by another size", func(t *testing.T, r trial) { startsOverWhenReplaced(t, r, r.shelf.shorter) }},
+	{"replaced by the same size and time", neverMixesTwins},
+	{"answers", answersProbes},
+}
+
+// onFiles holds at each server of plain files.
+var onFiles = []struct {
+	name string
+	try  func(*testing.T, trial, *fileOrigin)
+}{
+	{"own CA", trustsOnlyTheOwnCA},
+	{"client certificate", showsTheClientCertificate},
+	{"gzip switched on", isNotCompressed},
+	{"no ranges", startsOverWithoutRanges},
+}
+
+func TestServers(t *testing.T) {
+	shelf, table := newShelf(t), new(table)
+	t.Run("behind", func(t *testing.T) {
+		for _, p := range products {
+			seen := table.add(p.name)
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				o := newFileOrigin(t, p, "127.0.0.1")
+				seen.note("version", o.release(t))
+				tryEverywhere(t, o, shelf, seen)
+				for _, c := range onFiles {
+					t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, shelf, room(t), seen}, o) })
+				}
+			})
+		}
+		seen := table.add("versitygw, TLS")
+		t.Run("versitygw", func(t *testing.T) {
+			t.Parallel()
+			o := newS3Origin(t)
+			seen.note("version", o.release(t))
+			tryEverywhere(t, o, shelf, seen)
+			for _, c := range onS3 {
+				t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, shelf, room(t), seen}, o) })
+			}
+		})
+		proxied := table.add("nginx through tinyproxy")
+		t.Run("tinyproxy", func(t *testing.T) {
+			t.Parallel()
+			throughProxy(t, shelf, proxied)
+		})
+	})
+	t.Logf("what was seen:\n\n%s", table)
+}
+
+func tryEverywhere(t *testing.T, o origin, shelf shelf, seen *column) {
+	for _, c := range everywhere {
+		t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, shelf, room(t), seen}) })
+	}
+	t.Run("restarted", func(t *testing.T) { outlivesRestart(t, trial{o, shelf, room(t), seen}, o.process()) })
+}

@@ -1,0 +1,80 @@
+package servers_test
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+const (
+	interval = 1 << 20 // otad's default checkpoint interval in bytes
+	middle   = 6 << 20 // where a download is disturbed
+	// The rest of a package after the middle must not fit into the buffers of
+	// sockets, or nobody would notice that its server is gone.
+	packageSize = 24<<20 + 12345
+)
+
+// A pkg is a file that an origin can have.
+type pkg struct {
+	path string
+	size int64
+	md5  string
+}
+
+// A shelf holds the packages of all trials.
+type shelf struct {
+	first   pkg // what is there at the beginning
+	next    pkg // of the same size
+	shorter pkg
+	twin    pkg // of the same size and modification time as first
+}
+
+func newShelf(t *testing.T) shelf {
+	dir := openDir(t)
+	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	return shelf{
+		first:   newPackage(t, filepath.Join(dir, "first"), packageSize, begun),
+		next:    newPackage(t, filepath.Join(dir, "next"), packageSize, begun.Add(time.Hour)),
+		shorter: newPackage(t, filepath.Join(dir, "shorter"), packageSize-4<<20, begun.Add(2*time.Hour)),
+		twin:    newPackage(t, filepath.Join(dir, "twin"), packageSize, begun),
+	}
+}
+
+// newPackage writes bytes that do not compress, the same in each run.
+func newPackage(t *testing.T, path string, size int64, modified time.Time) pkg {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var seed [32]byte
+	copy(seed[:], filepath.Base(path))
+	sum := md5.New()
+	if _, err := io.CopyN(io.MultiWriter(f, sum), rand.NewChaCha8(seed), size); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, modified, modified); err != nil {
+		t.Fatal(err)
+	}
+	return pkg{path: path, size: size, md5: hex.EncodeToString(sum.Sum(nil))}
+}
+
+// openDir is a directory that a server under another user can read.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "otad-servers-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
