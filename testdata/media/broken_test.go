@@ -1,0 +1,226 @@
+package media_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"otad/netio/origintest"
+)
+
+// breakages are the ways in which a medium goes wrong under an otad that works.
+var breakages = []struct {
+	name   string
+	mount  func(*testing.T) *image
+	breaks func(*image) // in the middle; nil: it does by itself
+	code   int          // of fetch
+	begins string       // its error
+	stuck  bool         // the journal cannot be written either
+}{
+	// 32 MiB that have room for 6: from some block on the loop device refuses
+	// every write. ext4's journal cannot be written any more either, and the file
+	// system turns read-only; without one it is the sync of the package that fails.
+	{"disk that is smaller than it says", func(t *testing.T) *image { return newImage(t, 32, "6m") },
+		nil, 1, "DOWNLOAD_FAILED: ", true},
+	{"the same without a journal", func(t *testing.T) *image { return newImage(t, 32, "6m", "-O", "^has_journal") },
+		nil, 4, "DISK_FULL: ", false},
+	{"disk that was pulled", func(t *testing.T) *image { return newImage(t, 32, "40m") },
+		(*image).shutDown, 1, "DOWNLOAD_FAILED: ", true},
+}
+
+func TestMediumThatBreaksUnderFetch(t *testing.T) {
+	for _, tt := range breakages {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := tt.mount(t)
+			d := newDevice(t, m.dir, 12_000_000, origintest.On(1).StallAt(3*interval+1))
+			r := d.fetch()
+			<-d.origin.Stalled()
+			d.awaitDurable(3 * interval)
+			if tt.breaks != nil {
+				tt.breaks(m)
+			}
+			begun := time.Now()
+			d.origin.Release()
+			r.wantExit(tt.code, tt.begins)
+			if took := time.Since(begun); took > 20*time.Second {
+				t.Errorf("that took %v", took)
+			}
+			m.mend(d)
+			d.fetch().wantReady()
+		})
+	}
+}
+
+func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
+	for _, tt := range breakages {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := tt.mount(t)
+			d := newDevice(t, m.dir, 12_000_000, origintest.On(1).StallAt(3*interval+1))
+			o := d.serve()
+			o.post()
+			<-d.origin.Stalled()
+			d.awaitDurable(3 * interval)
+			if tt.breaks != nil {
+				tt.breaks(m)
+			}
+			d.origin.Release()
+			if tt.stuck {
+				o.awaitStuck()
+			} else {
+				o.wantFailed(tt.begins)
+			}
+			o.wantCalm(t)
+			if took := o.stop(); took > 2*time.Second {
+				t.Errorf("the stop took %v", took)
+			}
+			m.mend(d)
+			o = d.serve()
+			o.post()
+			o.awaitState("Ready")
+			d.wantPublished()
+			o.stop()
+		})
+	}
+}
+
+// mend makes the medium one that works.
+func (m *image) mend(d *device) {
+	m.t.Helper()
+	if err := unix.Mount("", m.disk, "", unix.MS_REMOUNT, "size=40m"); err != nil {
+		m.t.Fatal(err)
+	}
+	m.repair()
+	d.wantUnpublished()
+}
+
+// A journal that is gone under bbolt's hands cannot be written by this process any
+// more. The next one sets it aside, so the daemon ends and leaves it to init.
+func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
+	for name, at := range map[string]int64{"in a download": 3*interval + 1, "at rest": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDevice(t, t.TempDir(), 2_000_000)
+			if at > 0 {
+				d.restage(origintest.On(1).StallAt(at))
+			}
+			o := d.serve()
+			if at > 0 {
+				o.post()
+				<-d.origin.Stalled()
+				d.awaitDurable(at / interval * interval)
+			}
+			if err := os.Truncate(d.path("journal.db"), 0); err != nil {
+				t.Fatal(err)
+			}
+			if at == 0 {
+				if code := o.post(); code != 500 {
+					t.Errorf("a job that cannot be kept: code %d", code)
+				}
+			}
+			d.origin.Release()
+			o.wantExit(2, "write the journal: ")
+			d.wantUnpublished()
+			o = d.serve()
+			o.post()
+			o.awaitState("Ready")
+			d.wantPublished()
+			o.stop()
+		})
+	}
+}
+
+// Every kind of call of the middle fails once with EIO. What a sync has failed
+// for is never synced again: the next try begins behind the last checkpoint.
+func TestInputOutputErrorAtEveryCall(t *testing.T) {
+	const part, journal = packageName + ".part", "journal.db"
+	tests := []struct {
+		what, file string
+		calls      []int
+	}{
+		{"pwrite", part, []int{1, 3, 5}},
+		{"fdatasync", part, []int{1, 3, 5}},
+		{"pwrite", journal, []int{9, 11, 16, 22, 25}},
+		{"fdatasync", journal, []int{9, 10, 11, 14, 17}},
+		{"fallocate", part, []int{1}},
+		{"openat", part, []int{1, 2}},
+		{"fsync", part, []int{1}},
+		{"fsync", packageName, []int{1}},
+		{"renameat", part, []int{1}},
+	}
+	for _, tt := range tests {
+		for _, n := range tt.calls {
+			t.Run(fmt.Sprintf("%s of %s number %d", tt.what, tt.file, n), func(t *testing.T) {
+				t.Parallel()
+				d := newDevice(t, t.TempDir(), 5*interval-1000)
+				d.medium = new(medium)
+				d.medium.set(nth(n, tt.what, tt.file, unix.EIO))
+				last := d.fetch().wantExit(1, "DOWNLOAD_FAILED: ")
+				if !strings.Contains(last, "input/output error") {
+					t.Errorf("the error does not tell: %q", last)
+				}
+				calls := d.medium.made(tt.what, tt.file)
+				if len(calls) < n {
+					t.Fatalf("only %d calls were made", len(calls))
+				}
+				if tt.file != journal && len(calls) > n {
+					t.Errorf("%d calls were made after the one that failed", len(calls)-n)
+				}
+				d.wantUnpublishedOrWhole()
+				d.medium.set(nil)
+				d.fetch().wantReady()
+			})
+		}
+	}
+}
+
+// wantUnpublishedOrWhole is for failures around the rename.
+func (d *device) wantUnpublishedOrWhole() {
+	d.t.Helper()
+	if n := d.size(packageName); n >= 0 && n != d.object.Len() {
+		d.t.Errorf("a package of %d bytes is published, it has %d", n, d.object.Len())
+	}
+}
+
+// A medium that goes on failing: each try of the same job ends by itself.
+func TestDaemonOnAMediumThatGoesOnFailing(t *testing.T) {
+	for _, what := range []string{"pwrite", "fdatasync"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			d := newDevice(t, t.TempDir(), 1_000_000, origintest.On(1).StallAt(2*interval+1))
+			d.medium = new(medium)
+			o := d.serve()
+			o.post()
+			<-d.origin.Stalled()
+			d.awaitDurable(2 * interval)
+			d.medium.set(func(c call) fault {
+				if c.what == what && c.file == packageName+".part" {
+					return fault{errno: unix.EIO}
+				}
+				return fault{}
+			})
+			d.origin.Release()
+			for range 3 {
+				if p := o.wantFailed("DOWNLOAD_FAILED: "); p.Durable != 2*interval || !strings.Contains(p.Error, "input/output error") {
+					t.Errorf("%+v", p)
+				}
+				if o.health() != 200 {
+					t.Error("the journal is well, and healthz denies it")
+				}
+				o.post()
+			}
+			o.wantFailed("DOWNLOAD_FAILED: ")
+			d.medium.set(nil)
+			o.post()
+			o.awaitState("Ready")
+			d.wantPublished()
+			d.wantLastRange(2 * interval)
+			o.stop()
+		})
+	}
+}

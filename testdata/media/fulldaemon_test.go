@@ -1,0 +1,73 @@
+package media_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"otad/netio/origintest"
+)
+
+// The journal's space is taken when it is made: on a disk that is full ever since,
+// it still takes as much as a record can hold, here a long URL and all the
+// transitions that nobody has been told of.
+func TestJournalThatGrowsOnAFullDisk(t *testing.T) {
+	for name, mount := range map[string]func(*testing.T) string{
+		"tmpfs":                func(t *testing.T) string { return mountTmpfs(t, "4m") },
+		"ext4":                 func(t *testing.T) string { return newImage(t, 8, "16m").dir },
+		"ext4 without extents": func(t *testing.T) string { return newImage(t, 8, "16m", "-O", "^extent,^64bit").dir },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDevice(t, mount(t), 1_000_000)
+			d.flags = append(d.flags, "-callback-url", "http://127.0.0.1:1/")
+			o := d.serve()
+			filler := fill(t, d.dir)
+			for i := range 20 {
+				url := fmt.Sprintf("%s?n=%d&signature=%s", d.origin.URL(), i, strings.Repeat("x", 200*i))
+				if code := o.postURL(url); code != 200 {
+					t.Fatalf("job %d: code %d\n%s", i, code, &o.errors)
+				}
+				o.wantFailed("DISK_FULL: need 1000000 bytes, ")
+			}
+			if o.health() != 200 {
+				t.Error("healthz complains")
+			}
+			filler.free(t)
+			o.post()
+			o.awaitState("Ready")
+			d.wantPublished()
+			o.stop()
+		})
+	}
+}
+
+func TestDaemonOnADiskThatRunsFull(t *testing.T) {
+	for name, device := range full {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := device(t)
+			d.restage(origintest.On(1).StallAt(4*interval + 1))
+			o := d.serve()
+			if code := o.post(); code != 200 {
+				t.Fatalf("post: %d", code)
+			}
+			<-d.origin.Stalled()
+			d.awaitDurable(4 * interval)
+			filler := fill(t, d.dir)
+			d.origin.Release()
+			p := o.wantFailed("DISK_FULL: need ")
+			if o.health() != 200 {
+				t.Error("the journal has space of its own, and healthz denies it")
+			}
+			o.post()
+			o.wantFailed("DISK_FULL: need ")
+			filler.free(t)
+			o.post()
+			o.awaitState("Ready")
+			d.wantPublished()
+			d.wantLastRange(p.Durable)
+			o.stop()
+		})
+	}
+}

@@ -1,0 +1,106 @@
+// Package media_test runs the real otad on disks that are full, slow, broken or
+// read-only, and by a clock that is wrong.
+//
+//	go test -count=1 ./testdata/media
+//
+// Two tools make such disks. The tests of small file systems mount them (tmpfs,
+// and ext4 on a loop device), for which root is needed. The others stop otad in
+// a system call, without root, and decide what becomes of the call (medium_test.go).
+package media_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test binary is started three times over: first it builds otad, then it
+// enters a mount namespace, where the tests run, and it is the shim of each
+// otad that is watched. These variables tell it where it is.
+const (
+	shimVariable = "MEDIA_SHIM"
+	otadVariable = "MEDIA_OTAD" // directory of the binaries
+)
+
+// patience is how long anything here is waited for, on a machine that may have
+// more to do.
+const patience = 60 * time.Second
+
+func TestMain(m *testing.M) {
+	becomeShim()
+	if os.Getenv(otadVariable) != "" {
+		os.Exit(m.Run())
+	}
+	os.Exit(outside())
+}
+
+// outside builds otad and runs the tests in a mount namespace of their own: the
+// mounts and, with them, the loop devices are gone when the last process in it
+// is, however it ends. Without root they run as they are.
+func outside() int {
+	dir, err := os.MkdirTemp("", "otad-media-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	// They wait more than they work.
+	cmd := exec.Command("/proc/self/exe", append([]string{"-test.parallel=8"}, os.Args[1:]...)...)
+	cmd.Env = append(os.Environ(), otadVariable+"="+dir, "TMPDIR="+dir)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	}
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		fmt.Fprintf(os.Stderr, "enter a mount namespace: %v\n", err)
+		return 2
+	}
+	if code := cmd.ProcessState.ExitCode(); code >= 0 {
+		return code
+	}
+	return 2 // ended by a signal
+}
+
+// build compiles otad as the Makefile does, and once more for the tests of the
+// clock (clock_test.go): with its symbols, and as if that had been in 2100.
+func build(dir string) error {
+	for name, flags := range map[string]string{"otad": "-s -w", "otad-2100": "-X main.built=4102444800"} {
+		cmd := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2",
+			"-ldflags", flags+" -X main.version=test", "-o", filepath.Join(dir, name), "../..")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build otad: %w\n%s", err, said)
+		}
+	}
+	return nil
+}
+
+// otad is the path of one of the binaries.
+func otad(name string) string { return filepath.Join(os.Getenv(otadVariable), name) }
+
+// eventually waits for what another process is about to do.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// must runs a program that has to succeed.
+func must(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if said, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, said)
+	}
+}

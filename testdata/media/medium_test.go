@@ -1,0 +1,151 @@
+package media_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A medium decides what becomes of the calls by which an otad changes files: a
+// seccomp filter stops the caller and notifies us (SECCOMP_RET_USER_NOTIF, see
+// seccomp_unotify(2)), and we let the call happen, later, or never. It works on
+// the unmodified binary and without root.
+//
+// A filter is installed by the process that it is for. So the test binary is its
+// own shim: it installs the filter, passes the listener up and becomes otad.
+type medium struct {
+	mu    sync.Mutex
+	rule  rule
+	calls []call
+	clock *wallClock // nil: the kernel's
+}
+
+// rule says what becomes of a call. The zero fault: it happens.
+type rule func(call) fault
+
+type fault struct {
+	errno unix.Errno    // 0: none
+	delay time.Duration // before it happens or fails
+}
+
+// call is a call that otad has made, stopped before it happens.
+type call struct {
+	what string // name of the system call
+	file string // base name of the file; of a directory that is synced, the directory's
+	grow bool   // of openat: it may make a file, or writes to one
+}
+
+// watched are the calls that stop, and where each has its file: in a descriptor,
+// or as a name beside one.
+var watched = map[uintptr]struct {
+	what  string
+	named bool
+}{
+	unix.SYS_OPENAT:    {"openat", true},
+	unix.SYS_RENAMEAT:  {"renameat", true},
+	unix.SYS_UNLINKAT:  {"unlinkat", true},
+	unix.SYS_PWRITE64:  {"pwrite", false},
+	unix.SYS_FTRUNCATE: {"ftruncate", false},
+	unix.SYS_FALLOCATE: {"fallocate", false},
+	unix.SYS_FSYNC:     {"fsync", false},
+	unix.SYS_FDATASYNC: {"fdatasync", false},
+	unix.SYS_FCHMOD:    {"fchmod", false},
+}
+
+// set puts another rule in force; nil: everything happens.
+func (m *medium) set(r rule) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rule = r
+}
+
+// decide notes a call and asks the rule.
+func (m *medium) decide(c call) fault {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls = append(m.calls, c)
+	if m.rule == nil {
+		return fault{}
+	}
+	return m.rule(c)
+}
+
+// made returns the calls of that kind so far.
+func (m *medium) made(what, file string) []call {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(m.calls), func(c call) bool { return c.what != what || c.file != file })
+}
+
+// nth is a rule: the n-th call of that kind fails, once.
+func nth(n int, what, file string, errno unix.Errno) rule {
+	return func(c call) fault {
+		if c.what != what || c.file != file {
+			return fault{}
+		}
+		if n--; n != 0 {
+			return fault{}
+		}
+		return fault{errno: errno}
+	}
+}
+
+// readOnly is a rule: the file system is mounted read-only.
+func readOnly(c call) fault {
+	if c.what == "openat" && !c.grow {
+		return fault{}
+	}
+	return fault{errno: unix.EROFS}
+}
+
+// treat says what becomes of a call.
+func (m *medium) treat(n notification) response {
+	happens := response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+	if n.nr == unix.SYS_CLOCK_GETTIME {
+		if m.clock == nil || m.clock.answer(int(n.pid), uintptr(n.args[1])) != nil {
+			return happens
+		}
+		return response{id: n.id}
+	}
+	c := decode(n)
+	if m.clock != nil && c.what == "openat" { // the first thing of all that it does
+		_ = m.clock.take(int(n.pid)) // without it the year in the log is wrong
+	}
+	f := m.decide(c)
+	time.Sleep(f.delay)
+	if f.errno != 0 {
+		return response{id: n.id, err: -int32(f.errno)}
+	}
+	return happens
+}
+
+func decode(n notification) call {
+	w := watched[uintptr(n.nr)]
+	c := call{what: w.what}
+	if w.named {
+		c.file = filepath.Base(text(int(n.pid), uintptr(n.args[1])))
+		c.grow = n.args[2]&(unix.O_CREAT|unix.O_WRONLY|unix.O_RDWR) != 0
+		return c
+	}
+	path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
+	c.file = filepath.Base(path)
+	return c
+}
+
+// text reads a C string of another process, up to the end of its page.
+func text(pid int, at uintptr) string {
+	b := make([]byte, 4096-at%4096)
+	local := []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}}
+	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: at, Len: len(b)}}, 0)
+	if err != nil {
+		return ""
+	}
+	s, _, _ := bytes.Cut(b[:n], []byte{0})
+	return string(s)
+}

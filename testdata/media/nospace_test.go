@@ -1,0 +1,53 @@
+package media_test
+
+import (
+	"fmt"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Where a full disk shows is the file system's choice: some take every write and
+// refuse the sync, and a journal on one that copies on write has no space of its
+// own. Each call is made to fail once at the start, in the middle and at the end.
+func TestNoSpaceIsFoundAtEveryCall(t *testing.T) {
+	const part, journal = packageName + ".part", "journal.db"
+	const last = 5 // checkpoints of the package
+	tests := []struct {
+		what, file string
+		calls      []int
+	}{
+		{"pwrite", part, []int{1, 3, last}},
+		{"fdatasync", part, []int{1, 3, last}},
+		{"pwrite", journal, []int{9, 10, 16, 22}},
+		{"fdatasync", journal, []int{9, 10, 14}},
+		{"fallocate", part, []int{1}},
+		{"openat", part, []int{1}},
+		{"fsync", part, []int{1}},
+		{"fsync", packageName, []int{1}}, // after the rename
+		{"renameat", part, []int{1}},
+	}
+	for _, tt := range tests {
+		for _, n := range tt.calls {
+			t.Run(fmt.Sprintf("%s of %s number %d", tt.what, tt.file, n), func(t *testing.T) {
+				t.Parallel()
+				d := newDevice(t, t.TempDir(), last*interval-1000)
+				d.medium = new(medium)
+				d.medium.set(nth(n, tt.what, tt.file, unix.ENOSPC))
+				last := d.fetch().wantExit(4, "DISK_FULL: need ")
+				if calls := len(d.medium.made(tt.what, tt.file)); calls < n {
+					t.Fatalf("only %d calls were made", calls)
+				}
+				_, durable := d.recorded()
+				if need, _ := space(t, last); need != d.object.Len()-durable {
+					t.Errorf("%q, %d of %d bytes are durable", last, durable, d.object.Len())
+				}
+				d.medium.set(nil)
+				d.fetch().wantReady()
+				if served := d.origin.BytesServed(); served > d.object.Len()+4*interval+1<<20 {
+					t.Errorf("%d bytes were served for a package of %d", served, d.object.Len())
+				}
+			})
+		}
+	}
+}
