@@ -1,0 +1,103 @@
+// Command peers measures otad against real programs on loopback: nginx serves,
+// and otad, curl, wget, aria2c and md5sum take turns within one run, so that the
+// ratios hold on a noisy machine where the times do not.
+//
+//	go run ./testdata/peers kill   [-size BYTES]               one SIGKILL at half of the package, one resume
+//	go run ./testdata/peers bench  [-size BYTES] [-rounds N] [-tls]   medians and ratios as a Markdown table
+//	go run ./testdata/peers resume                             from the start of the process to its first range request
+//	go run ./testdata/peers serve  [-tls]                      the daemon's memory while it is scraped and polled
+//	go run ./testdata/peers guard                              like bench, short, and fails where a ratio is far off
+//
+// It needs ./bin/otad, and the Debian packages that the Makefile installs.
+package main
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"flag"
+	"io"
+	"log"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+)
+
+const otad = "bin/otad"
+
+func main() {
+	log.SetFlags(0)
+	command := "help"
+	if len(os.Args) > 1 {
+		command = os.Args[1]
+	}
+	flags := flag.NewFlagSet(command, flag.ExitOnError)
+	size := flags.Int64("size", 500e6, "bytes of the package")
+	rounds := flags.Int("rounds", 7, "rounds, of which medians are printed")
+	secure := flags.Bool("tls", false, "over TLS")
+	if len(os.Args) > 2 {
+		flags.Parse(os.Args[2:])
+	}
+	do := map[string]func(*stage) error{
+		"kill":   killedAndResumed,
+		"bench":  func(s *stage) error { return bench(s, *rounds) },
+		"resume": func(s *stage) error { return resumeTimes(s, 3**rounds) },
+		"serve":  watched,
+		"guard":  guard,
+	}[command]
+	if do == nil {
+		log.Fatal("usage: peers kill|bench|resume|serve|guard [flags]")
+	}
+	if err := onStage(*size, *secure, do); err != nil {
+		log.Fatal("FAILED: ", err)
+	}
+}
+
+// stage is what a measurement stands on: a package, and an nginx that serves it.
+type stage struct {
+	dir    string // temporary, on a real disk
+	origin *nginx
+	size   int64
+	md5    string
+	file   string // the package as the origin has it
+}
+
+func onStage(size int64, secure bool, do func(*stage) error) error {
+	dir, err := os.MkdirTemp(scratch(), "otad-peers-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s := &stage{dir: dir, size: size, file: filepath.Join(dir, "www", "package.bin")}
+	if s.md5, err = makePackage(s.file, size); err != nil {
+		return err
+	}
+	if s.origin, err = startNginx(dir, secure); err != nil {
+		return err
+	}
+	defer s.origin.stop()
+	return do(s)
+}
+
+// scratch is a folder on a disk: /tmp is often in memory, where a sync is free.
+func scratch() string {
+	if dir, err := os.UserCacheDir(); err == nil && os.MkdirAll(dir, 0o755) == nil {
+		return dir
+	}
+	return ""
+}
+
+// makePackage writes size bytes that do not compress and returns their MD5.
+func makePackage(path string, size int64) (string, error) {
+	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+		return "", err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	sum := md5.New()
+	if _, err := io.CopyN(io.MultiWriter(f, sum), rand.NewChaCha8([32]byte{}), size); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), f.Close()
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// nginx is Debian's, serving DIR/www on loopback.
+type nginx struct {
+	cmd *exec.Cmd
+	url string
+	ca  string // PEM file to trust; empty without TLS
+	log string // one line a request: status, body bytes, Range header
+}
+
+func startNginx(dir string, secure bool) (*nginx, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	addr := l.Addr().String()
+	l.Close()
+	o := &nginx{url: "http://" + addr + "/package.bin", log: filepath.Join(dir, "access.log")}
+	listen := "listen " + addr + ";"
+	if secure {
+		if err := selfSigned(dir); err != nil {
+			return nil, err
+		}
+		o.url, o.ca = "https://"+addr+"/package.bin", filepath.Join(dir, "cert.pem")
+		listen = fmt.Sprintf("listen %s ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem;", addr, dir)
+	}
+	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log;
+events {}
+http {
+	log_format ranges '$status $body_bytes_sent "$http_range"';
+	access_log %[1]s/access.log ranges;
+	sendfile on; tcp_nopush on;
+	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
+	server { %[2]s root %[1]s/www; }
+}
+`, dir, listen)
+	path := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
+		return nil, err
+	}
+	o.cmd = child("nginx", "-c", path, "-p", dir, "-e", filepath.Join(dir, "error.log"))
+	o.cmd.Stderr = os.Stderr
+	if err := o.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if err := answers(addr); err != nil {
+		o.stop()
+		return nil, err
+	}
+	return o, nil
+}
+
+// answers waits until somebody listens on addr.
+func answers(addr string) error {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			return c.Close()
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("nginx does not listen: %w", err)
+		}
+	}
+}
+
+func (o *nginx) stop() {
+	o.cmd.Process.Kill()
+	o.cmd.Wait()
+}
+
+// ranges are the Range headers of the requests so far, in order.
+func (o *nginx) ranges() ([]int64, error) {
+	f, err := os.Open(o.log)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var out []int64
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		_, text, _ := strings.Cut(lines.Text(), `"bytes=`)
+		from, err := strconv.ParseInt(strings.TrimSuffix(text, `-"`), 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("access log %q: %w", lines.Text(), err)
+		}
+		out = append(out, from)
+	}
+	return out, nil
+}
+
+// selfSigned puts cert.pem and key.pem for 127.0.0.1 into dir.
+func selfSigned(dir string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "otad peers"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	for name, block := range map[string]*pem.Block{
+		"cert.pem": {Type: "CERTIFICATE", Bytes: cert}, "key.pem": {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}

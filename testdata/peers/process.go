@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// child is a command that does not outlive this process.
+func child(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+func (s *stage) fetch(state string, flags ...string) *exec.Cmd {
+	return s.fetchFrom(s.origin.url, state, flags...)
+}
+
+func (s *stage) fetchFrom(url, state string, flags ...string) *exec.Cmd {
+	args := append([]string{"fetch", "-quiet", "-state-dir", state, "-md5", s.md5, "-size", strconv.FormatInt(s.size, 10)}, flags...)
+	if s.origin.ca != "" {
+		args = append(args, "-ca-file", s.origin.ca)
+	}
+	return child(otad, append(args, url)...)
+}
+
+// cost is what a run took: seconds, and bytes of memory and of the block layer.
+type cost struct{ wall, cpu, rss, written float64 }
+
+// measure runs the commands one after another and adds their costs up.
+func measure(cmds []*exec.Cmd) (cost, error) {
+	syscall.Sync() // what an earlier run left to be written is not this one's
+	var k cost
+	begun := time.Now()
+	for _, c := range cmds {
+		if err := c.Start(); err != nil {
+			return k, err
+		}
+		// The ended process is looked at before it is reaped.
+		if err := unix.Waitid(unix.P_PID, c.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+			return k, err
+		}
+		k.written += writtenBy(c.Process.Pid)
+		if err := c.Wait(); err != nil {
+			return k, fmt.Errorf("%s: %w", strings.Join(c.Args, " "), err)
+		}
+		k.cpu += (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()
+		k.rss = max(k.rss, peakRSS(c))
+	}
+	k.wall = time.Since(begun).Seconds()
+	return k, nil
+}
+
+// writtenBy is what a process and its children have sent to the block layer.
+func writtenBy(pid int) float64 {
+	io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(io), "\nwrite_bytes: ")
+	line, _, _ := strings.Cut(after, "\n")
+	n, _ := strconv.ParseFloat(line, 64)
+	return n
+}
+
+// peakRSS is the largest memory in bytes that an ended command, or a child it
+// waited for, has held.
+func peakRSS(c *exec.Cmd) float64 {
+	u, ok := c.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0
+	}
+	return float64(u.Maxrss) * 1024
+}
+
+// peakOf is the same of a process that still runs.
+func peakOf(pid int) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(status), "\nVmHWM:")
+	var kb float64
+	_, err = fmt.Sscan(after, &kb)
+	return kb * 1024, err
+}

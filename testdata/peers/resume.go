@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// resumeTimes measures from the start of the process to its first range request,
+// early and late in the package: what lies before it must not count. For
+// comparison: a downloader that keeps no digest state hashes the partial file.
+func resumeTimes(s *stage, rounds int) error {
+	early, late := int64(1<<20), s.size/interval*interval-interval
+	dirs := map[int64]string{}
+	for _, at := range []int64{early, late} {
+		dirs[at] = filepath.Join(s.dir, strconv.FormatInt(at, 10))
+		if err := s.leaveAt(dirs[at], at); err != nil {
+			return err
+		}
+	}
+	times := map[int64][]time.Duration{}
+	for range rounds {
+		for at, dir := range dirs {
+			t, from, err := s.firstRequest(dir)
+			if err != nil {
+				return err
+			}
+			if from < at-interval {
+				return fmt.Errorf("asked from %d, though %d bytes are durable", from, at)
+			}
+			times[at] = append(times[at], t)
+		}
+	}
+	begun := time.Now()
+	if err := child("md5sum", filepath.Join(dirs[late], "package.bin.part")).Run(); err != nil {
+		return err
+	}
+	rehash := time.Since(begun)
+	a, b := middle(times[early]), middle(times[late])
+	fmt.Printf("start of the process to the first range request, medians of %d: %.1f ms at %d bytes, %.1f ms at %d bytes (x %.2f)\n",
+		rounds, ms(a), early, ms(b), late, float64(b)/float64(a))
+	fmt.Printf("hashing the partial file again, as without a stored digest state: %.0f ms more (x %.0f)\n", ms(rehash), float64(rehash+b)/float64(b))
+	return nil
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func middle(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+// leaveAt leaves a state directory behind with at least n bytes of the package,
+// and not many more: the last of them come slowly.
+func (s *stage) leaveAt(dir string, n int64) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if n > 50e6 {
+		if err := s.fetchUntil(dir, n-30e6, "100MB"); err != nil {
+			return err
+		}
+	}
+	return s.fetchUntil(dir, n, "10MB")
+}
+
+// fetchUntil stops otad by a signal, at a checkpoint, when n bytes are stored.
+func (s *stage) fetchUntil(dir string, n int64, rate string) error {
+	cmd := s.fetch(dir, "-rate-limit", rate)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	part := filepath.Join(dir, "package.bin.part")
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if st, err := os.Stat(part); err == nil && st.Size() >= n {
+			break
+		}
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 75 {
+		return fmt.Errorf("otad was to be stopped at %d bytes and ended with %d", n, code)
+	}
+	return nil
+}
+
+// firstRequest starts otad on dir, and tells how long it took until its request
+// was here, and from where it asks.
+func (s *stage) firstRequest(dir string) (time.Duration, int64, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer l.Close()
+	cmd := s.fetchFrom("http://"+l.Addr().String()+"/package.bin", dir)
+	begun := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, 0, err
+	}
+	defer cmd.Wait()
+	// A clean stop: ten kills in a row without a checkpoint are a crash loop.
+	defer cmd.Process.Signal(syscall.SIGTERM)
+	l.(*net.TCPListener).SetDeadline(begun.Add(10 * time.Second))
+	c, err := l.Accept()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer c.Close()
+	req, err := http.ReadRequest(bufio.NewReader(c))
+	took := time.Since(begun)
+	if err != nil {
+		return 0, 0, err
+	}
+	var from int64
+	_, err = fmt.Sscanf(req.Header.Get("Range"), "bytes=%d-", &from)
+	return took, from, err
+}
+
+// watched measures the daemon's memory while it downloads, /metrics is scraped
+// each second and /progress asked twice a second.
+func watched(s *stage) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	addr := l.Addr().String()
+	l.Close()
+	dir := filepath.Join(s.dir, "serve")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	args := []string{"serve", "-log-level", "error", "-state-dir", dir, "-listen", addr, "-rate-limit", "40MB"}
+	if s.origin.ca != "" {
+		args = append(args, "-ca-file", s.origin.ca)
+	}
+	cmd := child(otad, args...)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	if err := answers(addr); err != nil {
+		return err
+	}
+	job := fmt.Sprintf(`{"version":"1.0.0","package_url":%q,"package_name":"package.bin","package_size":%d,"package_md5":%q}`, s.origin.url, s.size, s.md5)
+	if out, err := exec.Command("curl", "-sS", "-H", "Content-Type: application/json", "-d", job, "http://"+addr+"/api/v1.0/download").CombinedOutput(); err != nil {
+		return fmt.Errorf("post: %w %s", err, out)
+	}
+	for i := 0; ; i++ {
+		if _, err := os.Stat(filepath.Join(dir, "package.bin")); err == nil {
+			break
+		}
+		if i%2 == 0 {
+			get("http://" + addr + "/metrics")
+		}
+		get("http://" + addr + "/progress")
+		time.Sleep(500 * time.Millisecond)
+	}
+	peak, err := peakOf(cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("otad serve, %d bytes at 40 MB/s, scraped each second, polled twice a second: peak RSS %.1f MB\n", s.size, peak/1e6)
+	return nil
+}
+
+func get(url string) {
+	if resp, err := http.Get(url); err == nil {
+		resp.Body.Close()
+	}
+}
