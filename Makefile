@@ -12,7 +12,7 @@ SOURCES    := $(shell find . -name '*.go' -o -name go.mod -o -name go.sum)
 EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test check test-nginx test-servers test-media test-powercut soak-powercut bench bench-peers guard cross clean help
+.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers guard cross clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -39,6 +39,10 @@ test-nginx: bin/otad ## 500 MB from Debian's nginx, killed once at about half
 test-servers: bin/otad ## real servers: nginx, lighttpd, Apache, Caddy, an S3 server, a proxy
 	@testdata/install nginx-light lighttpd lighttpd-mod-openssl lighttpd-mod-deflate apache2-bin caddy tinyproxy-bin
 	go test -count=1 -v -timeout 20m ./testdata/servers
+
+test-metrics: ## the exposition against Prometheus' own promtool
+	@testdata/install prometheus
+	go test -count=1 -v -run Promtool ./metrics
 
 test-media: ## full disks, read-only and failing media, odd clocks (root)
 	@testdata/install e2fsprogs
@@ -80,4 +84,4 @@ clean: ## remove ./bin
 	rm -rf bin
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
