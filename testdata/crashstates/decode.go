@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"otad/testdata/unotify"
 )
 
 // caller is a thread that is stopped in a call, and the directory that counts.
@@ -19,13 +21,13 @@ type caller struct {
 }
 
 // decode turns a call into operations; a call on something else has none.
-func (c *caller) decode(n notification) ([]Op, error) {
-	a := n.args
-	switch n.nr {
+func (c *caller) decode(n unotify.Notification) ([]Op, error) {
+	a := n.Args
+	switch n.Nr {
 	case unix.SYS_OPENAT:
 		return c.open(a)
 	case unix.SYS_WRITE, unix.SYS_PWRITE64:
-		return c.write(n.nr, a)
+		return c.write(n.Nr, a)
 	case unix.SYS_FTRUNCATE:
 		return c.onFile(a[0], Op{Kind: Truncate, At: int64(a[1])})
 	case unix.SYS_FCHMOD:
@@ -44,7 +46,7 @@ func (c *caller) decode(n notification) ([]Op, error) {
 	case unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2:
 		return c.rename(a)
 	default:
-		return nil, fmt.Errorf("system call %d is not in the model", n.nr)
+		return nil, fmt.Errorf("system call %d is not in the model", n.Nr)
 	}
 }
 

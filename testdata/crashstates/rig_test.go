@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"otad/metrics"
+
+	"otad/testdata/unotify"
 )
 
 // results are the outcomes of many states.
@@ -106,7 +108,7 @@ func record(t *testing.T, scenarios ...Scenario) []*Run {
 
 func skipWithoutRecorder(t *testing.T, err error) {
 	t.Helper()
-	if errors.Is(err, ErrNoRecorder) {
+	if errors.Is(err, unotify.ErrUnavailable) {
 		t.Skipf("NOTHING IS TESTED HERE: %v", err)
 	}
 }

@@ -21,11 +21,10 @@ import (
 
 // The test binary is started three times over: first it builds otad, then it
 // enters a mount namespace, where the tests run, and it is the shim of each
-// otad that is watched. These variables tell it where it is.
-const (
-	shimVariable = "MEDIA_SHIM"
-	otadVariable = "MEDIA_OTAD" // directory of the binaries
-)
+// otad that is watched.
+
+// otadVariable tells it in the namespace where the binaries are.
+const otadVariable = "MEDIA_OTAD"
 
 // patience is how long anything here is waited for, on a machine that may have
 // more to do.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"otad/testdata/unotify"
 )
 
 // A medium decides what becomes of the calls by which an otad changes files: a
@@ -105,35 +107,35 @@ func readOnly(c call) fault {
 }
 
 // treat says what becomes of a call.
-func (m *medium) treat(n notification) response {
-	happens := response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-	if n.nr == unix.SYS_CLOCK_GETTIME {
-		if m.clock == nil || m.clock.answer(int(n.pid), uintptr(n.args[1])) != nil {
+func (m *medium) treat(n unotify.Notification) unotify.Response {
+	happens := unotify.Response{ID: n.ID, Flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+	if n.Nr == unix.SYS_CLOCK_GETTIME {
+		if m.clock == nil || m.clock.answer(int(n.PID), uintptr(n.Args[1])) != nil {
 			return happens
 		}
-		return response{id: n.id}
+		return unotify.Response{ID: n.ID}
 	}
 	c := decode(n)
 	if m.clock != nil && c.what == "openat" { // the first thing of all that it does
-		_ = m.clock.take(int(n.pid)) // without it the year in the log is wrong
+		_ = m.clock.take(int(n.PID)) // without it the year in the log is wrong
 	}
 	f := m.decide(c)
 	time.Sleep(f.delay)
 	if f.errno != 0 {
-		return response{id: n.id, err: -int32(f.errno)}
+		return unotify.Response{ID: n.ID, Errno: -int32(f.errno)}
 	}
 	return happens
 }
 
-func decode(n notification) call {
-	w := watched[uintptr(n.nr)]
+func decode(n unotify.Notification) call {
+	w := watched[uintptr(n.Nr)]
 	c := call{what: w.what}
 	if w.named {
-		c.file = filepath.Base(text(int(n.pid), uintptr(n.args[1])))
-		c.grow = n.args[2]&(unix.O_CREAT|unix.O_WRONLY|unix.O_RDWR) != 0
+		c.file = filepath.Base(text(int(n.PID), uintptr(n.Args[1])))
+		c.grow = n.Args[2]&(unix.O_CREAT|unix.O_WRONLY|unix.O_RDWR) != 0
 		return c
 	}
-	path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
+	path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.PID, n.Args[0]))
 	c.file = filepath.Base(path)
 	return c
 }

@@ -1,0 +1,150 @@
+// Package unotify stops system calls of an unmodified program and asks what is
+// to become of them, without root, ptrace, FUSE or LD_PRELOAD: a seccomp filter
+// stops the caller and notifies a listener (SECCOMP_RET_USER_NOTIF, Linux 5.0),
+// which lets the call go on (SECCOMP_USER_NOTIF_FLAG_CONTINUE, Linux 5.5) or
+// answers it. See seccomp_unotify(2).
+//
+// A filter is installed by the process it is for. So the caller of this package
+// is its own shim: started by Start, it gets to BecomeShim, installs the filter,
+// passes the listener to its parent over descriptor 3 and becomes the program.
+package unotify
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnavailable means that this machine does not let a process without
+// privileges listen to another one.
+var ErrUnavailable = errors.New("seccomp user notification does not work here")
+
+// beShim is set in the environment of a process that is to become another.
+const beShim = "UNOTIFY_BE_SHIM"
+
+// Notification is struct seccomp_notif: a call that waits for its Response.
+type Notification struct {
+	ID    uint64
+	PID   uint32 // of the thread
+	Flags uint32
+	Nr    int32
+	Arch  uint32
+	IP    uint64
+	Args  [6]uint64
+}
+
+// Response is struct seccomp_notif_resp.
+type Response struct {
+	ID    uint64
+	Val   int64
+	Errno int32 // negative
+	Flags uint32
+}
+
+// BecomeShim does not return if this process was started by Start. filter says
+// which calls to notify of; flags are added to those of the seccomp call.
+func BecomeShim(filter func() ([]unix.SockFilter, error), flags uintptr) {
+	if os.Getenv(beShim) == "" {
+		return
+	}
+	os.Unsetenv(beShim)
+	runtime.LockOSThread() // the filter is this thread's, and exec ends the others
+	listener, err := install(filter, flags)
+	if err == nil {
+		err = unix.Sendmsg(3, []byte{0}, unix.UnixRights(listener), nil, 0)
+	}
+	if err == nil {
+		unix.Close(listener)
+		unix.Close(3)
+		err = syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
+	}
+	unix.Sendmsg(3, []byte(err.Error()), nil, nil, 0)
+	unix.Exit(1)
+}
+
+// install puts the filter on the calling thread and returns its listener.
+func install(filter func() ([]unix.SockFilter, error), flags uintptr) (int, error) {
+	code, err := filter()
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return 0, os.NewSyscallError("prctl", err)
+	}
+	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	listener, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
+		unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|flags, uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return 0, os.NewSyscallError("seccomp", errno)
+	}
+	return int(listener), nil
+}
+
+// Start starts cmd behind the filter and returns the listener, which is the
+// caller's to close. cmd may have no ExtraFiles of its own. After an error that
+// matches ErrUnavailable nothing runs.
+func Start(cmd *exec.Cmd) (listener int, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socketpair", err)
+	}
+	defer unix.Close(pair[0])
+	theirs := os.NewFile(uintptr(pair[1]), "listener")
+	cmd.Args = append([]string{"shim", cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/proc/self/exe"
+	cmd.Env = append(cmd.Environ(), beShim+"=1")
+	cmd.ExtraFiles = []*os.File{theirs}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		return 0, err
+	}
+	if listener, err = receive(pair[0]); err != nil {
+		cmd.Wait()
+	}
+	return listener, err
+}
+
+// receive takes the listener that the shim sends, or its error.
+func receive(socket int) (int, error) {
+	text, rights := make([]byte, 256), make([]byte, unix.CmsgSpace(4))
+	n, m, _, _, err := unix.Recvmsg(socket, text, rights, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return 0, os.NewSyscallError("recvmsg", err)
+	}
+	messages, err := unix.ParseSocketControlMessage(rights[:m])
+	if err != nil || len(messages) == 0 {
+		return 0, fmt.Errorf("%w: %s", ErrUnavailable, strings.TrimRight(string(text[:n]), "\x00"))
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return 0, err
+	}
+	return fds[0], nil
+}
+
+// Receive takes the next notification. Its error means that the caller is gone,
+// or was interrupted meanwhile.
+func Receive(listener int, n *Notification) error {
+	return ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(n))
+}
+
+// Send answers a notification. Its error means that the call does not wait any
+// more: the caller is gone, or makes the call anew after a signal.
+func Send(listener int, r Response) error {
+	return ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r))
+}
+
+func ioctl(fd int, request uint, arg unsafe.Pointer) error {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(arg)); errno != 0 {
+		return errno
+	}
+	return nil
+}
