@@ -152,6 +152,11 @@ func (p *Partial) Truncate(size int64) error {
 // Sync makes every byte written before the call durable, and the length of the
 // file with them. It is an fdatasync(2): times are not worth a write to flash.
 // An error is final, see [Partial].
+//
+// Then it gives back the memory that the kernel holds them in. A package passes
+// through a board's memory once; kept there it would push out the programs that
+// run from it. It is faster, too: the next block finds pages that are still in
+// the processor's cache, and a virtual machine's host need not find new ones.
 func (p *Partial) Sync() error {
 	if err := p.usable(); err != nil {
 		return err
@@ -159,6 +164,7 @@ func (p *Partial) Sync() error {
 	if err := p.control(p.dir.sys.fdatasync); err != nil {
 		return p.fail(fmt.Errorf("sync %s: %w", p.name, err))
 	}
+	_ = p.DropCache() // no more than advice: the bytes are durable
 	return nil
 }
 

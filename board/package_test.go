@@ -11,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"otad/board"
 )
@@ -188,6 +191,53 @@ func TestAFailedSyncIsFinal(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSyncGivesTheMemoryBack(t *testing.T) {
+	dir := t.TempDir()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil || fs.Type == unix.TMPFS_MAGIC {
+		t.Skipf("needs a file system that is not memory itself (%v)", err)
+	}
+	p := openPartial(t, open(t, dir), "u.zip")
+	writeAt(t, p, make([]byte, 1<<20), 0)
+	if n := residentPages(t, filepath.Join(dir, "u.zip.part")); n == 0 {
+		t.Error("before Sync none of the written pages is in memory: nothing is being tested")
+	}
+	if err := p.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if n := residentPages(t, filepath.Join(dir, "u.zip.part")); n > 0 {
+		t.Errorf("%d pages are still in memory", n)
+	}
+}
+
+// residentPages is how many pages of a file the kernel holds in memory, mincore(2).
+func residentPages(t *testing.T, path string) (n int) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(m)
+	pages := make([]byte, (len(m)+os.Getpagesize()-1)/os.Getpagesize())
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), uintptr(unsafe.Pointer(&pages[0])))
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	for _, p := range pages {
+		n += int(p & 1)
+	}
+	return n
 }
 
 func TestDropCacheKeepsTheBytes(t *testing.T) {

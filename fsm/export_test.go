@@ -12,7 +12,7 @@ const (
 	MaxTakeUps   = maxTakeUps
 	Survival     = survival
 	JournalRetry = journalRetry
-	BlockSize    = blockSize
+	RehashStep   = rehashStep
 )
 
 // Machine is the machine alone, without the rooms around it.

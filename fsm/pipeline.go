@@ -22,12 +22,13 @@ import (
 // run ahead of the disk.
 
 const (
-	// blockSize is what one read, one digest and one write move at a time: small
-	// enough to be in the cache from one stage to the next.
-	blockSize = 256 << 10
-	// blockCount bounds what is under way. It has to outlast one sync, so that
-	// the digest never waits for the disk on a medium that keeps up: the network
-	// fills a megabyte while the one before it is made durable.
+	// blockSize is what one read, one digest and one write move at a time: large
+	// enough that handing it on costs little, small enough to be in a processor's
+	// cache from one stage to the next.
+	blockSize = 512 << 10
+	// blockCount bounds what is under way. It has to outlast one checkpoint, so
+	// that the digest never waits for the disk on a medium that keeps up: the
+	// network fills a megabyte while the one before it is made durable.
 	blockCount = 4
 	// stopPatience is what a checkpoint may take to be made once more when otad
 	// is being stopped, which is to be over in 2 s: one can be under way already.

@@ -135,9 +135,9 @@ func TestReadbackFindsABitThatFlippedOnTheMedium(t *testing.T) {
 }
 
 func TestReadbackShowsItsProgress(t *testing.T) {
-	const blocks = 5
+	const steps = 5
 	synctest.Test(t, func(t *testing.T) {
-		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: blocks * fsm.BlockSize, Seed: 1}})
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: steps * fsm.RehashStep, Seed: 1}})
 		r.cfg.Readback = true
 		r.boot()
 		r.start(r.job())

@@ -105,15 +105,18 @@ func (u *Updater) restore(ctx context.Context, file Partial, cp journal.Checkpoi
 	return rehash(ctx, file, cp.Offset, a, func(int64) {})
 }
 
+// rehashStep is how many bytes rehash reads at a time, and tells of.
+const rehashStep = 256 << 10
+
 // rehash digests the first n bytes of file and tells how far it has come.
 func rehash(ctx context.Context, file io.ReaderAt, n int64, a hashing.Algorithms, tell func(done int64)) (*hashing.Digest, error) {
 	digest := hashing.New(a)
-	block := make([]byte, blockSize)
+	block := make([]byte, rehashStep)
 	for off := int64(0); off < n; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		k, err := file.ReadAt(block[:min(blockSize, n-off)], off)
+		k, err := file.ReadAt(block[:min(rehashStep, n-off)], off)
 		if k == 0 && err != nil {
 			return nil, fmt.Errorf("read the package at %d: %w", off, err)
 		}
