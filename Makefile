@@ -12,7 +12,7 @@ SOURCES    := $(shell find . -name '*.go' -o -name go.mod -o -name go.sum)
 EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers guard cross clean help
+.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers guard cross size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -79,6 +79,10 @@ guard: bin/otad ## fails where otad got much slower or larger than its peers
 cross: ## the binaries for boards, with their sizes
 	@for a in amd64 arm64 arm riscv64; do GOOS=linux GOARCH=$$a GOARM=7 $(BUILD) -o bin/otad-$$a . && \
 	  printf '%-8s %9d bytes\n' $$a $$(stat -c %s bin/otad-$$a); done
+
+size: ## what each dependency costs in the boards' binaries
+	@for a in arm arm64; do GOOS=linux GOARCH=$$a GOARM=7 CGO_ENABLED=0 go build $(GOFLAGS) -tags $(TAGS) -o bin/$$a.symbols . || exit 1; done
+	@go run ./testdata/size bin/arm.symbols bin/arm64.symbols; rm -f bin/*.symbols
 
 clean: ## remove ./bin
 	rm -rf bin
