@@ -47,7 +47,7 @@ func OpenStateDir(path string) (*StateDir, error) {
 		dir.Close()
 		return nil, err
 	}
-	if err := d.checkWritable(); err != nil {
+	if err := d.Writable(); err != nil {
 		dir.Close()
 		return nil, err
 	}
@@ -92,10 +92,12 @@ func (d *StateDir) lock() error {
 	}
 }
 
-// checkWritable asks the kernel instead of making a file for a try: nothing has
-// to be cleaned up after a crash, flash is not written at each start, and
-// access(2) sees what counts, modes as well as a read-only mount.
-func (d *StateDir) checkWritable() error {
+// Writable is nil when files can be written in the directory, as far as that can
+// be told without writing. It asks the kernel instead of making a file for a try:
+// nothing has to be cleaned up after a crash, flash is not written at each look,
+// and access(2) sees what counts, modes as well as a read-only mount. What it may
+// not see is an ext4 that has shut itself down for writing (since Linux 6.15).
+func (d *StateDir) Writable() error {
 	err := retry(func() error { return unix.Faccessat(int(d.dir.Fd()), ".", unix.R_OK|unix.W_OK|unix.X_OK, 0) })
 	switch {
 	case err == nil:

@@ -33,6 +33,9 @@ type Store interface {
 	// Published opens the package under its final name; fs.ErrNotExist when
 	// there is none.
 	Published(name string) (Published, error)
+	// Writable is nil as long as nothing is known that keeps files from being
+	// written.
+	Writable() error
 	// Free is how many bytes the file system has for otad.
 	Free() (int64, error)
 }

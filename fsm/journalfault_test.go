@@ -152,3 +152,24 @@ func TestImpatientMachineDoesNotTakeUpWhatItCannotCount(t *testing.T) {
 		r.gone = nil
 	})
 }
+
+// Nobody writes while the machine rests, so it has to look.
+func TestMachineAtRestTellsThatTheDiskCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		r.faults.set(func(op string, _ int64) error {
+			if op == "look" {
+				return syscall.EROFS
+			}
+			return nil
+		})
+		if err := r.Healthy(); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("Healthy says %v", err)
+		}
+		r.faults.set(nil)
+		if err := r.Healthy(); err != nil {
+			t.Errorf("mended, Healthy says %v", err)
+		}
+	})
+}

@@ -98,8 +98,17 @@ func (u *Updater) Reset(ctx context.Context) error {
 // Snapshot is answered from memory, also in the middle of a slow sync.
 func (u *Updater) Snapshot() Snapshot { return u.progress.snapshot() }
 
-// Healthy is nil while the journal can be written, else its last error.
+// Healthy is nil while the journal can be written, else the error of its last
+// write, or what would keep the next one from succeeding.
 func (u *Updater) Healthy() error {
+	if err := u.sickness(); err != nil {
+		return err
+	}
+	return u.Store.Writable()
+}
+
+// sickness is the error of the journal's last write.
+func (u *Updater) sickness() error {
 	if err := u.sick.Load(); err != nil {
 		return *err
 	}
@@ -144,7 +153,7 @@ func (u *Updater) Run(ctx context.Context) error {
 	alive := time.NewTimer(survival)
 	defer alive.Stop()
 	for {
-		if err := u.Healthy(); errors.Is(err, journal.ErrUnusable) {
+		if err := u.sickness(); errors.Is(err, journal.ErrUnusable) {
 			u.halt()
 			return err
 		}

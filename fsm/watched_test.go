@@ -103,6 +103,10 @@ func (s watchedStore) RemovePartial(name string) error {
 	return s.StateDir.RemovePartial(name)
 }
 
+func (s watchedStore) Writable() error {
+	return errors.Join(s.rig.faults.at("look", 0), s.StateDir.Writable())
+}
+
 func (s watchedStore) Published(name string) (fsm.Published, error) {
 	f, err := s.StateDir.Published(name)
 	if err != nil {
