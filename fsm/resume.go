@@ -139,10 +139,3 @@ func (u *Updater) forgetBytes() error {
 	_, err := u.update(giveUpBytes)
 	return err
 }
-
-// giveUpBytes drops every checkpoint, and with the bytes goes what was learned
-// of the object that they came from.
-func giveUpBytes(r *journal.Record) {
-	r.Generation++
-	r.Validator = journal.Validator{}
-}

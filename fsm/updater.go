@@ -216,49 +216,6 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	return nil
 }
 
-// startEdit puts job into the record. The same job keeps its bytes; another one
-// gives them up.
-func startEdit(job journal.Job, same bool) edit {
-	return func(r *journal.Record) {
-		if same {
-			job.Size = max(job.Size, r.Job.Size)
-			r.Validator = keptValidator(*r, job.URL)
-		} else {
-			r.Generation++
-			r.Validator = journal.Validator{}
-			if r.Job.Name != "" {
-				r.Garbage = append(r.Garbage, r.Job.Name)
-			}
-		}
-		// What is about to be fetched is not garbage: a partial without a
-		// checkpoint is cut back to nothing when it is opened.
-		r.Garbage = slices.DeleteFunc(r.Garbage, func(name string) bool { return name == job.Name })
-		r.Job, r.Error = job, ""
-		r.Changed, r.Unsatisfiable, r.TakeUps = 0, 0, 0
-	}
-}
-
-// keptValidator is the validator that still holds under url: the same object
-// signed anew keeps it, another origin's has to be learned from its answer. The
-// size is the package's, wherever it comes from.
-func keptValidator(r journal.Record, url string) journal.Validator {
-	if netio.Redact(r.Job.URL) == netio.Redact(url) {
-		return r.Validator
-	}
-	return journal.Validator{Total: r.Validator.Total}
-}
-
-// sized is the record's job with the size that the origin told, where nobody
-// else did. The journal keeps the two apart: a size that was learned goes with
-// the bytes of the object that it was learned from.
-func sized(r journal.Record) journal.Job {
-	job := r.Job
-	if job.Size == 0 {
-		job.Size = r.Validator.Total
-	}
-	return job
-}
-
 // refreshURL does nothing for the URL that is known already: a client that asks
 // again and again must neither wear out the flash nor cut every wait short.
 func (u *Updater) refreshURL(url string) error {

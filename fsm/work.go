@@ -119,18 +119,6 @@ func (u *Updater) unrecorded(why, err error) error {
 	return &Error{Code: e.Code, Detail: e.Detail + "; " + err.Error(), Err: errors.Join(why, err)}
 }
 
-// failEdit records why the job failed, and gives its bytes up where they cannot
-// become the package any more, or where there are none.
-func failEdit(why *Error, durable int64) edit {
-	return func(r *journal.Record) {
-		r.Error = why.Error()
-		if !why.Code.KeepsPartial() || durable == 0 {
-			giveUpBytes(r)
-			r.Garbage = append(r.Garbage, r.Job.Name)
-		}
-	}
-}
-
 // count tells the metrics how a job ended.
 func (u *Updater) count(ev event, err error) {
 	switch ev {
