@@ -78,8 +78,8 @@ func (d *StateDir) RemovePartial(name string) error {
 	return d.sync()
 }
 
-// RemoveAllPartials deletes every NAME.part durably. It is for the start after
-// the journal was lost, when nothing is left that says what the files hold.
+// RemoveAllPartials deletes every NAME.part durably. It is for a journal that
+// cannot be read, when nothing is left that says what the files hold.
 func (d *StateDir) RemoveAllPartials() error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
@@ -91,8 +91,8 @@ func (d *StateDir) RemoveAllPartials() error {
 			errs = append(errs, d.unlink(e.Name()))
 		}
 	}
-	// A crash here leaves some of them; the next start without a journal comes
-	// by again, and OpenPartial takes over the one that a job names.
+	// A crash here leaves some of them, and the journal that nobody can read: the
+	// next start comes by again.
 	return errors.Join(append(errs, d.sync())...)
 }
 

@@ -57,6 +57,10 @@ type Options struct {
 	// that became durable, by the goroutine that wrote it, and must not use
 	// the journal.
 	Observe func(commit time.Duration)
+	// Abandon, if not nil, is called before a journal that cannot be read is
+	// set aside, and destroys what it alone vouched for: a crash in between
+	// finds the same journal again, and destroys the rest. Its error is Open's.
+	Abandon func() error
 	// OpenFile opens the journal's file; nil means os.OpenFile.
 	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
 }

@@ -18,6 +18,8 @@ const (
 	lockPoll           = 20 * time.Millisecond
 	fileMode           = 0o600 // the URL in it may carry a signature
 	maxFile            = 1 << 20
+	looks              = 3 // at a medium that answers with errors
+	lookPause          = 100 * time.Millisecond
 )
 
 // Result says how [Open] found the journal.
@@ -52,6 +54,11 @@ func Open(dir string, o Options) (*Journal, error) {
 	switch {
 	case isDamage(err):
 		found = Recovery{Result: SetAside, Reason: err.Error()}
+		if o.Abandon != nil {
+			if err := o.Abandon(); err != nil {
+				return nil, explain(dir, err)
+			}
+		}
 		if err = setAside(dir); err == nil {
 			j, err = createAndOpen(dir, o)
 		}
@@ -68,7 +75,7 @@ func Open(dir string, o Options) (*Journal, error) {
 
 func createAndOpen(dir string, o Options) (*Journal, error) {
 	err := create(dir, o)
-	if errors.Is(err, unix.ENOSPC) {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		// A journal is worth more than the remains of one.
 		if err = os.RemoveAll(filepath.Join(dir, corruptName)); err == nil {
 			err = create(dir, o)
@@ -97,14 +104,7 @@ func open(dir string, o Options) (_ *Journal, err error) {
 	if err := lock(f, o.LockTimeout); err != nil {
 		return nil, err
 	}
-	if err := settle(dir, f); err != nil {
-		return nil, err
-	}
-	file, err := read(f)
-	if err != nil {
-		return nil, err
-	}
-	img, now, err := understand(file)
+	img, now, err := examine(dir, f)
 	if err != nil {
 		return nil, err
 	}
@@ -155,16 +155,37 @@ func lock(f *os.File, timeout time.Duration) error {
 	}
 }
 
+// examine reads the journal. A medium that hiccups once must not cost a download,
+// so it is asked a few times, past what the page cache holds: after a sync that
+// failed, that may be something else than the medium does.
+func examine(dir string, f *os.File) (img *image, now *contents, err error) {
+	for range looks {
+		if img, now, err = examineOnce(dir, f); !unreadable(err) {
+			return img, now, err
+		}
+		time.Sleep(lookPause)
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	}
+	return nil, nil, damaged("%v", err)
+}
+
+func examineOnce(dir string, f *os.File) (*image, *contents, error) {
+	if err := settle(dir, f); err != nil {
+		return nil, nil, err
+	}
+	file, err := read(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	return understand(file)
+}
+
 // settle makes durable what is there, name and bytes. A process that was killed
 // between a write and its sync leaves a file that reads as if the transaction
 // had been made, and that a power cut can still take back. bbolt would write the
 // next transaction over the pages of the one before; cut then, neither is left.
 func settle(dir string, f *os.File) error {
-	err := f.Sync()
-	if unreadable(err) {
-		return damaged("%v", err)
-	}
-	if err != nil {
+	if err := f.Sync(); err != nil {
 		return err
 	}
 	return syncDir(dir)
@@ -174,7 +195,7 @@ func settle(dir string, f *os.File) error {
 func read(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, damaged("%v", err)
+		return nil, err
 	}
 	if info.Size() > maxFile {
 		return nil, damaged("%d bytes, more than %d", info.Size(), maxFile)
@@ -182,7 +203,7 @@ func read(f *os.File) ([]byte, error) {
 	file := make([]byte, info.Size())
 	n, err := f.ReadAt(file, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, damaged("%v", err)
+		return nil, err
 	}
 	return file[:n], nil
 }
@@ -234,7 +255,7 @@ func boltOptions(open func(string, int, os.FileMode) (*os.File, error)) *bolt.Op
 // unreadable reports whether err is about the file and its medium rather than
 // about what this process may do.
 func unreadable(err error) bool {
-	for _, errno := range []error{unix.EIO, unix.EUCLEAN, unix.ELOOP, unix.ENXIO, unix.EISDIR} {
+	for _, errno := range []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG, unix.ELOOP, unix.ENXIO, unix.EISDIR} {
 		if errors.Is(err, errno) {
 			return true
 		}

@@ -23,7 +23,7 @@ func Peek(dir string) (Record, []Checkpoint, error) {
 		switch {
 		case err == nil:
 			return now.record, now.checkpoints, nil
-		case try == peeks || !isDamage(err):
+		case try == peeks || !isDamage(err) && !unreadable(err):
 			return Record{}, nil, fmt.Errorf("read %s: %w", path, err)
 		}
 		time.Sleep(peekPause)

@@ -39,12 +39,14 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 	if r.dir, err = board.OpenStateDir(cfg.StateDir); err != nil {
 		return nil, err
 	}
-	if r.journal, err = journal.Open(cfg.StateDir, journal.Options{Observe: r.metrics.JournalCommit}); err != nil {
+	// Without the journal that they belonged to, partial files are bytes that
+	// nobody can vouch for.
+	if r.journal, err = journal.Open(cfg.StateDir, journal.Options{
+		Observe: r.metrics.JournalCommit, Abandon: r.dir.RemoveAllPartials,
+	}); err != nil {
 		return nil, err
 	}
-	if err := r.recovered(); err != nil {
-		return nil, err
-	}
+	r.recovered()
 	r.metrics.StorageFree(func() float64 {
 		free, err := r.dir.Free()
 		if err != nil {
@@ -75,16 +77,13 @@ func (r *rooms) close() {
 	}
 }
 
-// recovered acts on how the journal was found. Without the journal that they
-// belonged to, partial files are bytes that nobody can vouch for.
-func (r *rooms) recovered() error {
+// recovered tells how the journal was found.
+func (r *rooms) recovered() {
 	found := r.journal.Recovery()
 	r.metrics.JournalRecovery(metrics.Recovery(found.Result))
-	if found.Result != journal.SetAside {
-		return nil
+	if found.Result == journal.SetAside {
+		r.log.Error("the journal was damaged and has been set aside; starting clean", "dir", r.dir.Path(), "reason", found.Reason)
 	}
-	r.log.Error("the journal was damaged and has been set aside; starting clean", "dir", r.dir.Path(), "reason", found.Reason)
-	return r.dir.RemoveAllPartials()
 }
 
 func newLog(cfg *config.Config, to io.Writer) *slog.Logger {
