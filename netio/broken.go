@@ -42,7 +42,8 @@ func (f *Fetcher) classify(at stage, err error) *Failure {
 		return fail(Offline, ReasonOffline, "no answer from a name server")
 	}
 	switch {
-	case isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN):
+	case at == connecting && isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EADDRNOTAVAIL):
+		// The last is what Linux says of IPv6 before any interface is up.
 		return fail(Offline, ReasonOffline, "no route to the origin")
 	case isTimeout(err):
 		return fail(Transient, ReasonTimeout, fmt.Sprintf("timeout %s", at))
@@ -52,7 +53,8 @@ func (f *Fetcher) classify(at stage, err error) *Failure {
 		return fail(Transient, ReasonTLS, fmt.Sprintf("TLS broke %s%s", at, alertOf(err)))
 	case at == connecting:
 		return fail(Transient, ReasonConnect, "cannot connect: "+Scrub(err.Error()))
-	case at == asking || isAny(err, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed):
+	case at == asking || isAny(err, syscall.ECONNRESET, syscall.EPIPE, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN,
+		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed):
 		return fail(Transient, ReasonReset, fmt.Sprintf("connection lost %s", at))
 	}
 	return fail(Transient, ReasonOther, "bad answer: "+Scrub(err.Error()))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // A Request says what to ask for.
@@ -37,7 +38,9 @@ func (f *Fetcher) ask(x *exchange, r Request) (*http.Response, error) {
 		return nil, refuse(0, err.Error(), err)
 	}
 	for range 1 + maxRedirects {
+		late := f.limit(x)
 		resp, err := f.transport.RoundTrip(f.newRequest(x, u, r))
+		late.Stop()
 		if err != nil {
 			return nil, err
 		}
@@ -50,6 +53,15 @@ func (f *Fetcher) ask(x *exchange, r Request) (*http.Response, error) {
 		}
 	}
 	return nil, refuse(0, fmt.Sprintf("more than %d redirects", maxRedirects), nil)
+}
+
+// limit ends x when one hop takes longer than all its stages may together: connecting, a proxy's consent, the TLS
+// handshake, the header. Each has a timeout of its own but the second, for which net/http waits a minute of its own
+// choice, or, with SOCKS, for ever.
+func (f *Fetcher) limit(x *exchange) *time.Timer {
+	return time.AfterFunc(3*f.cfg.ConnectTimeout+f.cfg.HeaderTimeout, func() {
+		x.cancel(&Failure{Kind: Transient, Reason: ReasonTimeout, Detail: fmt.Sprintf("timeout %s", x.at())})
+	})
 }
 
 // newRequest makes the request of one hop. Range is sent at offset 0 too: the answer then tells the total and proves

@@ -63,7 +63,8 @@ func newS3Error(code, message string) s3Error {
 	if !isCode(code) {
 		return s3Error{}
 	}
-	expired := code == "ExpiredToken" || code == "RequestExpired" ||
+	// ExpiredRequest is Cloudflare R2's (https://developers.cloudflare.com/r2/api/error-codes/).
+	expired := code == "ExpiredToken" || code == "RequestExpired" || code == "ExpiredRequest" ||
 		code == "AccessDenied" && strings.Contains(strings.ToLower(message), "expired")
 	return s3Error{code: code, expired: expired}
 }
