@@ -22,10 +22,14 @@ func (u *Updater) verify(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(file, &err)
-	if size, err := file.Size(); err != nil {
+	size, err := file.Size()
+	switch {
+	case err != nil:
 		return err
-	} else if size == 0 {
+	case size == 0:
 		return u.verifyPublished(ctx, job)
+	case !u.isWhole(file, size, job) && u.isPublished(job) && u.verifyPublished(ctx, job) == nil:
+		return nil // what stood beside it was no partial file any more
 	}
 	at, err := u.resume(ctx, file, job)
 	if err != nil {
@@ -43,6 +47,12 @@ func (u *Updater) verify(ctx context.Context) (err error) {
 		}
 	}
 	return file.Publish()
+}
+
+// isWhole tells whether the newest checkpoint is the package's end and holds.
+func (u *Updater) isWhole(file Partial, size int64, job journal.Job) bool {
+	checkpoints := u.Journal.Checkpoints()
+	return durable(checkpoints) == job.Size && holds(file, size, checkpoints[0]) == nil
 }
 
 // verifyPublished finishes a Verifying that was cut after the rename: only the
