@@ -38,7 +38,7 @@ func TestObjectChanged(t *testing.T) {
 			job:    wants(third),
 			fails:  "DOWNLOAD_FAILED: OBJECT_CHANGED the object at the origin is another one now: its ETag differs (HTTP 412)", exit: 1,
 			requests: []string{"0-: 206", "350000- if-match: 412", "0-: 206", "200000- if-match: 412"},
-			retries:  "reset 2", restarts: "changed 1", left: "part 200000", took: 3 * time.Second,
+			retries:  "reset 2", restarts: "changed 1", left: "part 200000", took: 2 * time.Second,
 		},
 		{
 			name:     "twice before there was a byte of it to mix",

@@ -220,7 +220,7 @@ func TestRangeNotSatisfiable(t *testing.T) {
 			script: script(on(1).ResetAt(350_000), on(2).Status(416), on(3).ResetAt(200_000), from(4).Status(416)),
 			fails:  "DOWNLOAD_FAILED: RANGE_NOT_SATISFIABLE the origin has nothing at byte ", exit: 1,
 			requests: []string{"0-: 206", "350000- if-match: 416", "0-: 206", "200000- if-match: 416"},
-			retries:  "reset 2", restarts: "unsatisfiable 1", twice: 200_000, left: "part 200000", took: 3 * time.Second,
+			retries:  "reset 2", restarts: "unsatisfiable 1", twice: 200_000, left: "part 200000", took: 2 * time.Second,
 		},
 		{
 			name:   "of the very first byte",

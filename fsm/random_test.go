@@ -181,6 +181,7 @@ func (p *patience) Open(ctx context.Context, r netio.Request) (*netio.Body, erro
 		switch f.Kind {
 		case netio.Changed, netio.Unsatisfiable:
 			p.over++
+			p.mark = 0 // from here on it is another object's progress
 		case netio.Offline:
 			p.count--
 		}

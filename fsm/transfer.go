@@ -26,6 +26,8 @@ type transfer struct {
 	mark     int64     // highest offset at which failures began to count anew
 	offline  time.Time // since when there is no network; zero: there is
 	asked    string    // URL of the last attempt
+
+	discounted bool // while offline this process does not count as a take-up
 }
 
 // download is the work of Downloading. It returns nil when every byte of the
@@ -100,6 +102,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 	defer body.Close()
 	t.online()
 	if body.RangeIgnored {
+		if t.replaced() {
+			return errReplaced
+		}
 		if err := t.startOver(metrics.RestartRangeIgnored, func(r *journal.Record) {}); err != nil {
 			return err
 		}
@@ -168,14 +173,24 @@ func (t *transfer) reserve(size int64) error {
 	return t.file.Reserve(size, t.cfg.MinFree)
 }
 
+// errReplaced ends an attempt whose answer would cost bytes while there is a
+// newer URL, which may not.
+var errReplaced = errors.New("the URL was replaced")
+
+// replaced tells whether the URL of this attempt is not the job's any more. What
+// its origin says of the object then holds for nobody.
+func (t *transfer) replaced() bool { return t.asked != t.Journal.Record().Job.URL }
+
 // decide says how long to wait before the next attempt, or why there is none.
 func (t *transfer) decide(err error) (time.Duration, error) {
 	var f *netio.Failure
-	if !errors.As(err, &f) {
+	switch {
+	case errors.Is(err, errReplaced):
+		return 0, nil
+	case !errors.As(err, &f):
 		return 0, t.local(err)
-	}
-	if (f.Kind == netio.Expired || f.Kind == netio.Permanent) && t.asked != t.Journal.Record().Job.URL {
-		return 0, nil // of a URL that was replaced meanwhile: it says nothing of the new one
+	case t.replaced():
+		return 0, nil // even what would be tried again: it may have been the last try
 	}
 	t.cause = metrics.CauseNetwork
 	if f.Kind != netio.Offline {
@@ -235,6 +250,7 @@ func (t *transfer) waitForNetwork() (time.Duration, bool) {
 	now := time.Now()
 	if t.offline.IsZero() {
 		t.offline = now
+		t.discount()
 	}
 	if now.Sub(t.offline) >= t.cfg.NetworkWait {
 		return 0, false
@@ -249,6 +265,7 @@ func (t *transfer) waitForNetwork() (time.Duration, bool) {
 // online notes that there is a network.
 func (t *transfer) online() {
 	t.offline = time.Time{}
+	t.recount()
 	t.Metrics.NetworkWaiting(false)
 	t.progress.change(func(s *Snapshot) { s.Message = message(Downloading) })
 }
@@ -257,13 +274,17 @@ func (t *transfer) online() {
 func (t *transfer) pause(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-t.newURL:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		select {
+		case <-timer.C:
+			return nil
+		case <-t.newURL:
+			if t.replaced() {
+				return nil
+			} // else it tells of a URL that has been asked already
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -274,6 +295,7 @@ func (t *transfer) once(tag string, f *netio.Failure, why metrics.RestartReason,
 	if *counter(&rec) > 0 {
 		return &Error{Code: DownloadFailed, Detail: tag + " " + f.Detail, Err: f}
 	}
+	t.mark = 0 // another object's offsets are no measure of progress
 	return t.startOver(why, func(r *journal.Record) {
 		*counter(r)++
 		r.Validator = journal.Validator{}

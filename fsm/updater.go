@@ -229,6 +229,10 @@ func (u *Updater) refreshURL(url string) error {
 	if err != nil {
 		return err
 	}
+	if u.work.failed() {
+		u.halt() // by the old URL: the new one is to be tried before anything is said
+		return nil
+	}
 	select {
 	case u.newURL <- struct{}{}:
 	default:
@@ -259,16 +263,20 @@ func (u *Updater) reset(ctx context.Context) error {
 // here is made good at the next start.
 func (u *Updater) collect() {
 	garbage := u.Journal.Record().Garbage
-	if len(garbage) == 0 {
-		return
-	}
-	for _, name := range garbage {
+	var left []string
+	for i, name := range garbage {
+		if slices.Contains(garbage[:i], name) {
+			continue
+		}
 		if err := u.Store.RemovePartial(name); err != nil {
 			u.Log.Warn("a partial file stays behind", "name", name, "err", err)
-			return
+			left = append(left, name)
 		}
 	}
-	if _, err := u.update(func(r *journal.Record) { r.Garbage = nil }); err != nil {
+	if len(left) == len(garbage) {
+		return
+	}
+	if _, err := u.update(func(r *journal.Record) { r.Garbage = left }); err != nil {
 		u.Log.Warn("the journal cannot forget a deleted file", "err", err)
 	}
 }

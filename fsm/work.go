@@ -33,6 +33,19 @@ func (w *work) ended() <-chan struct{} {
 	}
 }
 
+// failed tells whether the work has ended with an error that is not acted on yet.
+func (w *work) failed() bool {
+	if w == nil {
+		return false
+	}
+	select {
+	case <-w.gone:
+		return w.err != nil
+	default:
+		return false
+	}
+}
+
 // begin starts the work of the current state, unless it runs already.
 func (u *Updater) begin(ctx context.Context) {
 	if u.work != nil {
@@ -164,8 +177,49 @@ func (u *Updater) takeUp(ctx context.Context) error {
 		}
 		u.count(evFail, why)
 		u.collect()
+		u.unreserve(rec.Job.Name)
 	}
 	return nil
+}
+
+// unreserve gives back the space of bytes that a job which failed never got.
+func (u *Updater) unreserve(name string) {
+	durable := u.durable()
+	if durable == 0 {
+		return // the whole file is gone
+	}
+	file, err := u.Store.OpenPartial(name)
+	if err == nil {
+		err = errors.Join(file.Truncate(durable), file.Close())
+	}
+	if err != nil {
+		u.Log.Warn("the reserved space stays taken", "err", err)
+	}
+}
+
+// discount takes this process out of the count of take-ups for as long as there
+// is no network. A board that is switched off before its modem has come up, day
+// after day, is in no crash loop.
+func (t *transfer) discount() {
+	if t.Journal.Record().TakeUps == 0 {
+		return
+	}
+	t.discounted = t.countTakeUp(-1)
+}
+
+// recount takes it in again: from now on a death is a death.
+func (t *transfer) recount() {
+	if t.discounted {
+		t.discounted = !t.countTakeUp(+1)
+	}
+}
+
+func (t *transfer) countTakeUp(n int) bool {
+	_, err := t.update(func(r *journal.Record) { r.TakeUps = max(0, r.TakeUps+n) })
+	if err != nil {
+		t.Log.Warn("the journal cannot count a start", "err", err)
+	}
+	return err == nil
 }
 
 // survived ends the count of take-ups: this one was no crash.
