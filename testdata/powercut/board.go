@@ -1,10 +1,6 @@
 package main
 
-import (
-	"context"
-	"os/exec"
-	"syscall"
-)
+import "context"
 
 // board is a machine with otad on it and a disk of ours in it: this host's
 // kernel, or a guest's.
@@ -29,19 +25,3 @@ type found struct {
 
 // stateFolder is the folder of the disk that otad owns.
 const stateFolder = "otad"
-
-// child prepares a process that does not outlive the rig, whatever ends the rig.
-func child(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd
-}
-
-// kill ends a child at once and waits until it is gone; nil is fine.
-func kill(cmd *exec.Cmd) {
-	if cmd == nil || cmd.Process == nil {
-		return
-	}
-	_ = cmd.Process.Kill() // an error says that it is dead already
-	_ = cmd.Wait()         // and this one says how
-}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"otad/testdata/boards"
 )
 
 // outside builds otad and runs this program once more in a mount and a network
@@ -82,23 +84,13 @@ func bringUpLoopback() error {
 // build compiles the otad of the current directory for the board, with the
 // fault that is asked for.
 func build(ctx context.Context, o options, dir string) error {
-	args := []string{"build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", o.otad}
+	var flags []string
 	if o.fault != "" {
 		list, err := overlay(dir, o.fault)
 		if err != nil {
 			return err
 		}
-		args = append(args, "-overlay", list)
+		flags = []string{"-overlay", list}
 	}
-	arch := map[string]string{"host": "GOARCH=", "amd64": "GOARCH=amd64", "arm64": "GOARCH=arm64", "armhf": "GOARCH=arm"}[o.board]
-	if arch == "" {
-		return fmt.Errorf("no such board: %s", o.board)
-	}
-	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARM=7", arch)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build otad for %s: %w", o.board, err)
-	}
-	return nil
+	return boards.Compile(ctx, o.board, o.otad, ".", flags...)
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"otad/testdata/boards"
 )
 
 // hostBoard runs otad on this machine: a file system of its kernel, on a loop
@@ -55,7 +57,7 @@ func (b *hostBoard) boot(_ context.Context, checkpoint string) (*found, error) {
 	}
 	defer log.Close()
 	const listen = "127.0.0.1:12315"
-	b.otad = child(b.binary, "serve", "-state-dir", state, "-listen", listen, "-allow-http", "-min-free", "1MiB",
+	b.otad = boards.Child(b.binary, "serve", "-state-dir", state, "-listen", listen, "-allow-http", "-min-free", "1MiB",
 		"-checkpoint", checkpoint, "-callback-url", "http://"+b.host()+"/callback")
 	b.otad.Stdout, b.otad.Stderr = log, log
 	if err := b.otad.Start(); err != nil {
@@ -65,7 +67,7 @@ func (b *hostBoard) boot(_ context.Context, checkpoint string) (*found, error) {
 }
 
 func (b *hostBoard) cut() (map[string]int64, error) {
-	kill(b.otad)
+	boards.Kill(b.otad)
 	b.otad = nil
 	partials := make(map[string]int64)
 	names, _ := filepath.Glob(filepath.Join(b.mount, stateFolder, "*.part"))

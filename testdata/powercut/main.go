@@ -45,6 +45,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"otad/testdata/boards"
 )
 
 // options are the flags.
@@ -67,7 +69,7 @@ func parse() options {
 	flag.IntVar(&o.n, "n", 100, "how often the power is cut")
 	flag.Uint64Var(&o.seed, "seed", 0, "repeats the plan of an earlier run; 0: a new one")
 	flag.StringVar(&o.otad, "otad", "", "a binary for the board; none: built from the current directory")
-	flag.StringVar(&o.cache, "cache", defaultCache(), "where setup.sh has put the guests")
+	flag.StringVar(&o.cache, "cache", boards.DefaultCache(), "where setup.sh has put the guests")
 	flag.BoolVar(&o.lie, "lie", false, "a disk that acknowledges a flush and does nothing, to see the rig find out")
 	flag.StringVar(&o.fault, "break", "", "build an otad that breaks a rule, to see the rig find out: "+faultNames())
 	flag.StringVar(&o.dir, "inside", "", "used by the program itself")
@@ -76,14 +78,6 @@ func parse() options {
 		o.seed = rand.Uint64N(1 << 32)
 	}
 	return o
-}
-
-func defaultCache() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "otad-powercut")
 }
 
 func main() {

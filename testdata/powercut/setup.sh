@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fetches what the guests of the power-cut rig are made of: QEMU from Debian's packages, and for each guest a Debian kernel, a few
+# Fetches what emulated boards (../boards) are made of: QEMU from Debian's packages, and for each guest a Debian kernel, a few
 # of its modules and a static BusyBox. The packages of another architecture are unpacked, never installed; the machine's own apt
 # keeps its lists as they are.
 #
@@ -13,7 +13,7 @@ cache=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/otad-powercut}
 [ $# -gt 0 ] || set -- amd64 arm64 armhf
 
 # In the order in which the guest has to load them; what a kernel has built in is not there as a file and is passed over. The
-# driver of the disk is last: the guest loads it only when the disk may be looked at (see init.sh).
+# driver of the disk is last: the guest loads it only when the disk may be looked at (../boards/guest/hardware).
 modules="crc16 crc32c_generic libcrc32c mbcache jbd2 ext4
 crc32_generic lzo_compress lz4_compress lz4hc_compress xxhash zstd_compress zstd_common zstd_decompress f2fs
 fat vfat nls_cp437 nls_ascii nls_utf8 nls_iso8859-1

@@ -1,4 +1,4 @@
-package main
+package boards
 
 import (
 	"bufio"
@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// console is the guest's serial line. The guest's scripts speak to the rig in
+// Console is the guest's serial line. The guest's scripts speak to the rig in
 // lines that begin with "rig: ".
-type console struct {
+type Console struct {
 	in    io.Writer
 	lines chan string // without the prefix; closed when the guest is gone
 }
 
-func newConsole(in io.Writer, out io.Reader, log io.WriteCloser) *console {
-	c := &console{in: in, lines: make(chan string, 1000)}
+func newConsole(in io.Writer, out io.Reader, log io.WriteCloser) *Console {
+	c := &Console{in: in, lines: make(chan string, 1000)}
 	go func() {
 		defer log.Close()
 		defer close(c.lines)
@@ -31,9 +31,9 @@ func newConsole(in io.Writer, out io.Reader, log io.WriteCloser) *console {
 	return c
 }
 
-// wait reads on up to the line that is word. Files that are listed on the way
-// go into files.
-func (c *console) wait(ctx context.Context, word string, files map[string]string) error {
+// Wait reads on up to the line that is word. The lines on the way go to other,
+// unless that is nil.
+func (c *Console) Wait(ctx context.Context, word string, other func(line string)) error {
 	for {
 		select {
 		case line, ok := <-c.lines:
@@ -46,8 +46,8 @@ func (c *console) wait(ctx context.Context, word string, files map[string]string
 			if trouble, ok := strings.CutPrefix(line, "error "); ok {
 				return fmt.Errorf("the guest says that %s", trouble)
 			}
-			if f := strings.Fields(line); len(f) == 3 && f[0] == "file" && files != nil {
-				files[f[1]] = f[2]
+			if other != nil {
+				other(line)
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("no %q from the guest: %w", word, ctx.Err())
@@ -55,13 +55,13 @@ func (c *console) wait(ctx context.Context, word string, files map[string]string
 	}
 }
 
-// urge repeats order until the guest answers with word: what is sent before its
+// Urge repeats order until the guest answers with word: what is sent before its
 // memory is back is lost.
-func (c *console) urge(ctx context.Context, order, word string) error {
+func (c *Console) Urge(ctx context.Context, order, word string) error {
 	for {
 		fmt.Fprintf(c.in, "%s\n", order) // an error shows as a guest that is gone
 		again, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-		err := c.wait(again, word, nil)
+		err := c.Wait(again, word, nil)
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 			return err

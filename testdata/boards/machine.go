@@ -1,0 +1,78 @@
+// Package boards starts emulated boards: QEMU guests with Debian's kernel and
+// BusyBox, which testdata/powercut/setup.sh fetches. What such a board is for is
+// its user's affair: that puts an /init and whatever else it needs into the
+// guest's first file system, and speaks with it over the [Console].
+package boards
+
+import (
+	"embed"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Machine is what QEMU emulates for an architecture.
+type Machine struct {
+	CPU     string // QEMU's name of the processor
+	folder  string // what setup.sh has fetched for it
+	qemu    string
+	board   string // QEMU's -M
+	bus     string // the suffix of virtio devices
+	console string
+}
+
+// MachineOf is the board of an architecture, by Debian's name for it. Cache is
+// where setup.sh has put the guests.
+func MachineOf(arch, cache string) Machine {
+	m := Machine{folder: filepath.Join(cache, arch), bus: "device", console: "ttyAMA0"}
+	switch arch {
+	case "arm64":
+		m.qemu, m.board, m.CPU = "qemu-system-aarch64", "virt", "cortex-a53"
+	case "armhf":
+		m.qemu, m.board, m.CPU = "qemu-system-arm", "virt,highmem=off", "cortex-a15"
+	default:
+		m.qemu, m.board, m.CPU = "qemu-system-x86_64", "q35", "max"
+		m.bus, m.console = "pci", "ttyS0"
+	}
+	return m
+}
+
+// DefaultCache is where setup.sh puts the guests unless it is told otherwise.
+func DefaultCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "otad-powercut")
+}
+
+// The guest's own files; the packages bring the rest.
+//
+//go:embed guest
+var guestFiles embed.FS
+
+// FirstFileSystem is the part of the guest's first file system that no board can
+// do without: folders, BusyBox, the kernel's modules, and /etc/hardware, with
+// which an /init begins.
+func (m Machine) FirstFileSystem() (*Archive, error) {
+	var a Archive
+	for _, name := range []string{"bin", "dev", "etc", "etc/init.d", "modules", "proc", "run", "sys", "tmp", "usr", "usr/bin", "var", "var/lib", "var/run"} {
+		a.Folder(name)
+	}
+	hardware, err := guestFiles.ReadFile("guest/hardware")
+	if err != nil {
+		return nil, err
+	}
+	a.File("etc/hardware", hardware)
+	files := map[string]string{"bin/busybox": filepath.Join(m.folder, "busybox")}
+	modules, _ := filepath.Glob(filepath.Join(m.folder, "modules", "*.ko"))
+	for _, module := range modules {
+		files["modules/"+filepath.Base(module)] = module
+	}
+	for name, source := range files {
+		if err := a.Copy(name, source); err != nil {
+			return nil, fmt.Errorf("%w (run setup.sh?)", err)
+		}
+	}
+	return &a, nil
+}
