@@ -12,7 +12,7 @@ SOURCES    := $(shell find . -name '*.go' -o -name go.mod -o -name go.sum)
 EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers guard cross size clean help
+.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-arm guard cross size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -71,6 +71,10 @@ bench-peers: bin/otad ## otad against curl, wget, aria2c and the lower bounds: m
 	@go run ./testdata/peers bench -size 100000000
 	@go run ./testdata/peers resume
 	@go run ./testdata/peers serve -tls
+
+bench-arm: ## instructions a byte on emulated arm64 and armhf, against BusyBox' md5sum and wget
+	@testdata/powercut/setup.sh "" arm64 armhf
+	@go run ./testdata/instructions
 
 guard: bin/otad ## fails where otad got much slower or larger than its peers
 	@testdata/install nginx-light curl
