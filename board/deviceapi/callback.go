@@ -38,7 +38,7 @@ const (
 	ResultDelivered = "delivered" // answered with a 2xx
 	ResultRejected  = "rejected"  // answered with anything else
 	ResultFailed    = "failed"    // not answered
-	ResultDropped   = "dropped"   // given up: superseded, or rejected too often
+	ResultDropped   = "dropped"   // given up: superseded by a later one
 )
 
 const (
@@ -46,24 +46,18 @@ const (
 	firstWait   = time.Second
 	longestWait = time.Minute
 
-	// maxRejections is after how many answers that say "never" a transition is
-	// given up. One may come from a receiver that is half started; eight in two
-	// minutes mean it. Without an end to it, one message that the receiver
-	// cannot take would silence all that follow.
-	maxRejections = 8
-
 	// progressStep is the distance of two progress posts in percent.
 	progressStep = 5
 )
 
 // Callbacks tells a receiver, usually the board's device-api, what happens.
 //
-// Transitions come from the outbox. They are posted in order, each until it was
-// answered with a 2xx: without an answer, with a 5xx, 408, 425 or 429 for ever,
-// with waits of 1 s, 2 s, 4 s up to 1 min between the tries; with another answer
-// (4xx, or a redirect, which is not followed) eight times in about two minutes,
-// then it is dropped with a line in the log. A transition may arrive twice, when otad was stopped
-// between the answer and the note of it.
+// Transitions come from the outbox, which keeps the newest. They are posted in
+// order, each until it was answered with a 2xx, for ever, with waits of 1 s, 2 s,
+// 4 s up to 1 min between the tries. An answer that says "never" (4xx, or a
+// redirect, which is not followed) is no end either: a receiver that has just
+// booted says 404 until its routes are there. A transition may arrive twice, when
+// otad was stopped between the answer and the note of it.
 //
 // Progress is posted at every multiple of 5 %, once, between transitions; the
 // latest wins, and what a later transition has made stale is not sent.
@@ -80,11 +74,9 @@ type Callbacks struct {
 	pending *message // a progress post that waits to be sent
 
 	// Owned by Run.
-	last       message // posted, or given up, as the last one
-	settled    uint64  // Seq of the last notice that needs no further try
-	trying     uint64  // Seq of the notice that rejections is about
-	rejections int
-	failures   int // in a row; sets the next wait
+	last     message // posted, or given up, as the last one
+	settled  uint64  // Seq of the last notice that needs no further try
+	failures int     // in a row; sets the next wait
 }
 
 // subject is what progress is about; another one means that a transition was

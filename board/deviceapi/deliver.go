@@ -55,26 +55,12 @@ func (c *Callbacks) sendTransitions(ctx context.Context) bool {
 
 // settle posts a notice once. It reports whether the notice is done with.
 func (c *Callbacks) settle(ctx context.Context, n journal.Notice) bool {
-	if n.Seq != c.trying { // its turn has come, or its elder fell out of a full outbox
-		c.trying, c.rejections = n.Seq, 0
-	}
 	m := messageOf(n)
-	r := c.send(ctx, m)
-	switch {
-	case ctx.Err() != nil && r != delivered:
+	if c.send(ctx, m) != delivered {
 		return false
-	case r == delivered:
-		c.last = m
-		return true
-	case r == rejected:
-		if c.rejections++; c.rejections >= maxRejections {
-			c.cfg.Log.Error("transition dropped: the receiver will not have it", "stage", m.Stage, "seq", n.Seq)
-			c.cfg.OnResult(ResultDropped)
-			c.last = m
-			return true
-		}
 	}
-	return false
+	c.last = m
+	return true
 }
 
 // sendProgress posts the progress that waits, unless a transition is older or

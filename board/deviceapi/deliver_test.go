@@ -129,21 +129,23 @@ func TestANewTransitionEndsTheWait(t *testing.T) {
 	})
 }
 
-func TestARejectedTransitionDoesNotBlockTheRest(t *testing.T) {
+// A receiver that has just booted says 404 until its routes are there.
+func TestARejectedTransitionIsPostedUntilItIsTaken(t *testing.T) {
 	for _, status := range []int{400, 404, 422, 302} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			bubble(t, func(t *testing.T, rg *rig) {
+				const rejections = 20
 				rg.to.respond(func(n int, _ *http.Request) (int, error) {
-					if n <= 8 {
+					if n <= rejections {
 						return status, nil
 					}
 					return 200, nil
 				})
 				rg.box.add(fsm.Failed, fsm.Idle)
 				rg.Wake()
-				time.Sleep(3 * time.Minute)
-				wantPosts(t, rg.to, append(slices.Repeat([]string{"failed 37"}, 8), "idle 0")...)
-				want := map[string]int{deviceapi.ResultRejected: 8, deviceapi.ResultDropped: 1, deviceapi.ResultDelivered: 1}
+				time.Sleep(20 * time.Minute)
+				wantPosts(t, rg.to, append(slices.Repeat([]string{"failed 37"}, rejections+1), "idle 0")...)
+				want := map[string]int{deviceapi.ResultRejected: rejections, deviceapi.ResultDropped: 0, deviceapi.ResultDelivered: 2}
 				for result, n := range want {
 					if got := rg.results.of(result); got != n {
 						t.Errorf("%d times %s, want %d", got, result, n)
@@ -155,24 +157,6 @@ func TestARejectedTransitionDoesNotBlockTheRest(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestRejectionsAreCountedForEachTransition(t *testing.T) {
-	bubble(t, func(t *testing.T, rg *rig) {
-		rg.to.respond(func(n int, _ *http.Request) (int, error) {
-			if n%6 != 0 { // five rejections each: not enough to give one up
-				return 404, nil
-			}
-			return 200, nil
-		})
-		rg.box.add(fsm.Downloading, fsm.Failed)
-		rg.Wake()
-		time.Sleep(3 * time.Minute)
-		if n := rg.results.of(deviceapi.ResultDropped); n != 0 {
-			t.Errorf("%d were dropped", n)
-		}
-		wantPosts(t, rg.to, append(slices.Repeat([]string{"downloading 0"}, 6), slices.Repeat([]string{"failed 37"}, 6)...)...)
-	})
 }
 
 func TestANoticeThatCannotBeTakenOutIsNotPostedTwice(t *testing.T) {

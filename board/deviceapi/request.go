@@ -3,6 +3,7 @@ package deviceapi
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 
 	"otad/journal"
@@ -100,6 +101,10 @@ func (f field) set(value json.RawMessage) error {
 		return &journal.FieldError{Field: f.name, Problem: "is null"}
 	case json.Unmarshal(value, f.into) != nil:
 		return &journal.FieldError{Field: f.name, Problem: f.problem}
+	}
+	// The decoder puts U+FFFD in place of half a surrogate pair.
+	if s, ok := f.into.(*string); ok && strings.ContainsRune(*s, utf8.RuneError) {
+		return &journal.FieldError{Field: f.name, Problem: "holds a character that is none (U+FFFD)"}
 	}
 	return nil
 }

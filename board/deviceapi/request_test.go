@@ -11,6 +11,16 @@ import (
 	"otad/journal"
 )
 
+// Go's decoder makes U+FFFD of what is no character, which is another name.
+func TestHalfASurrogatePairIsRefused(t *testing.T) {
+	_, err := deviceapi.DecodeDownload([]byte(`{"version":"1.2.3","package_url":"https://h/u","package_name":"x\ud800y",
+		"package_size":1,"package_md5":"9e107d9d372bb6826bd81d3542a419d6"}`))
+	var field *journal.FieldError
+	if !errors.As(err, &field) || field.Field != "package_name" {
+		t.Errorf("refused by %v", err)
+	}
+}
+
 // FuzzDownloadRequest holds the decoder to this: whatever comes in, out comes
 // an error that names a field, or a job that is valid and reads the same when it
 // is sent again.
