@@ -210,6 +210,27 @@ func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
 	})
 }
 
+// The outbox is bounded. What falls out of it is counted, not just gone.
+func TestTransitionsThatWillNeverBeToldAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.Always().Status(404))
+		r.cfg.Notices = true
+		r.boot()
+		const jobs = 10 // of two transitions each
+		for range jobs {
+			r.start(r.job())
+			r.failed("DOWNLOAD_FAILED")
+		}
+		if n := r.metric(`ota_callbacks_total{result="dropped"}`); n != 2*jobs-journal.MaxNotices {
+			t.Errorf("%v were counted of %d that were dropped", n, 2*jobs-journal.MaxNotices)
+		}
+		rec, _ := r.record()
+		if len(rec.Outbox) != journal.MaxNotices || rec.Outbox[len(rec.Outbox)-1].Seq != 2*jobs {
+			t.Errorf("the outbox holds %+v", rec.Outbox)
+		}
+	})
+}
+
 func TestErrorsHaveACodeAndADetail(t *testing.T) {
 	e := fsm.ParseError("MD5_MISMATCH: expected a: b, got c")
 	if e.Code != fsm.MD5Mismatch || e.Detail != "expected a: b, got c" || e.Error() != "MD5_MISMATCH: expected a: b, got c" {

@@ -200,7 +200,7 @@ func (t *transfer) decide(err error) (time.Duration, error) {
 	case netio.Transient:
 		return t.retry(f)
 	case netio.Offline:
-		if wait, ok := t.waitForNetwork(); ok {
+		if wait, ok := t.waitForNetwork(f); ok {
 			return wait, nil
 		}
 		return t.retry(f)
@@ -246,10 +246,14 @@ func (t *transfer) retry(f *netio.Failure) (time.Duration, error) {
 
 // waitForNetwork says how long to wait for a network that is not there: that is
 // not the origin's failure and costs no retry.
-func (t *transfer) waitForNetwork() (time.Duration, bool) {
+func (t *transfer) waitForNetwork(f *netio.Failure) (time.Duration, bool) {
+	if t.cfg.NetworkWait == 0 {
+		return 0, false
+	}
 	now := time.Now()
 	if t.offline.IsZero() {
 		t.offline = now
+		t.Log.Warn("no network, waiting for it", "at_most", t.cfg.NetworkWait, "err", f.Detail)
 		t.discount()
 	}
 	if now.Sub(t.offline) >= t.cfg.NetworkWait {
@@ -264,6 +268,9 @@ func (t *transfer) waitForNetwork() (time.Duration, bool) {
 
 // online notes that there is a network.
 func (t *transfer) online() {
+	if !t.offline.IsZero() {
+		t.Log.Info("the network is there", "waited", time.Since(t.offline).Round(time.Second))
+	}
 	t.offline = time.Time{}
 	t.recount()
 	t.Metrics.NetworkWaiting(false)

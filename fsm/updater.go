@@ -320,7 +320,8 @@ func (u *Updater) wrote(err error) error {
 
 // commitTransition is the write-ahead half of every transition.
 func (u *Updater) commitTransition(from, to State, e edit) error {
-	_, err := u.update(func(r *journal.Record) {
+	told := 0 // how many transitions are then to be told
+	rec, err := u.update(func(r *journal.Record) {
 		kept, generation := u.Journal.Checkpoints(), r.Generation
 		e(r)
 		r.State = string(to)
@@ -333,7 +334,14 @@ func (u *Updater) commitTransition(from, to State, e edit) error {
 			r.Outbox = append(r.Outbox, journal.Notice{Seq: r.NoticeSeq, State: r.State,
 				Progress: s.Progress, Message: s.Message, Error: s.Error})
 		}
+		told = len(r.Outbox)
 	})
+	if lost := told - len(rec.Outbox); err == nil && lost > 0 {
+		u.Log.Warn("the outbox is full: the oldest transitions will never be told", "dropped", lost, "kept", len(rec.Outbox))
+		for range lost {
+			u.Metrics.Callback(metrics.CallbackDropped)
+		}
+	}
 	return err
 }
 

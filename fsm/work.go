@@ -224,8 +224,9 @@ func (t *transfer) countTakeUp(n int) bool {
 
 // survived ends the count of take-ups: this one was no crash.
 func (u *Updater) survived() {
-	if u.Journal.Record().TakeUps == 0 {
-		return
+	rec, cps := u.Journal.Record(), u.Journal.Checkpoints()
+	if rec.TakeUps == 0 || len(cps) > 0 && cps[0].Seq != rec.TakeUpsSeq {
+		return // no count, or one that a checkpoint has made void: a stop is in a hurry
 	}
 	if _, err := u.update(func(r *journal.Record) { r.TakeUps = 0 }); err != nil {
 		u.Log.Warn("the journal cannot note a survived start", "err", err)
