@@ -186,6 +186,32 @@ func TestBadInputIsOneClearLineAndTouchesNothing(t *testing.T) {
 	}
 }
 
+// A disk that is full of something else is not the package's.
+func TestResultThatStdoutCannotTakeIsNoFullDisk(t *testing.T) {
+	object := origintest.Object{Size: 1 << 20, Seed: 2}
+	origin, dir := origintest.New(t, object), t.TempDir()
+	for name, args := range map[string][]string{
+		"graph": {"graph"}, "version": {"version"},
+		"fetch": {"fetch", "-quiet", "-state-dir", dir, "-name", "p.bin", "-md5", object.MD5(), origin.URL()},
+	} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := otad(t, args...)
+		var errs strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &errs
+		err = cmd.Run()
+		full.Close()
+		if code := cmd.ProcessState.ExitCode(); code != 2 || strings.Count(errs.String(), "\n") != 1 || !strings.Contains(errs.String(), "cannot be written to stdout") {
+			t.Errorf("%s: exit code %d, stderr %q, %v", name, code, errs.String(), err)
+		}
+		if name == "fetch" && !strings.Contains(errs.String(), filepath.Join(dir, "p.bin")+" is ready") {
+			t.Errorf("fetch does not say where the package is: %q", errs.String())
+		}
+	}
+}
+
 func TestExitCodeIsTheResult(t *testing.T) {
 	object := origintest.Object{Size: 3 << 20, Seed: 2}
 	wrong := strings.Repeat("0", 32)

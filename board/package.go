@@ -39,6 +39,12 @@ func (d *StateDir) OpenPartial(name string) (*Partial, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
+	// Found out now, and not when the package is whole and cannot be published.
+	var st unix.Stat_t
+	err := unix.Fstatat(int(d.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return nil, &fs.PathError{Op: "publish", Path: filepath.Join(d.path, name), Err: errIsDirectory}
+	}
 	// Nobody but otad should read a package that has not been verified, so the
 	// mode is 0600 until Publish. The package itself is no secret.
 	f, err := d.openAt(name+partSuffix, os.O_RDWR|os.O_CREATE, 0o600)
@@ -54,6 +60,8 @@ func (d *StateDir) OpenPartial(name string) (*Partial, error) {
 	}
 	return &Partial{dir: d, name: name, f: f}, nil
 }
+
+var errIsDirectory = errors.New("a directory has the package's name: remove it or name the package otherwise")
 
 // Published opens the package under its final name for reading. There is none:
 // [fs.ErrNotExist].

@@ -193,6 +193,19 @@ func TestAFailedSyncIsFinal(t *testing.T) {
 	}
 }
 
+func TestDirectoryInThePackagesPlaceIsFoundBeforeTheFirstByte(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "u.zip"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, dir).OpenPartial("u.zip"); err == nil || !strings.Contains(err.Error(), "a directory has the package's name") {
+		t.Errorf("OpenPartial = %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "u.zip.part")); err == nil {
+		t.Error("and left a partial file behind")
+	}
+}
+
 func TestSyncGivesTheMemoryBack(t *testing.T) {
 	dir := t.TempDir()
 	var fs unix.Statfs_t

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"time"
@@ -34,10 +35,20 @@ func Run(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.Fi
 		return status(ctx, cfg, stdout)
 	case "graph":
 		picture, err := fsm.Diagram(cfg.Format)
-		fmt.Fprint(stdout, picture)
-		return err
+		if err != nil {
+			return err
+		}
+		return printf(stdout, "%s", picture)
 	default:
-		_, err := fmt.Fprintf(stdout, "otad %s %s %s/%s\n", b.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-		return err
+		return printf(stdout, "otad %s %s %s/%s\n", b.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	}
+}
+
+// printf writes a result. That stdout cannot take it, because its disk is full
+// for example, says nothing of the package, so the cause is told but not wrapped.
+func printf(stdout io.Writer, format string, args ...any) error {
+	if _, err := fmt.Fprintf(stdout, format, args...); err != nil {
+		return fmt.Errorf("the result cannot be written to stdout: %v", err)
+	}
+	return nil
 }

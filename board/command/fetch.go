@@ -57,8 +57,11 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 	if last.State == fsm.Failed {
 		return fsm.ParseError(last.Error)
 	}
-	_, err = fmt.Fprintln(stdout, filepath.Join(r.dir.Path(), last.Name))
-	return err
+	path := filepath.Join(r.dir.Path(), last.Name)
+	if err := printf(stdout, "%s\n", path); err != nil {
+		return fmt.Errorf("%s is ready, but %w", path, err)
+	}
+	return nil
 }
 
 func (r *rooms) adopt(ctx context.Context, job journal.Job, replace bool) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -82,7 +83,11 @@ func listen(addresses ...string) ([]net.Listener, error) {
 			for _, l := range out {
 				l.Close()
 			}
-			return nil, fmt.Errorf("listen on %s: %w; stop what uses it or name another address", addr, errors.Unwrap(err))
+			mend := "name an address of this board"
+			if errors.Is(err, syscall.EADDRINUSE) {
+				mend = "stop what uses it or name another address"
+			}
+			return nil, fmt.Errorf("listen on %s: %w; %s", addr, errors.Unwrap(err), mend)
 		}
 		out = append(out, l)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"strings"
 
 	"otad/board/config"
 	"otad/board/deviceapi"
@@ -25,13 +26,13 @@ func status(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	text := line(p)
 	if cfg.StatusJSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(p)
+		if text, err = indented(p); err != nil {
+			return err
+		}
 	}
-	return print(out, p)
+	return printf(out, "%s", text)
 }
 
 // reachable is the address under which a daemon that listens everywhere is asked
@@ -55,16 +56,22 @@ func recorded(dir string) (deviceapi.Progress, error) {
 	return deviceapi.ProgressOf(fsm.Recorded(rec, checkpoints)), nil
 }
 
-func print(out io.Writer, p deviceapi.Progress) error {
-	_, err := fmt.Fprintf(out, "%s %d%%", p.State, p.Progress)
+func indented(p deviceapi.Progress) (string, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(p)
+	return b.String(), err
+}
+
+func line(p deviceapi.Progress) string {
+	text := fmt.Sprintf("%s %d%%", p.State, p.Progress)
 	if p.PackageName != "" {
-		fmt.Fprintf(out, "  %s %s  %d of %d bytes", p.PackageName, p.Version, p.BytesDurable, p.PackageSize)
+		text += fmt.Sprintf("  %s %s  %d of %d bytes", p.PackageName, p.Version, p.BytesDurable, p.PackageSize)
 	}
 	if p.Error != nil {
-		fmt.Fprintf(out, "  %s", *p.Error)
-	} else {
-		fmt.Fprintf(out, "  %s", p.Message)
+		return text + "  " + *p.Error + "\n"
 	}
-	fmt.Fprintln(out)
-	return err
+	return text + "  " + p.Message + "\n"
 }

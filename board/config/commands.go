@@ -49,6 +49,8 @@ func takeOperands(c *Config, operands []string) error {
 	switch {
 	case c.Command == fetchCommand && len(operands) == 1:
 		c.Fetch.URL = operands[0]
+	case c.Command == fetchCommand && len(operands) == 0:
+		return usagef("otad fetch needs a URL: want otad fetch [flags] URL")
 	case c.Command == fetchCommand:
 		return usagef("otad fetch needs exactly one URL, got %d arguments beside flags (%s)", len(operands), booleanHint)
 	case len(operands) > 0:
@@ -74,7 +76,7 @@ func complete(c *Config) error {
 	}
 	name, err := nameFromURL(f.URL)
 	if err != nil {
-		return usagef("%v: set -name", err)
+		return usagef("%v", err)
 	}
 	f.Name = name
 	return nil

@@ -85,10 +85,10 @@ func nameFromURL(raw string) (string, error) {
 		return "", errors.New("the URL is not valid")
 	}
 	if name == "" {
-		return "", errors.New("the URL ends in no file name")
+		return "", errors.New("the URL ends in no file name: set -name")
 	}
 	if problem := journal.NameProblem(name); problem != "" {
-		return "", fmt.Errorf("the URL ends in %q, which %s", name, problem)
+		return "", fmt.Errorf("the URL ends in %q, which %s: set -name", name, problem)
 	}
 	return name, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/dustin/go-humanize"
 )
@@ -131,7 +132,9 @@ func rate(target *int64) value {
 func parseSize(s string) (int64, error) {
 	// The library skips commas, which would make ten times the size of "1,5MiB".
 	n, err := humanize.ParseBytes(s)
-	if err != nil || n > math.MaxInt64 || strings.Contains(s, ",") {
+	// And it would cut 1.5 bytes down to one.
+	part := strings.Contains(s, ".") && !strings.ContainsFunc(s, unicode.IsLetter)
+	if err != nil || n > math.MaxInt64 || strings.Contains(s, ",") || part {
 		return 0, fmt.Errorf("want a size such as 1048576, 500MB or 16MiB, %s", got(s))
 	}
 	return int64(n), nil
