@@ -23,7 +23,7 @@ const (
 )
 
 func (s *stage) contenders() []contender {
-	url, ca := s.origin.url, s.origin.ca
+	url, ca := s.url, s.ca
 	curl, wget, aria := "curl -sS", "wget -q", "aria2c -q --file-allocation=none"
 	if ca != "" {
 		curl += " --cacert " + ca
@@ -59,7 +59,7 @@ func bench(s *stage, rounds int) error {
 		return err
 	}
 	link := "plain HTTP"
-	if s.origin.ca != "" {
+	if s.ca != "" {
 		link = "TLS"
 	}
 	fmt.Printf("\n%d bytes from nginx on loopback, %s; medians of %d alternating rounds.\n\n", s.size, link, rounds)

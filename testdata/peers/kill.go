@@ -19,20 +19,23 @@ func killedAndResumed(s *stage) error {
 	}
 	begun := time.Now()
 	first := s.fetch(state)
-	if err := first.Start(); err != nil {
+	if err := start(first); err != nil {
 		return err
 	}
-	stored, err := killAtHalf(first, filepath.Join(state, "package.bin.part"), s.size)
+	stored, err := killAt(first, filepath.Join(state, "package.bin.part"), s.size/2)
 	if err != nil {
 		return err
 	}
 	second := s.fetch(state)
-	if out, err := second.Output(); err != nil {
-		return fmt.Errorf("resume: %w (%s)", err, out)
+	if err := start(second); err != nil {
+		return err
+	}
+	if err := second.Wait(); err != nil {
+		return fmt.Errorf("resume: %w", err)
 	}
 	wall := time.Since(begun)
-	if err := child("sh", "-c", `echo "$1  $2" | md5sum --check --quiet`, "sh", s.md5, filepath.Join(state, "package.bin")).Run(); err != nil {
-		return fmt.Errorf("md5sum of the package: %w", err)
+	if err := s.sumAgrees(filepath.Join(state, "package.bin")); err != nil {
+		return err
 	}
 	ranges, err := s.origin.ranges()
 	if err != nil {
@@ -51,14 +54,23 @@ func killedAndResumed(s *stage) error {
 	return nil
 }
 
-// killAtHalf ends cmd by SIGKILL once half of the package is in the file, and
-// tells how much is in it then.
-func killAtHalf(cmd *exec.Cmd, part string, size int64) (int64, error) {
+// sumAgrees asks md5sum, which owes otad nothing.
+func (s *stage) sumAgrees(file string) error {
+	check := child("sh", "-c", `echo "$1  $2" | md5sum --check --quiet`, "sh", s.md5, file)
+	if out, err := check.CombinedOutput(); err != nil {
+		return fmt.Errorf("md5sum of the package: %w %s", err, out)
+	}
+	return nil
+}
+
+// killAt ends cmd by SIGKILL once n bytes of the package are in the file, and
+// tells how many are in it then.
+func killAt(cmd *exec.Cmd, part string, n int64) (int64, error) {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		st, err := os.Stat(part)
-		if err != nil || st.Size() < size/2 {
+		if err != nil || st.Size() < n {
 			continue
 		}
 		cmd.Process.Kill()
@@ -69,5 +81,5 @@ func killAtHalf(cmd *exec.Cmd, part string, size int64) (int64, error) {
 		}
 		return st.Size(), nil
 	}
-	return 0, fmt.Errorf("half of the package did not come within a minute")
+	return 0, fmt.Errorf("%d bytes did not come within five minutes", n)
 }

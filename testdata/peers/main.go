@@ -52,30 +52,42 @@ func main() {
 	}
 }
 
-// stage is what a measurement stands on: a package, and an nginx that serves it.
+// stage is what a measurement stands on: a package, and an origin that serves it.
 type stage struct {
 	dir    string // temporary, on a real disk
-	origin *nginx
+	otad   string // the binary
+	url    string // of the package
+	ca     string // PEM file to trust; empty without TLS
 	size   int64
 	md5    string
-	file   string // the package as the origin has it
+	file   string // the package as nginx has it; empty where it is generated
+	origin *nginx // nil where the package is generated
 }
 
-func onStage(size int64, secure bool, do func(*stage) error) error {
+// inScratch is a stage without a package.
+func inScratch(do func(*stage) error) error {
 	dir, err := os.MkdirTemp(scratch(), "otad-peers-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s := &stage{dir: dir, size: size, file: filepath.Join(dir, "www", "package.bin")}
-	if s.md5, err = makePackage(s.file, size); err != nil {
-		return err
-	}
-	if s.origin, err = startNginx(dir, secure); err != nil {
-		return err
-	}
-	defer s.origin.stop()
-	return do(s)
+	return do(&stage{dir: dir, otad: otad})
+}
+
+// onStage is a stage with a package, and an nginx that serves it.
+func onStage(size int64, secure bool, do func(*stage) error) error {
+	return inScratch(func(s *stage) (err error) {
+		s.size, s.file = size, filepath.Join(s.dir, "www", "package.bin")
+		if s.md5, err = makePackage(s.file, size); err != nil {
+			return err
+		}
+		if s.origin, err = startNginx(s.dir, secure); err != nil {
+			return err
+		}
+		defer s.origin.stop()
+		s.url, s.ca = s.origin.url, s.origin.ca
+		return do(s)
+	})
 }
 
 // scratch is a folder on a disk: /tmp is often in memory, where a sync is free.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,15 +21,26 @@ func child(name string, args ...string) *exec.Cmd {
 }
 
 func (s *stage) fetch(state string, flags ...string) *exec.Cmd {
-	return s.fetchFrom(s.origin.url, state, flags...)
+	return s.fetchFrom(s.url, state, flags...)
 }
 
 func (s *stage) fetchFrom(url, state string, flags ...string) *exec.Cmd {
 	args := append([]string{"fetch", "-quiet", "-state-dir", state, "-md5", s.md5, "-size", strconv.FormatInt(s.size, 10)}, flags...)
-	if s.origin.ca != "" {
-		args = append(args, "-ca-file", s.origin.ca)
+	if s.ca != "" {
+		args = append(args, "-ca-file", s.ca)
 	}
-	return child(otad, append(args, url)...)
+	return child(s.otad, append(args, url)...)
+}
+
+// start starts a command whose peak memory is to be known. The kernel counts
+// what this process has held so far as the child's, for a moment they are the
+// same, so as much as can be is given back before.
+func start(c *exec.Cmd) error {
+	debug.FreeOSMemory()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		return err
+	}
+	return c.Start()
 }
 
 // cost is what a run took: seconds, and bytes of memory and of the block layer.
@@ -40,7 +52,7 @@ func measure(cmds []*exec.Cmd) (cost, error) {
 	var k cost
 	begun := time.Now()
 	for _, c := range cmds {
-		if err := c.Start(); err != nil {
+		if err := start(c); err != nil {
 			return k, err
 		}
 		// The ended process is looked at before it is reaped.

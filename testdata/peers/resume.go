@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -116,58 +115,4 @@ func (s *stage) firstRequest(dir string) (time.Duration, int64, error) {
 	var from int64
 	_, err = fmt.Sscanf(req.Header.Get("Range"), "bytes=%d-", &from)
 	return took, from, err
-}
-
-// watched measures the daemon's memory while it downloads, /metrics is scraped
-// each second and /progress asked twice a second.
-func watched(s *stage) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	addr := l.Addr().String()
-	l.Close()
-	dir := filepath.Join(s.dir, "serve")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
-	}
-	args := []string{"serve", "-log-level", "error", "-state-dir", dir, "-listen", addr, "-rate-limit", "40MB"}
-	if s.origin.ca != "" {
-		args = append(args, "-ca-file", s.origin.ca)
-	}
-	cmd := child(otad, args...)
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	if err := answers(addr); err != nil {
-		return err
-	}
-	job := fmt.Sprintf(`{"version":"1.0.0","package_url":%q,"package_name":"package.bin","package_size":%d,"package_md5":%q}`, s.origin.url, s.size, s.md5)
-	if out, err := exec.Command("curl", "-sS", "-H", "Content-Type: application/json", "-d", job, "http://"+addr+"/api/v1.0/download").CombinedOutput(); err != nil {
-		return fmt.Errorf("post: %w %s", err, out)
-	}
-	for i := 0; ; i++ {
-		if _, err := os.Stat(filepath.Join(dir, "package.bin")); err == nil {
-			break
-		}
-		if i%2 == 0 {
-			get("http://" + addr + "/metrics")
-		}
-		get("http://" + addr + "/progress")
-		time.Sleep(500 * time.Millisecond)
-	}
-	peak, err := peakOf(cmd.Process.Pid)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("otad serve, %d bytes at 40 MB/s, scraped each second, polled twice a second: peak RSS %.1f MB\n", s.size, peak/1e6)
-	return nil
-}
-
-func get(url string) {
-	if resp, err := http.Get(url); err == nil {
-		resp.Body.Close()
-	}
 }
