@@ -12,7 +12,7 @@ SOURCES    := $(shell find . -name '*.go' -o -name go.mod -o -name go.sum)
 EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-arm guard cross size clean help
+.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-memory bench-arm guard cross size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -76,13 +76,20 @@ bench-arm: ## instructions a byte on emulated arm64 and armhf, against BusyBox' 
 	@testdata/powercut/setup.sh "" arm64 armhf
 	@go run ./testdata/instructions
 
+# A 386 build runs on an amd64 machine, and its int is armv7's.
+bench-memory: bin/otad bin/otad-386 ## memory that is flat: over 4 GiB
+	@go run ./testdata/peers large bin/otad bin/otad-386
+
 guard: bin/otad ## fails where otad got much slower or larger than its peers
 	@testdata/install nginx-light curl
 	@go run ./testdata/peers guard
 
-cross: ## the binaries for boards, with their sizes
-	@for a in amd64 arm64 arm riscv64; do GOOS=linux GOARCH=$$a GOARM=7 $(BUILD) -o bin/otad-$$a . && \
-	  printf '%-8s %9d bytes\n' $$a $$(stat -c %s bin/otad-$$a); done
+bin/otad-%: $(SOURCES) Makefile
+	GOOS=linux GOARCH=$* GOARM=7 $(BUILD) -o $@ .
+
+CROSS := $(addprefix bin/otad-,amd64 arm64 arm riscv64)
+cross: $(CROSS) ## the binaries for boards, with their sizes
+	@stat -c '%n %s bytes' $(CROSS)
 
 size: ## what each dependency costs in the boards' binaries
 	@for a in arm arm64; do GOOS=linux GOARCH=$$a GOARM=7 CGO_ENABLED=0 go build $(GOFLAGS) -tags $(TAGS) -o bin/$$a.symbols . || exit 1; done

@@ -6,6 +6,7 @@
 //	go run ./testdata/peers bench  [-size BYTES] [-rounds N] [-tls]   medians and ratios as a Markdown table
 //	go run ./testdata/peers resume                             from the start of the process to its first range request
 //	go run ./testdata/peers serve  [-tls]                      the daemon's memory while it is scraped and polled
+//	go run ./testdata/peers large  [BINARY ...]                a package over 4 GiB, killed twice: offsets, digest, memory
 //	go run ./testdata/peers guard                              like bench, short, and fails where a ratio is far off
 //
 // It needs ./bin/otad, and the Debian packages that the Makefile installs.
@@ -37,17 +38,21 @@ func main() {
 	if len(os.Args) > 2 {
 		flags.Parse(os.Args[2:])
 	}
-	do := map[string]func(*stage) error{
-		"kill":   killedAndResumed,
-		"bench":  func(s *stage) error { return bench(s, *rounds) },
-		"resume": func(s *stage) error { return resumeTimes(s, 3**rounds) },
-		"serve":  watched,
-		"guard":  guard,
-	}[command]
-	if do == nil {
-		log.Fatal("usage: peers kill|bench|resume|serve|guard [flags]")
+	withNginx := func(do func(*stage) error) func() error {
+		return func() error { return onStage(*size, *secure, do) }
 	}
-	if err := onStage(*size, *secure, do); err != nil {
+	run := map[string]func() error{
+		"kill":   withNginx(killedAndResumed),
+		"bench":  withNginx(func(s *stage) error { return bench(s, *rounds) }),
+		"resume": withNginx(func(s *stage) error { return resumeTimes(s, 3**rounds) }),
+		"serve":  withNginx(watched),
+		"guard":  withNginx(guard),
+		"large":  func() error { return inScratch(func(s *stage) error { return large(s, flags.Args()) }) },
+	}[command]
+	if run == nil {
+		log.Fatal("usage: peers kill|bench|resume|serve|guard|large [flags]")
+	}
+	if err := run(); err != nil {
 		log.Fatal("FAILED: ", err)
 	}
 }
