@@ -7,6 +7,7 @@
 //	go run ./testdata/peers resume                             from the start of the process to its first range request
 //	go run ./testdata/peers serve  [-tls]                      the daemon's memory while it is scraped and polled
 //	go run ./testdata/peers large  [BINARY ...]                a package over 4 GiB, killed twice: offsets, digest, memory
+//	go run ./testdata/peers resumes -rounds N                  N interrupted connections, N killed processes: what grows
 //	go run ./testdata/peers guard                              like bench, short, and fails where a ratio is far off
 //
 // It needs ./bin/otad, and the Debian packages that the Makefile installs.
@@ -42,15 +43,16 @@ func main() {
 		return func() error { return onStage(*size, *secure, do) }
 	}
 	run := map[string]func() error{
-		"kill":   withNginx(killedAndResumed),
-		"bench":  withNginx(func(s *stage) error { return bench(s, *rounds) }),
-		"resume": withNginx(func(s *stage) error { return resumeTimes(s, 3**rounds) }),
-		"serve":  withNginx(watched),
-		"guard":  withNginx(guard),
-		"large":  func() error { return inScratch(func(s *stage) error { return large(s, flags.Args()) }) },
+		"kill":    withNginx(killedAndResumed),
+		"bench":   withNginx(func(s *stage) error { return bench(s, *rounds) }),
+		"resume":  withNginx(func(s *stage) error { return resumeTimes(s, 3**rounds) }),
+		"serve":   withNginx(watched),
+		"guard":   withNginx(guard),
+		"resumes": func() error { return inScratch(func(s *stage) error { return resumes(s, *rounds) }) },
+		"large":   func() error { return inScratch(func(s *stage) error { return large(s, flags.Args()) }) },
 	}[command]
 	if run == nil {
-		log.Fatal("usage: peers kill|bench|resume|serve|guard|large [flags]")
+		log.Fatal("usage: peers kill|bench|resume|serve|guard|large|resumes [flags]")
 	}
 	if err := run(); err != nil {
 		log.Fatal("FAILED: ", err)

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"otad/netio/origintest"
+)
+
+// killedProcesses is a process for each resume, ended by SIGKILL as soon as the
+// journal has another checkpoint, and one more that ends by itself.
+func (s *stage) killedProcesses(n int) error {
+	const piece = 3 * resumeCheckpoint // of which a process stores two at least before it is killed
+	object := origintest.Object{Size: int64(n)*piece + 1<<20, Seed: 4}
+	at, o, err := s.generated(object, object.MD5(), origintest.Span(1, n).StallAfter(piece))
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	dir, err := os.MkdirTemp(s.dir, "killed-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Printf("%d processes, each killed when it has stored another checkpoint.\n\n", n)
+	fmt.Println("| processes | offset | of the last tenth: peak RSS MB, median | largest | ms from start to kill, median | journal bytes |")
+	fmt.Println("|---|---|---|---|---|---|")
+	begun := time.Now()
+	var killed []lifetime
+	var tenths []float64 // medians of the peaks
+	for i := range n {
+		l, err := at.oneLife(dir, killed)
+		if err != nil {
+			return fmt.Errorf("process %d: %w", i+1, err)
+		}
+		killed = append(killed, l)
+		if slices.Contains(marks(n), i+1) {
+			peak, err := tell(killed, dir, n/10)
+			if err != nil {
+				return err
+			}
+			tenths = append(tenths, peak)
+		}
+	}
+	if out, err := at.fetch(dir, "-checkpoint", fmt.Sprint(resumeCheckpoint)).CombinedOutput(); err != nil {
+		return fmt.Errorf("the last process: %w %s", err, out)
+	}
+	again, err := askedAgain(o.Requests(), killed)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nReady after %.1f s; %d stored bytes asked for twice at most (interval %d).\n", time.Since(begun).Seconds(), again, resumeCheckpoint)
+	if first, last := tenths[0], tenths[len(tenths)-1]; last > 1.1*first {
+		return fmt.Errorf("the peak grows with the resumes: %.0f, then %.0f", first, last)
+	}
+	return at.sumAgrees(filepath.Join(dir, "package.bin"))
+}
+
+// lifetime is what became of one process.
+type lifetime struct {
+	cost
+	stored int64 // bytes in the file when it was killed
+}
+
+func (s *stage) oneLife(dir string, before []lifetime) (lifetime, error) {
+	var l lifetime
+	if len(before) > 0 {
+		l.stored = before[len(before)-1].stored
+	}
+	begun, cmd := time.Now(), s.fetch(dir, "-checkpoint", fmt.Sprint(resumeCheckpoint))
+	if err := start(cmd); err != nil {
+		return l, err
+	}
+	// Whoever has begun to store the second of two intervals has the first in the journal.
+	stored, err := killAt(cmd, filepath.Join(dir, "package.bin.part"), l.stored+2*resumeCheckpoint)
+	return lifetime{cost{wall: time.Since(begun).Seconds(), rss: peakRSS(cmd)}, stored}, err
+}
+
+// tell prints the last of the lifetimes, and gives the median of their peaks.
+func tell(all []lifetime, dir string, last int) (float64, error) {
+	var costs []cost
+	var largest float64
+	for _, l := range all[len(all)-last:] {
+		costs, largest = append(costs, l.cost), max(largest, l.rss)
+	}
+	st, err := os.Stat(filepath.Join(dir, "journal.db"))
+	if err != nil {
+		return 0, err
+	}
+	fmt.Printf("| %d | %d | %.1f | %.1f | %.1f | %d |\n", len(all), all[len(all)-1].stored, median(costs, rss)/1e6, largest/1e6, 1e3*median(costs, wall), st.Size())
+	return median(costs, rss), nil
+}
+
+// askedAgain is the most that one process asked for of what was stored before it.
+func askedAgain(asked []origintest.Request, killed []lifetime) (most int64, err error) {
+	if len(asked) != len(killed)+1 {
+		return 0, fmt.Errorf("%d requests of %d processes", len(asked), len(killed)+1)
+	}
+	for i, l := range killed {
+		again := l.stored - asked[i+1].Start
+		if again < 0 || again > resumeCheckpoint {
+			return 0, fmt.Errorf("resumed at %d with %d bytes stored", asked[i+1].Start, l.stored)
+		}
+		most = max(most, again)
+	}
+	return most, nil
+}
