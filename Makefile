@@ -77,9 +77,11 @@ bench-arm: ## instructions a byte on emulated arm64 and armhf, against BusyBox' 
 	@go run ./testdata/instructions
 
 # A 386 build runs on an amd64 machine, and its int is armv7's.
-bench-memory: bin/otad bin/otad-386 ## memory that is flat, over 4 GiB and over 1,000 resumes
+bench-memory: bin/otad bin/otad-386 ## memory: flat over 4 GiB and over 1,000 resumes, and where it goes
+	@testdata/install nginx-light
 	@go run ./testdata/peers large bin/otad bin/otad-386
 	@go run ./testdata/peers resumes -rounds 1000
+	@go run ./testdata/peers memory -tls -rounds 3
 
 guard: bin/otad ## fails where otad got much slower or larger than its peers
 	@testdata/install nginx-light curl

@@ -8,6 +8,7 @@
 //	go run ./testdata/peers serve  [-tls]                      the daemon's memory while it is scraped and polled
 //	go run ./testdata/peers large  [BINARY ...]                a package over 4 GiB, killed twice: offsets, digest, memory
 //	go run ./testdata/peers resumes -rounds N                  N interrupted connections, N killed processes: what grows
+//	go run ./testdata/peers memory [-rounds N] [-tls]          where the daemon's memory goes, and what the collector's settings do
 //	go run ./testdata/peers guard                              like bench, short, and fails where a ratio is far off
 //
 // It needs ./bin/otad, and the Debian packages that the Makefile installs.
@@ -49,10 +50,11 @@ func main() {
 		"serve":   withNginx(watched),
 		"guard":   withNginx(guard),
 		"resumes": func() error { return inScratch(func(s *stage) error { return resumes(s, *rounds) }) },
+		"memory":  withNginx(func(s *stage) error { return memory(s, *rounds) }),
 		"large":   func() error { return inScratch(func(s *stage) error { return large(s, flags.Args()) }) },
 	}[command]
 	if run == nil {
-		log.Fatal("usage: peers kill|bench|resume|serve|guard|large|resumes [flags]")
+		log.Fatal("usage: peers kill|bench|resume|serve|guard|large|resumes|memory [flags]")
 	}
 	if err := run(); err != nil {
 		log.Fatal("FAILED: ", err)

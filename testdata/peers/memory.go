@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// memory prints where the daemon's memory goes while it downloads, and what
+// the settings of the collector cost and save.
+func memory(s *stage, rounds int) error {
+	told := *s
+	var err error
+	if told.otad, err = s.buildThatAnswers(); err != nil {
+		return err
+	}
+	if err := told.whereItGoes(); err != nil {
+		return err
+	}
+	if err := told.whoIsAlive(); err != nil {
+		return err
+	}
+	return s.collectors(rounds)
+}
+
+// buildThatAnswers is otad with one file more, and otherwise built like the
+// product: the pages of the program count.
+func (s *stage) buildThatAnswers() (string, error) {
+	source, err := filepath.Abs("testdata/peers/overlay/answer.go")
+	if err != nil {
+		return "", err
+	}
+	target, err := filepath.Abs("answer.go")
+	if err != nil {
+		return "", err
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {target: source}})
+	if err != nil {
+		return "", err
+	}
+	overlay, binary := filepath.Join(s.dir, "overlay.json"), filepath.Join(s.dir, "otad-answers")
+	if err := os.WriteFile(overlay, list, 0o644); err != nil {
+		return "", err
+	}
+	build := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-overlay", overlay, "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w %s", err, out)
+	}
+	return binary, nil
+}
+
+// answering is a daemon that can be asked about its heap.
+type answering struct {
+	*daemon
+	questions *os.File
+	answers   *bufio.Scanner
+}
+
+func (s *stage) answering(rate string) (*answering, error) {
+	asked, questions, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	answers, said, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.serve(func(c *exec.Cmd) {
+		c.Env = append(os.Environ(), "ANSWERS_ABOUT_MEMORY=yes", "GODEBUG=memprofilerate="+rate)
+		c.ExtraFiles = []*os.File{asked, said}
+	}, "-rate-limit", "40MB")
+	asked.Close()
+	said.Close()
+	if err != nil {
+		return nil, err
+	}
+	return &answering{d, questions, bufio.NewScanner(answers)}, d.post(s.url)
+}
+
+// ask gives the lines of the answer to a question (overlay/answer.go).
+func (a *answering) ask(question string) (series, error) {
+	if _, err := a.questions.WriteString(question); err != nil {
+		return nil, err
+	}
+	m := series{}
+	for a.answers.Scan() && a.answers.Text() != "" {
+		name, value, _ := strings.Cut(a.answers.Text(), " ")
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return nil, err
+		}
+		m[name] = v
+	}
+	return m, a.answers.Err()
+}
+
+// whereItGoes prints the moment of the largest RSS.
+func (s *stage) whereItGoes() error {
+	a, err := s.answering("0")
+	if err != nil {
+		return err
+	}
+	defer a.end()
+	var most resident
+	var heap series
+	if _, err := a.watch(func() error {
+		m, err := a.ask("m")
+		if err != nil {
+			return err
+		}
+		r, err := residentOf(a.cmd.Process.Pid, s.otad, uint64(m["arena"]))
+		if err == nil && r.rss > most.rss {
+			most, heap = r, m
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	peak, err := peakOf(a.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	classes := func(name string) float64 { return heap["/memory/classes/"+name+":bytes"] }
+	live, objects, stacks := heap["/gc/heap/live:bytes"], classes("heap/objects"), classes("heap/stacks")
+	fmt.Printf("otad serve, %d bytes over TLS at 40 MB/s, /metrics each second, /progress twice a second:\n"+
+		"the largest of the looks each 50 ms is %.1f MB, the kernel's peak %.1f MB.\n\n", s.size, most.rss/1e6, peak/1e6)
+	fmt.Println("| what | MB |")
+	fmt.Println("|---|---|")
+	for _, row := range []struct {
+		what  string
+		bytes float64
+	}{
+		{"file: pages of the program, which the kernel can drop", most.code},
+		{"file: the journal's, and others'", most.files},
+		{"heap: alive at the last collection", live},
+		{"heap: allocated since then, and not yet collected", max(0, objects-live)},
+		{"heap: goroutines' stacks", stacks},
+		{"heap: free, or lost between objects", most.heap - objects - stacks},
+		{"the program's variables", most.variables},
+		{"the runtime's own books", most.runtime},
+		{"**all of it**", most.rss},
+	} {
+		fmt.Printf("| %s | %.2f |\n", row.what, row.bytes/1e6)
+	}
+	return nil
+}
+
+// whoIsAlive prints who allocated what is alive, of a run in which the runtime
+// notes every allocation.
+func (s *stage) whoIsAlive() error {
+	a, err := s.answering("1")
+	if err != nil {
+		return err
+	}
+	defer a.end()
+	var most series
+	looks := 0
+	if _, err := a.watch(func() error {
+		if looks++; looks%20 != 0 {
+			return nil
+		}
+		m, err := a.ask("p")
+		if m.sum() > most.sum() {
+			most = m
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	names := make([]string, 0, len(most))
+	for name := range most {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return int(most[b] - most[a]) })
+	fmt.Printf("\nAlive at most: %.2f MB, by who allocated it.\n\n| who | MB |\n|---|---|\n", most.sum()/1e6)
+	for _, name := range names[:min(15, len(names))] {
+		fmt.Printf("| %s | %.2f |\n", name, most[name]/1e6)
+	}
+	return nil
+}
+
+func (m series) sum() (sum float64) {
+	for _, v := range m {
+		sum += v
+	}
+	return sum
+}
