@@ -12,7 +12,7 @@ SOURCES    := $(shell find . -name '*.go' -o -name go.mod -o -name go.sum)
 EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-memory bench-arm guard cross size clean help
+.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -82,6 +82,11 @@ bench-memory: bin/otad bin/otad-386 ## memory: flat over 4 GiB and over 1,000 re
 	@go run ./testdata/peers large bin/otad bin/otad-386
 	@go run ./testdata/peers resumes -rounds 1000
 	@go run ./testdata/peers memory -tls -rounds 3
+
+bench-link: bin/otad ## what otad adds to the time of a link of 10 Mbit/s
+	@testdata/install nginx-light curl
+	@go run ./testdata/peers link -rounds 3
+	@go run ./testdata/peers link -rounds 3 -tls
 
 guard: bin/otad ## fails where otad got much slower or larger than its peers
 	@testdata/install nginx-light curl

@@ -20,6 +20,7 @@ const (
 	nameOtad  = "otad fetch"
 	nameHash  = "md5sum (hashing alone)"
 	nameCurls = "curl -o f && md5sum f"
+	nameLink  = "curl -o /dev/null (link alone)"
 )
 
 func (s *stage) contenders() []contender {
@@ -46,7 +47,7 @@ func (s *stage) contenders() []contender {
 		{"curl | tee f | md5sum", shell("%s %s | tee f | md5sum", curl, url)},
 		{"wget && md5sum", shell("%s -O f %s; md5sum f", wget, url)},
 		{"aria2c --checksum", shell("%s --checksum=md5=%s -d . -o f %s", aria, s.md5, url)},
-		{"curl -o /dev/null (link alone)", shell("%s -o /dev/null %s", curl, url)},
+		{nameLink, shell("%s -o /dev/null %s", curl, url)},
 		{"dd oflag=dsync bs=1M (disk alone)", shell("exec dd if=%s of=f bs=1M oflag=dsync status=none", s.file)},
 	}
 }

@@ -2,19 +2,21 @@
 // and otad, curl, wget, aria2c and md5sum take turns within one run, so that the
 // ratios hold on a noisy machine where the times do not.
 //
-//	go run ./testdata/peers kill   [-size BYTES]               one SIGKILL at half of the package, one resume
-//	go run ./testdata/peers bench  [-size BYTES] [-rounds N] [-tls]   medians and ratios as a Markdown table
-//	go run ./testdata/peers resume                             from the start of the process to its first range request
-//	go run ./testdata/peers serve  [-tls]                      the daemon's memory while it is scraped and polled
-//	go run ./testdata/peers large  [BINARY ...]                a package over 4 GiB, killed twice: offsets, digest, memory
-//	go run ./testdata/peers resumes -rounds N                  N interrupted connections, N killed processes: what grows
-//	go run ./testdata/peers memory [-rounds N] [-tls]          where the daemon's memory goes, and what the collector's settings do
-//	go run ./testdata/peers guard                              like bench, short, and fails where a ratio is far off
+//	go run ./testdata/peers kill [-size BYTES]        one SIGKILL at half of the package, one resume
+//	go run ./testdata/peers bench [-size BYTES] [-rounds N] [-tls]   medians and ratios as a Markdown table
+//	go run ./testdata/peers resume                    from the start of the process to its first range request
+//	go run ./testdata/peers serve [-tls]              the daemon's memory while it is scraped and polled
+//	go run ./testdata/peers large [BINARY ...]        a package over 4 GiB, killed twice: offsets, digest, memory
+//	go run ./testdata/peers resumes [-rounds N]       N interrupted connections, N killed processes: what grows
+//	go run ./testdata/peers memory [-rounds N] [-tls] where the daemon's memory goes, and what the collector's settings do
+//	go run ./testdata/peers link [-rounds N] [-tls]   what otad adds to the time of a slow link
+//	go run ./testdata/peers guard                     like bench, short, and fails where a ratio is far off
 //
 // It needs ./bin/otad, and the Debian packages that the Makefile installs.
 package main
 
 import (
+	"cmp"
 	"crypto/md5"
 	"encoding/hex"
 	"flag"
@@ -27,6 +29,9 @@ import (
 
 const otad = "bin/otad"
 
+// usualSizes are the bytes of the package where they are not asked for.
+var usualSizes = map[string]int64{"link": 15e6} // 12 s of a slow link; otherwise 500 MB
+
 func main() {
 	log.SetFlags(0)
 	command := "help"
@@ -34,7 +39,7 @@ func main() {
 		command = os.Args[1]
 	}
 	flags := flag.NewFlagSet(command, flag.ExitOnError)
-	size := flags.Int64("size", 500e6, "bytes of the package")
+	size := flags.Int64("size", cmp.Or(usualSizes[command], 500e6), "bytes of the package")
 	rounds := flags.Int("rounds", 7, "rounds, of which medians are printed")
 	secure := flags.Bool("tls", false, "over TLS")
 	if len(os.Args) > 2 {
@@ -51,10 +56,11 @@ func main() {
 		"guard":   withNginx(guard),
 		"resumes": func() error { return inScratch(func(s *stage) error { return resumes(s, *rounds) }) },
 		"memory":  withNginx(func(s *stage) error { return memory(s, *rounds) }),
+		"link":    withNginx(func(s *stage) error { return slowLinkTimes(s, *rounds) }),
 		"large":   func() error { return inScratch(func(s *stage) error { return large(s, flags.Args()) }) },
 	}[command]
 	if run == nil {
-		log.Fatal("usage: peers kill|bench|resume|serve|guard|large|resumes|memory [flags]")
+		log.Fatal("usage: peers kill|bench|resume|serve|guard|large|resumes|memory|link [flags]")
 	}
 	if err := run(); err != nil {
 		log.Fatal("FAILED: ", err)

@@ -19,6 +19,9 @@ import (
 	"time"
 )
 
+// slowLink is 10 Mbit/s, in bytes a second: what nginx gives under /slow/.
+const slowLink = 1250000
+
 // nginx is Debian's, serving DIR/www on loopback.
 type nginx struct {
 	cmd *exec.Cmd
@@ -51,9 +54,12 @@ http {
 	sendfile on; tcp_nopush on;
 	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi;
 	uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
-	server { %[2]s root %[1]s/www; }
+	server {
+		%[2]s root %[1]s/www;
+		location /slow/ { alias %[1]s/www/; limit_rate %[3]d; limit_rate_after 0; }
+	}
 }
-`, dir, listen)
+`, dir, listen, slowLink)
 	path := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
 		return nil, err
