@@ -144,7 +144,7 @@ func (s *stage) whereItGoes() error {
 		{"heap: goroutines' stacks", stacks},
 		{"heap: free, or lost between objects", most.heap - objects - stacks},
 		{"the program's variables", most.variables},
-		{"the runtime's own books", most.runtime},
+		{"the runtime's own books", most.books},
 		{"**all of it**", most.rss},
 	} {
 		fmt.Printf("| %s | %.2f |\n", row.what, row.bytes/1e6)

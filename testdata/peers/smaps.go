@@ -8,69 +8,84 @@ import (
 	"strings"
 )
 
-// resident is the memory of a process in bytes by what it is.
-type resident struct {
-	code, files      float64 // file-backed: the program's own, and others such as the journal
-	variables        float64 // the program's data and bss
-	heap             float64 // Go's arena, goroutines' stacks included
-	runtime          float64 // anonymous memory elsewhere: what the runtime keeps its books in
-	rss              float64
-	arena, dataEnd   uint64
-	lastPath, binary string
+// mapping is one of a process, its sizes in bytes.
+type mapping struct {
+	start, end     uint64
+	path           string // empty: anonymous
+	rss, anonymous float64
 }
 
-// arenaSize is Go's on 64 bits: addresses of the heap come in such pieces.
-const arenaSize = 64 << 20
-
-// residentOf reads what the kernel says of each mapping. arena is an address on
-// the Go heap.
-func residentOf(pid int, binary string, arena uint64) (resident, error) {
-	r := resident{arena: arena &^ (arenaSize - 1), binary: filepath.Base(binary)}
+// mappings are those of a process, by address.
+func mappings(pid int) ([]mapping, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps", pid))
 	if err != nil {
-		return r, err
+		return nil, err
 	}
 	defer f.Close()
-	var start, end uint64
-	var rss float64
+	var all []mapping
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
-		switch {
-		case !strings.HasSuffix(fields[0], ":"):
-			if _, err := fmt.Sscanf(fields[0], "%x-%x", &start, &end); err != nil {
-				return r, fmt.Errorf("smaps %q: %w", lines.Text(), err)
+		if !strings.HasSuffix(fields[0], ":") {
+			var m mapping
+			if _, err := fmt.Sscanf(fields[0], "%x-%x", &m.start, &m.end); err != nil {
+				return nil, fmt.Errorf("smaps %q: %w", lines.Text(), err)
 			}
-			r.lastPath = ""
 			if len(fields) > 5 {
-				r.lastPath = fields[5]
+				m.path = fields[5]
 			}
-		case fields[0] == "Rss:":
-			fmt.Sscan(fields[1], &rss)
-		case fields[0] == "Anonymous:":
-			var anonymous float64
-			fmt.Sscan(fields[1], &anonymous)
-			r.add(start, end, rss*1024, anonymous*1024)
+			all = append(all, m)
+			continue
+		}
+		var kB float64
+		fmt.Sscan(fields[1], &kB)
+		switch m := &all[len(all)-1]; fields[0] {
+		case "Rss:":
+			m.rss = kB * 1024
+		case "Anonymous:":
+			m.anonymous = kB * 1024
 		}
 	}
-	return r, nil
+	return all, nil
 }
 
-// add accounts for one mapping.
-func (r *resident) add(start, end uint64, rss, anonymous float64) {
-	r.rss += rss
-	own := filepath.Base(r.lastPath) == r.binary
-	if own {
-		r.code += rss - anonymous
-	} else {
-		r.files += rss - anonymous
+// resident is the memory of a process in bytes by what it is.
+type resident struct {
+	rss       float64
+	code      float64 // file-backed, the program's own
+	files     float64 // file-backed, others such as the journal
+	variables float64 // the program's data and bss
+	heap      float64 // Go's, the goroutines' stacks included
+	books     float64 // anonymous memory elsewhere: the runtime's own
+}
+
+// residentOf sorts the mappings of a process. They come in rows without a gap:
+// the row with the program in it ends in its bss, and that with onHeap, an
+// address, is the heap, parts of it in use and others in reserve.
+func residentOf(pid int, program string, onHeap uint64) (resident, error) {
+	all, err := mappings(pid)
+	var r resident
+	for len(all) > 0 {
+		n, own := 1, filepath.Base(all[0].path) == filepath.Base(program)
+		for n < len(all) && all[n].start == all[n-1].end {
+			n++
+		}
+		heap := all[0].start <= onHeap && onHeap < all[n-1].end
+		for _, m := range all[:n] {
+			r.rss += m.rss
+			into := &r.books
+			if heap {
+				into = &r.heap
+			} else if own {
+				into = &r.variables
+			}
+			*into += m.anonymous
+			file := &r.files
+			if own {
+				file = &r.code
+			}
+			*file += m.rss - m.anonymous
+		}
+		all = all[n:]
 	}
-	switch {
-	case own, r.lastPath == "" && start == r.dataEnd: // bss follows the data
-		r.variables += anonymous
-		r.dataEnd = end
-	case start >= r.arena && end <= r.arena+arenaSize:
-		r.heap += anonymous
-	default:
-		r.runtime += anonymous
-	}
+	return r, err
 }
