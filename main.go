@@ -70,9 +70,11 @@ func run(ctx context.Context, args []string) int {
 
 // tune fits the Go runtime to a small board, unless the environment says
 // otherwise. Half of the default heap growth costs a few per cent of CPU and
-// saves a fifth of the memory. Two more processors than there are keep the
-// digest running while other stages are held in a sync: it costs nothing, and
-// was worth a tenth of the time on two cores.
+// saves a fifth of the memory that is not the program's own pages; still less
+// growth saves nothing more, and a memory limit that is too small for what is
+// alive collects without end (make bench-memory). Two more processors than there
+// are keep the digest running while other stages are held in a sync: it costs
+// nothing, and was worth a tenth of the time on two cores.
 func tune() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
