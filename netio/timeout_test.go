@@ -30,36 +30,84 @@ func drip(conn net.Conn) {
 	}
 }
 
+// connectTo returns a dial whose connections serve answers; nil: the dial gets no answer.
+func connectTo(t *testing.T, serve func(net.Conn)) func(context.Context, string, string) (net.Conn, error) {
+	var serving sync.WaitGroup
+	t.Cleanup(serving.Wait)
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		if serve == nil {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		client, server := net.Pipe()
+		serving.Go(func() { serve(server) })
+		return client, nil
+	}
+}
+
 func TestSilenceBeforeTheBodyIsATimeout(t *testing.T) {
+	const secureURL = "https://127.0.0.1/u"
 	tests := []struct {
 		name  string
 		url   string
-		serve func(net.Conn) // nil: the dial gets no answer
+		proxy string // empty: none
+		serve func(net.Conn)
 		want  time.Duration
+		stage string
 	}{
-		{"connect", objectURL, nil, 10 * time.Second},
-		{"TLS handshake", "https://127.0.0.1/u", hang, 10 * time.Second},
-		{"header", objectURL, hang, 30 * time.Second},
-		{"header that drips", objectURL, drip, 30 * time.Second},
+		{"connect", objectURL, "", nil, 5 * time.Second, "while connecting"},
+		{"TLS handshake", secureURL, "", hang, 5 * time.Second, "in the TLS handshake"},
+		{"header", objectURL, "", hang, 30 * time.Second, "before the answer"},
+		{"header that drips", objectURL, "", drip, 30 * time.Second, "in the answer"},
+		// Less than the minute that net/http waits for a proxy by itself.
+		{"consent of an HTTP proxy", secureURL, "http://proxy.example:3128", hang, 45 * time.Second, "while connecting"},
+		{"consent of a SOCKS proxy", secureURL, "socks5://proxy.example:1080", hang, 45 * time.Second, "while connecting"},
+		{"the same without TLS", objectURL, "socks5://proxy.example:1080", hang, 45 * time.Second, "while connecting"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var serving sync.WaitGroup
-				defer serving.Wait()
-				dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-					if tt.serve == nil {
-						<-ctx.Done()
-						return nil, ctx.Err()
-					}
-					client, server := net.Pipe()
-					serving.Go(func() { tt.serve(server) })
-					return client, nil
+				f := newFetcher(t, netio.Config{ConnectTimeout: 5 * time.Second, HeaderTimeout: 30 * time.Second, Dial: connectTo(t, tt.serve)})
+				if tt.proxy != "" {
+					f.UseProxy(parse(t, tt.proxy))
 				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
 				begin := time.Now()
-				f := newFetcher(t, netio.Config{ConnectTimeout: 10 * time.Second, HeaderTimeout: 30 * time.Second, Dial: dial})
-				_, err := f.Open(t.Context(), netio.Request{URL: tt.url})
-				wantFailure(t, err, netio.Transient, netio.ReasonTimeout)
+				_, err := f.Open(ctx, netio.Request{URL: tt.url})
+				if got := wantFailure(t, err, netio.Transient, netio.ReasonTimeout); got.Detail != "timeout "+tt.stage {
+					t.Errorf("detail %q, want it %s", got.Detail, tt.stage)
+				}
+				if took := time.Since(begin); took != tt.want {
+					t.Errorf("gave up after %v, want %v", took, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestTimeoutsThatAreNotSet(t *testing.T) {
+	stall := func(conn net.Conn) {
+		http.ReadRequest(bufio.NewReader(conn))
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+		hang(conn)
+	}
+	tests := []struct {
+		name   string
+		serve  func(net.Conn)
+		reason netio.Reason
+		want   time.Duration
+	}{
+		{"connect", nil, netio.ReasonTimeout, 10 * time.Second},
+		{"header", hang, netio.ReasonTimeout, 30 * time.Second},
+		{"body", stall, netio.ReasonStall, 300 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				_, err := fetch(t, newFetcher(t, netio.Config{Dial: connectTo(t, tt.serve)}), netio.Request{URL: objectURL})
+				wantFailure(t, err, netio.Transient, tt.reason)
 				if took := time.Since(begin); took != tt.want {
 					t.Errorf("gave up after %v, want %v", took, tt.want)
 				}
