@@ -35,6 +35,7 @@ func TestDialThatFails(t *testing.T) {
 		{"network unreachable", dialError(syscall.ENETUNREACH), netio.Offline, netio.ReasonOffline},
 		{"host unreachable", dialError(syscall.EHOSTUNREACH), netio.Offline, netio.ReasonOffline},
 		{"network down", dialError(syscall.ENETDOWN), netio.Offline, netio.ReasonOffline},
+		{"no IPv6 address on any interface", dialError(syscall.EADDRNOTAVAIL), netio.Offline, netio.ReasonOffline},
 		{"refused", dialError(syscall.ECONNREFUSED), netio.Transient, netio.ReasonConnect},
 		{"forbidden by a firewall", dialError(syscall.EPERM), netio.Transient, netio.ReasonConnect},
 		{"timed out", dialError(syscall.ETIMEDOUT), netio.Transient, netio.ReasonTimeout},
@@ -46,9 +47,22 @@ func TestDialThatFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFetcher(t, netio.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, tt.err }})
 			_, err := f.Open(t.Context(), netio.Request{URL: "https://origin.example/u.bin"})
-			wantFailure(t, err, tt.kind, tt.reason)
+			first := wantFailure(t, err, tt.kind, tt.reason)
 			if !errors.Is(err, tt.err) {
 				t.Errorf("%v does not wrap its cause", err)
+			}
+
+			// The dial after a redirect is a dial too, though an answer has come before it.
+			o := saying(t, redirectTo("https://origin.example/u.bin"))
+			f = newFetcher(t, netio.Config{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if addr != "127.0.0.1:80" {
+					return nil, tt.err
+				}
+				return o.dial(ctx, network, addr)
+			}})
+			_, err = f.Open(t.Context(), netio.Request{URL: objectURL})
+			if got := wantFailure(t, err, tt.kind, tt.reason); got.Detail != first.Detail {
+				t.Errorf("after a redirect it is %q, else %q", got.Detail, first.Detail)
 			}
 		})
 	}
@@ -141,6 +155,48 @@ func TestResetInTheBody(t *testing.T) {
 	}
 	_, err = io.ReadAll(body)
 	wantFailure(t, err, netio.Transient, netio.ReasonReset)
+}
+
+// A brittleConn ends with an error where what it has received ends.
+type brittleConn struct {
+	net.Conn
+	err error
+}
+
+func (c brittleConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		err = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", c.err)}
+	}
+	return n, err
+}
+
+func TestErrorInTheBody(t *testing.T) {
+	tests := []struct {
+		errno  syscall.Errno
+		reason netio.Reason
+	}{
+		{syscall.ENETUNREACH, netio.ReasonReset},
+		{syscall.EHOSTUNREACH, netio.ReasonReset},
+		{syscall.ENETDOWN, netio.ReasonReset},
+		{syscall.EPIPE, netio.ReasonReset},
+		{syscall.ECONNRESET, netio.ReasonReset},
+		{syscall.ETIMEDOUT, netio.ReasonTimeout},
+	}
+	for _, tt := range tests {
+		t.Run(tt.errno.Error(), func(t *testing.T) {
+			o := saying(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123")
+			f := newFetcher(t, netio.Config{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := o.dial(ctx, network, addr)
+				return brittleConn{conn, tt.errno}, err
+			}})
+			got, err := fetch(t, f, netio.Request{URL: objectURL})
+			wantFailure(t, err, netio.Transient, tt.reason)
+			if string(got) != "0123" {
+				t.Errorf("got %q before it", got)
+			}
+		})
+	}
 }
 
 // A deafConn takes no request, for a reason nobody has heard of.
