@@ -15,6 +15,11 @@ const tagged = "ETag: \"a\"\r\nLast-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\n"
 // known is what an answer with the tagged header taught about object.
 var known = netio.Validator{ETag: `"a"`, LastModified: "Mon, 02 Nov 2026 10:00:00 GMT", Total: 10}
 
+// etagOf returns a strong ETag of n bytes.
+func etagOf(n int) string {
+	return `"` + strings.Repeat("x", n-2) + `"`
+}
+
 // fields are those of a Body.
 type fields struct {
 	Offset, Size int64
@@ -73,6 +78,14 @@ func TestUsableAnswer(t *testing.T) {
 			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
 		},
 		{
+			name: "nor is it in capitals", req: netio.Request{Size: 10}, say: partial(0, 10, object, "Content-Encoding: IDENTITY\r\n"),
+			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
+		},
+		{
+			name: "nor is an empty field", req: netio.Request{Size: 10}, say: whole(object, "Content-Encoding:\r\n"),
+			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 200}, content: object,
+		},
+		{
 			name: "200 from the start", req: netio.Request{Size: 10}, say: whole(object, tagged),
 			want: fields{Size: 10, Validator: known, Status: 200}, content: object,
 		},
@@ -89,6 +102,21 @@ func TestUsableAnswer(t *testing.T) {
 			name: "200 at an offset starts anew, whatever its ETag", req: netio.Request{Offset: 4, Size: 10, Validator: known},
 			say:  whole(object, "ETag: \"b\"\r\n"),
 			want: fields{Size: 10, Validator: netio.Validator{ETag: `"b"`, Total: 10}, Status: 200, RangeIgnored: true}, content: object,
+		},
+		{
+			name: "a validator may have 256 bytes", req: netio.Request{Size: 10},
+			say:  partial(0, 10, object, "ETag: "+etagOf(256)+"\r\nLast-Modified: "+strings.Repeat("x", 256)+"\r\n"),
+			want: fields{Size: 10, Validator: netio.Validator{ETag: etagOf(256), LastModified: strings.Repeat("x", 256), Total: 10}, Status: 206}, content: object,
+		},
+		{
+			name: "a validator of 257 bytes is none", req: netio.Request{Size: 10},
+			say:  partial(0, 10, object, "ETag: "+etagOf(257)+"\r\nLast-Modified: "+strings.Repeat("x", 257)+"\r\n"),
+			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
+		},
+		{
+			name: "a validator with a tab is none", req: netio.Request{Size: 10},
+			say:  partial(0, 10, object, "ETag: \"a\tb\"\r\nLast-Modified: x\ty\r\n"),
+			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
 		},
 		{
 			name: "an overlong or unprintable validator is none", req: netio.Request{Size: 10},
@@ -142,6 +170,8 @@ func TestUnusableAnswer(t *testing.T) {
 		{"206 that leaves the size open", netio.Request{}, "HTTP/1.1 206 P\r\nContent-Range: bytes 0-9/*\r\n" + length("10"), netio.Permanent},
 		{"206 with an encoding", fresh, partial(0, 10, object, "Content-Encoding: gzip\r\n"), netio.Permanent},
 		{"200 with an encoding", fresh, whole(object, "Content-Encoding: br\r\n"), netio.Permanent},
+		{"206 with an encoding on a second line", fresh, partial(0, 10, object, "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"), netio.Permanent},
+		{"206 with a list of encodings", fresh, partial(0, 10, object, "Content-Encoding: gzip, identity\r\n"), netio.Permanent},
 		{"200 of another size", fresh, whole(object+"x", ""), netio.WrongSize},
 		{"200 of another size at an offset, nothing learned", netio.Request{Offset: 4, Size: 10}, whole(object+"x", ""), netio.WrongSize},
 		{"200 of another size than learned", resume, whole(object+"x", ""), netio.Changed},
@@ -173,6 +203,7 @@ func TestRefusal(t *testing.T) {
 	const (
 		expired = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message><Expires>2026-01-01T00:00:00Z</Expires></Error>`
 		denied  = `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`
+		r2      = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>ExpiredRequest</Code><Message>Request has expired</Message></Error>`
 		token   = `<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>`
 		wrapped = `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>ExpiredToken</Code></Error></ErrorResponse>`
 	)
@@ -193,6 +224,7 @@ func TestRefusal(t *testing.T) {
 		{"403 expired", refusal(403, expired, ""), want{detail: "the signed URL has expired (HTTP 403 AccessDenied)", kind: netio.Expired}},
 		{"403 denied", refusal(403, denied, ""), want{detail: "HTTP 403 AccessDenied", kind: netio.Permanent}},
 		{"400 with an expired token", refusal(400, token, ""), want{detail: "the signed URL has expired (HTTP 400 ExpiredToken)", kind: netio.Expired}},
+		{"400 of R2", refusal(400, r2, ""), want{detail: "the signed URL has expired (HTTP 400 ExpiredRequest)", kind: netio.Expired}},
 		{"403 of STS", refusal(403, wrapped, ""), want{detail: "the signed URL has expired (HTTP 403 ExpiredToken)", kind: netio.Expired}},
 		{"404 that says expired", refusal(404, expired, ""), want{detail: "HTTP 404 AccessDenied", kind: netio.Permanent}},
 		{"403 cut short after the words", strings.Replace(refusal(403, expired[:120], ""), "Content-Length: 120", "Content-Length: 1048576", 1),
