@@ -104,6 +104,12 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
+// codeEndingAt is an error whose code AccessDenied ends at that offset.
+func codeEndingAt(n int) string {
+	const begin, code = "<Error>", "<Code>AccessDenied"
+	return begin + strings.Repeat(" ", n-len(begin+code)) + code + "</Code></Error>"
+}
+
 func TestS3Error(t *testing.T) {
 	tests := []struct {
 		name, text, code string
@@ -115,6 +121,8 @@ func TestS3Error(t *testing.T) {
 		{"not yet valid", "<Error><Code>AccessDenied</Code><Message>Request is not valid yet</Message></Error>", "AccessDenied", false},
 		{"another code is not about the URL", "<Error><Code>NoSuchKey</Code><Message>it has expired</Message></Error>", "NoSuchKey", false},
 		{"GCS", "<?xml version='1.0' encoding='UTF-8'?><Error><Code>ExpiredToken</Code><Message>Invalid argument.</Message></Error>", "ExpiredToken", true},
+		{"R2", "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>ExpiredRequest</Code><Message>Request has expired</Message></Error>", "ExpiredRequest", true},
+		{"the same the other way round", "<Error><Code>RequestExpired</Code></Error>", "RequestExpired", true},
 		{"STS", `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Code>ExpiredToken</Code></Error></ErrorResponse>`, "ExpiredToken", true},
 		{"expired elsewhere", "<Error><Code>AccessDenied</Code><Details><Message>expired</Message></Details></Error>", "AccessDenied", false},
 		{"space around the code", "<Error><Code>\n NoSuchKey \n</Code></Error>", "NoSuchKey", false},
@@ -126,6 +134,8 @@ func TestS3Error(t *testing.T) {
 		{"another document", "<html><body><Error><Code>AccessDenied</Code></Error></body></html>", "", false},
 		{"no document", "Forbidden", "", false},
 		{"empty", "", "", false},
+		{"up to 64 KiB", codeEndingAt(64 << 10), "AccessDenied", false},
+		{"one byte past 64 KiB", codeEndingAt(64<<10 + 1), "AccessDenie", false},
 		{"beyond 64 KiB", "<Error>" + strings.Repeat(" ", 64<<10) + "<Code>AccessDenied</Code></Error>", "", false},
 	}
 	for _, tt := range tests {
