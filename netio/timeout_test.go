@@ -143,17 +143,29 @@ func TestSilenceInTheBodyIsAStall(t *testing.T) {
 }
 
 func TestErrorTextIsWaitedForAsLongAsAHeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
-			io.WriteString(conn, strings.Replace(refusal(403, "<Error><Code>AccessDenied</Code>", ""), "Content-Length: 32", "Content-Length: 1048576", 1))
-			hang(conn)
+	tests := []struct {
+		name         string
+		header, read time.Duration
+		want         time.Duration
+	}{
+		{"as long as a header", 30 * time.Second, 300 * time.Second, 30 * time.Second},
+		{"and no longer than for a body", 30 * time.Second, 20 * time.Second, 20 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
+					io.WriteString(conn, strings.Replace(refusal(403, "<Error><Code>AccessDenied</Code>", ""), "Content-Length: 32", "Content-Length: 1048576", 1))
+					hang(conn)
+				})
+				begin := time.Now()
+				_, err := o.fetcher(t, netio.Config{HeaderTimeout: tt.header, ReadTimeout: tt.read}).Open(t.Context(), netio.Request{URL: objectURL})
+				if f := wantFailure(t, err, netio.Permanent, ""); f.Detail != "HTTP 403 AccessDenied" || time.Since(begin) != tt.want {
+					t.Errorf("%q after %v, want %v", f.Detail, time.Since(begin), tt.want)
+				}
+			})
 		})
-		begin := time.Now()
-		_, err := o.fetcher(t, netio.Config{HeaderTimeout: 30 * time.Second}).Open(t.Context(), netio.Request{URL: objectURL})
-		if f := wantFailure(t, err, netio.Permanent, ""); f.Detail != "HTTP 403 AccessDenied" || time.Since(begin) != 30*time.Second {
-			t.Errorf("%q after %v", f.Detail, time.Since(begin))
-		}
-	})
+	}
 }
 
 func TestTextOfARedirectIsNotWaitedFor(t *testing.T) {
