@@ -2,12 +2,15 @@ package netio_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
 	"testing"
 
 	"otad/netio"
@@ -65,6 +68,51 @@ func TestProxyIsConnectedThrough(t *testing.T) {
 	}
 	if got := <-asked; got != "CONNECT origin.example:443" {
 		t.Errorf("the proxy was asked: %s", got)
+	}
+}
+
+// behindProxy is where a process of its own finds the address of the proxy that its environment names: net/http looks
+// there once, and spares loopback.
+const behindProxy = "NETIO_TEST_PROXY"
+
+func TestProxyOfTheEnvironmentIsUsed(t *testing.T) {
+	if proxy := os.Getenv(behindProxy); proxy != "" {
+		fetchThrough(t, proxy)
+		return
+	}
+	asked := make(chan string, 10)
+	proxy := listen(t, "http", func(conn *net.TCPConn) {
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		asked <- req.Method + " " + req.RequestURI
+		io.WriteString(conn, whole(object, ""))
+	})
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestProxyOfTheEnvironmentIsUsed$", "-test.timeout=1m")
+	cmd.Env = []string{"HTTP_PROXY=" + proxy, behindProxy + "=" + parse(t, proxy).Host}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, said)
+	}
+	if len(asked) != 1 {
+		t.Fatalf("the proxy was asked %d times, want 1", len(asked))
+	}
+	if got := <-asked; got != "GET http://origin.example/u.bin" {
+		t.Errorf("the proxy was asked: %s", got)
+	}
+}
+
+// fetchThrough fetches from a host that only the proxy knows.
+func fetchThrough(t *testing.T, proxy string) {
+	f := newFetcher(t, netio.Config{AllowHTTP: true, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if addr != proxy {
+			return nil, fmt.Errorf("%s is dialled, the proxy is %s", addr, proxy)
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}})
+	got, err := fetch(t, f, netio.Request{URL: "http://origin.example/u.bin"})
+	if err != nil || string(got) != object {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
