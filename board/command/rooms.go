@@ -33,7 +33,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 			r.close()
 		}
 	}()
-	if r.source, err = newSource(cfg.Transfer, b); err != nil {
+	if r.source, err = netio.New(sourceConfig(cfg.Transfer, b)); err != nil {
 		return nil, err
 	}
 	if r.dir, err = board.OpenStateDir(cfg.StateDir); err != nil {
@@ -54,10 +54,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 		}
 		return float64(free)
 	})
-	machine := fsm.Config{
-		Checkpoint: cfg.Transfer.Checkpoint, Retries: cfg.Transfer.Retries, NetworkWait: cfg.Transfer.NetworkWait,
-		MinFree: cfg.Transfer.MinFree, AllowHTTP: cfg.Transfer.AllowHTTP, Readback: cfg.Transfer.Readback,
-	}
+	machine := machineConfig(cfg.Transfer)
 	change(&machine)
 	r.updater, err = fsm.New(fsm.Deps{Journal: r.journal, Store: store{r.dir}, Source: r.source, Metrics: r.metrics, Log: r.log}, machine)
 	return r, err
@@ -108,13 +105,20 @@ func newMetrics(b Build) *metrics.Metrics {
 	return metrics.New(labels, metrics.BuildInfo{Version: b.Version, Revision: b.Revision, GoVersion: runtime.Version(), GoArch: runtime.GOARCH})
 }
 
-func newSource(t config.Transfer, b Build) (*netio.Fetcher, error) {
-	return netio.New(netio.Config{
+func sourceConfig(t config.Transfer, b Build) netio.Config {
+	return netio.Config{
 		ConnectTimeout: t.ConnectTimeout, HeaderTimeout: t.HeaderTimeout, ReadTimeout: t.ReadTimeout,
 		RetryAfterMax: t.RetryAfterMax, RetryStatus: t.RetryStatus, RateLimit: t.RateLimit, AllowHTTP: t.AllowHTTP,
 		CAFile: t.CAFile, ClientCert: t.ClientCert, ClientKey: t.ClientKey,
 		UserAgent: "otad/" + b.Version, BuildTime: b.Time,
-	})
+	}
+}
+
+func machineConfig(t config.Transfer) fsm.Config {
+	return fsm.Config{
+		Checkpoint: t.Checkpoint, Retries: t.Retries, NetworkWait: t.NetworkWait,
+		MinFree: t.MinFree, AllowHTTP: t.AllowHTTP, Readback: t.Readback,
+	}
 }
 
 // store shows the state directory as the machine wants to see it.
