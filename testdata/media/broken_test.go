@@ -215,6 +215,49 @@ func (d *device) wantUnpublishedOrWhole() {
 	}
 }
 
+// A journal is asked for three times before a download is given up for it.
+func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
+	const journal, asideName = "journal.db", "journal.db.corrupt"
+	for _, what := range []string{"fsync", "pread"} {
+		for errors := 1; errors <= 3; errors++ {
+			t.Run(fmt.Sprintf("%s fails %d times", what, errors), func(t *testing.T) {
+				t.Parallel()
+				d := newDevice(t, t.TempDir(), 1_000_000, origintest.On(1).StallAt(3*interval+1))
+				r := d.fetch()
+				<-d.origin.Stalled()
+				d.awaitDurable(3 * interval)
+				r.cmd.Process.Kill()
+				<-r.gone
+				d.origin.Release()
+				d.medium = new(medium)
+				d.medium.set(first(errors, what, journal, unix.EIO))
+				o := d.serve()
+				lost := errors == 3
+				if aside := d.size(asideName) >= 0; aside != lost {
+					t.Fatalf("set aside: %v\n%s", aside, &o.errors)
+				}
+				if lost {
+					if d.size(packageName+".part") >= 0 {
+						t.Error("the partial file has outlived its journal")
+					}
+					o.post()
+				}
+				o.awaitState("Ready")
+				d.wantPublished()
+				if lost {
+					d.wantLastRange(0)
+				} else {
+					d.wantLastRange(3 * interval)
+				}
+				if n := len(d.medium.made("renameat", journal)); (n == 1) != lost || n > 1 {
+					t.Errorf("set aside %d times", n)
+				}
+				o.stop()
+			})
+		}
+	}
+}
+
 // A medium that goes on failing: each try of the same job ends by itself.
 func TestDaemonOnAMediumThatGoesOnFailing(t *testing.T) {
 	for _, what := range []string{"pwrite", "fdatasync"} {

@@ -14,8 +14,8 @@ import (
 	"otad/testdata/unotify"
 )
 
-// A medium decides what becomes of the calls by which an otad changes files: a
-// seccomp filter stops the caller and notifies us (SECCOMP_RET_USER_NOTIF, see
+// A medium decides what becomes of the calls by which an otad changes files, and
+// of those that read at an offset: a seccomp filter stops the caller and notifies us (SECCOMP_RET_USER_NOTIF, see
 // seccomp_unotify(2)), and we let the call happen, later, or never. It works on
 // the unmodified binary and without root.
 //
@@ -52,6 +52,7 @@ var watched = map[uintptr]struct {
 	unix.SYS_OPENAT:    {"openat", true},
 	unix.SYS_RENAMEAT:  {"renameat", true},
 	unix.SYS_UNLINKAT:  {"unlinkat", true},
+	unix.SYS_PREAD64:   {"pread", false},
 	unix.SYS_PWRITE64:  {"pwrite", false},
 	unix.SYS_FTRUNCATE: {"ftruncate", false},
 	unix.SYS_FALLOCATE: {"fallocate", false},
@@ -98,9 +99,20 @@ func nth(n int, what, file string, errno unix.Errno) rule {
 	}
 }
 
+// first is a rule: the first n calls of that kind fail.
+func first(n int, what, file string, errno unix.Errno) rule {
+	return func(c call) fault {
+		if n == 0 || c.what != what || c.file != file {
+			return fault{}
+		}
+		n--
+		return fault{errno: errno}
+	}
+}
+
 // readOnly is a rule: the file system is mounted read-only.
 func readOnly(c call) fault {
-	if c.what == "openat" && !c.grow {
+	if c.what == "openat" && !c.grow || c.what == "pread" {
 		return fault{}
 	}
 	return fault{errno: unix.EROFS}
