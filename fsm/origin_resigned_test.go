@@ -1,6 +1,8 @@
 package fsm_test
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -118,6 +120,132 @@ func TestRefusalOfAReplacedURLIsNoFailure(t *testing.T) {
 				p.audit(s)
 				if s.State != fsm.Ready || len(o.Requests()) != 2 || s.Retries != 0 {
 					t.Errorf("%s %q after %d retries and %q", s.State, s.Error, s.Retries, asked(o))
+				}
+			})
+		})
+	}
+}
+
+// TestAnswerOfAReplacedURLDecidesNothing: the new URL came while the old one's answer was on the way. Whatever that says of
+// the object, it fails nothing, starts nothing over and costs none of the bytes.
+func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
+	longer := origintest.Object{Size: 1_000_001, Seed: 4}
+	const late = 10 * time.Second
+	for name, c := range map[string]struct {
+		old    *origintest.Rule // its answer to the second request, which comes a second after the first
+		posted time.Duration    // when the new URL comes
+		held   bool             // only with bytes to hold against it
+	}{
+		"404":                      {old: on(2).HeaderDelay(late).Status(404)},
+		"403 expired":              {old: on(2).HeaderDelay(late).ExpiredAWS()},
+		"412":                      {old: on(2).HeaderDelay(late).Status(412)},
+		"416":                      {old: on(2).HeaderDelay(late).Status(416)},
+		"416, ends where it stood": {old: on(2).HeaderDelay(late).Status(416).ContentRange("bytes */350000")},
+		"206 of another total":     {old: on(2).HeaderDelay(late).Total(longer.Size)},
+		"200 of another length":    {old: on(2).HeaderDelay(late).IgnoreRange().Replace(longer)},
+		"200 at an offset":         {old: on(2).HeaderDelay(late).IgnoreRange(), held: true},
+		"surplus":                  {old: on(2).HeaderDelay(late).Chunked().Surplus(1)},
+		// 1 + 30 + 2 + 30 + 4 s: the last try ends 30 s later.
+		"the last try stalls": {old: span(2, 4).StallEarly(), posted: 80 * time.Second},
+	} {
+		for at, first := range map[int64]*origintest.Rule{0: on(1).ResetEarly(), 350_000: on(1).ResetAt(350_000)} {
+			if c.held && at == 0 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, %d bytes held", name, at), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					o := newOrigin(t, origintest.Config{Object: object}, first, c.old)
+					d := newDevice(t, o)
+					p := d.boot()
+					job := jobFor(o, object)
+					job.URL = o.URLFor("/old.bin")
+					if err := p.Start(t.Context(), job); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(cmp.Or(c.posted, late/2))
+					job.URL = o.URLFor("/new.bin")
+					if err := p.Start(t.Context(), job); err != nil {
+						t.Fatal(err)
+					}
+					s, _ := p.settle()
+					if s.State != fsm.Ready {
+						t.Errorf("%s %q", s.State, s.Error)
+					}
+					p.audit(s)
+					requests, want := o.Requests(), fmt.Sprintf("bytes=%d-", at)
+					last := requests[len(requests)-1]
+					if last.Target != "/new.bin" || last.Range != want || last.IfMatch != "" {
+						t.Errorf("asked at last was %s, %s, If-Match %q; want /new.bin, %s", last.Target, last.Range, last.IfMatch, want)
+					}
+					for _, r := range requests[:len(requests)-1] {
+						if r.Target != "/old.bin" {
+							t.Errorf("%s was asked before the last request", r.Target)
+						}
+					}
+					if got := p.counts("ota_download_restarts_total"); got != "" {
+						t.Errorf("started over: %s", got)
+					}
+					if r := p.journal.Record(); r.Changed+r.Unsatisfiable != 0 {
+						t.Errorf("held against the new URL: %d changes, %d refused offsets", r.Changed, r.Unsatisfiable)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestAnswerOfAReplacedURLIsNotLearned: its bytes are the package's, and kept; its ETag is none of the new origin's.
+func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(t, origintest.Config{Object: object}, on(1).HeaderDelay(10*time.Second).ResetAt(350_000))
+		p := newDevice(t, o).boot()
+		job := jobFor(o, object)
+		for _, path := range []string{"/package.bin", "/mirror/package.bin"} {
+			job.URL = o.URLFor(path)
+			if err := p.Start(t.Context(), job); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		s, _ := p.settle()
+		if s.State != fsm.Ready {
+			t.Errorf("%s %q", s.State, s.Error)
+		}
+		p.audit(s)
+		want := []string{"0-: 206", "350000-: 206"}
+		if got := asked(o); !slices.Equal(got, want) {
+			t.Errorf("requests %q, want %q", got, want)
+		}
+	})
+}
+
+// TestNewURLInAWaitDecidesWhatTheOriginIsHeldTo: the same object signed anew is still the same object.
+func TestNewURLInAWaitDecidesWhatTheOriginIsHeldTo(t *testing.T) {
+	for target, want := range map[string]string{
+		"/package.bin?signature=new": "350000- if-match: 206",
+		"/mirror/package.bin":        "350000-: 206",
+	} {
+		t.Run(target, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOrigin(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), on(2).Status(503).RetryAfter("250"))
+				p := newDevice(t, o).boot()
+				job := jobFor(o, object)
+				if err := p.Start(t.Context(), job); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Second)
+				job.URL = o.URLFor(target)
+				if err := p.Start(t.Context(), job); err != nil {
+					t.Fatal(err)
+				}
+				s, _ := p.settle()
+				if s.State != fsm.Ready {
+					t.Errorf("%s %q", s.State, s.Error)
+				}
+				p.audit(s)
+				if got, want := asked(o), []string{"0-: 206", "350000- if-match: 503", want}; !slices.Equal(got, want) {
+					t.Errorf("requests %q, want %q", got, want)
 				}
 			})
 		})
