@@ -82,6 +82,50 @@ func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
 	})
 }
 
+// The old URL's work has ended, and the journal cannot take how. Whoever gives a
+// new URL then is not to be told of the old one's failure.
+func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
+	tests := []struct {
+		name string
+		rule *origintest.Rule // of the second request, made at second 1
+	}{
+		{"expired", origintest.On(2).ExpiredAWS()},
+		{"not found", origintest.On(2).Status(404)},
+		{"another object", origintest.On(2).Status(412)},
+		{"nothing there", origintest.On(2).Status(416)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
+				r.boot()
+				job := r.job()
+				r.start(job)
+				time.Sleep(500 * time.Millisecond)
+				tries := r.readOnly(0)
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if s := r.Snapshot(); s.State != fsm.Downloading || len(*tries) == 0 || len(r.requests()) != 2 {
+					t.Fatalf("%s after %d requests and %d tries to write", s.State, len(r.requests()), len(*tries))
+				}
+				r.faults.set(nil)
+				job.URL = r.origin.URLFor("/mirror/u.bin?signature=" + secret)
+				r.start(job)
+				r.fetched()
+				requests := r.requests()
+				if last := requests[len(requests)-1]; len(requests) != 3 || last.URL != job.URL || last.Offset != 3*interval {
+					t.Errorf("%d requests, the last from %d of %s", len(requests), last.Offset, last.URL)
+				}
+				for _, s := range r.observed() {
+					if s.State == fsm.Failed {
+						t.Errorf("told was %q", s.Error)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestResetIsRefusedWithTheJournalAndTheJobGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval+5))
