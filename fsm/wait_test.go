@@ -2,8 +2,10 @@ package fsm_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -170,4 +172,68 @@ func TestNewURLEndsAWait(t *testing.T) {
 			t.Errorf("waits %v, then %s", got, r.requests()[1].URL)
 		}
 	})
+}
+
+// It came when nothing was waiting, and was asked all the same: there is nothing
+// left of it that a later wait could be ended by.
+func TestNewURLEndsNoLaterWait(t *testing.T) {
+	tests := []struct {
+		name string
+		rule *origintest.Rule // of the next job's first request
+		want time.Duration
+	}{
+		{"Retry-After", origintest.On(2).Status(503).RetryAfter("200"), 200 * time.Second},
+		{"back-off", origintest.On(2).ResetEarly(), time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, origintest.On(1).StallAt(interval), tt.rule)
+				r.boot()
+				job := r.job()
+				r.start(job)
+				<-r.origin.Stalled()
+				job.URL += "-renewed"
+				r.start(job)
+				r.origin.Release()
+				r.fetched()
+				r.start(r.other())
+				if s := r.await(fsm.Ready); s.State != fsm.Ready {
+					t.Fatalf("%s %q", s.State, s.Error)
+				}
+				if gaps := r.gaps(); gaps[len(gaps)-1] != tt.want {
+					t.Errorf("waited for %v, want %v", gaps[len(gaps)-1], tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestMissingNetworkIsAskedForEveryTwoToFiveSeconds(t *testing.T) {
+	tests := []struct {
+		jitter float64
+		want   time.Duration
+	}{
+		{0, 2 * time.Second},
+		{0.5, 3500 * time.Millisecond},
+		{0.999, 4997 * time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint("jitter ", tt.jitter), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.cfg.Jitter = func() float64 { return tt.jitter }
+				plugged := unplug(r)
+				r.boot()
+				r.start(r.job())
+				time.Sleep(time.Minute)
+				plugged.Store(true)
+				r.fetched()
+				gaps := r.gaps()
+				if len(gaps) < 12 || slices.Min(gaps) != tt.want || slices.Max(gaps) != tt.want {
+					t.Errorf("waits %v, want %v each", gaps, tt.want)
+				}
+			})
+		})
+	}
 }
