@@ -95,3 +95,92 @@ func TestCountOfTakeUpsIsCleared(t *testing.T) {
 		})
 	}
 }
+
+// A board that is switched off before its modem has come up, day after day.
+func TestStartsWithoutANetworkAreNoCrashLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).StallAt(interval+5))
+		r.held(interval + 5)
+		plugged := unplug(r)
+		for range fsm.MaxTakeUps + 2 {
+			r.boot()
+			time.Sleep(fsm.Survival - 10*time.Second)
+			synctest.Wait()
+			if s := r.Snapshot(); s.State != fsm.Downloading {
+				t.Fatalf("%s %q", s.State, s.Error)
+			}
+			r.kill()
+			if rec, _ := r.record(); rec.TakeUps != 0 {
+				t.Errorf("%d take-ups counted", rec.TakeUps)
+			}
+		}
+		plugged.Store(true)
+		r.boot()
+		r.fetched()
+		if first := r.requests()[0]; first.Offset != interval+5 {
+			t.Errorf("asked from %d", first.Offset)
+		}
+	})
+}
+
+// What comes after the network is what kills it: waiting for one is no excuse.
+func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.Always().StallAt(interval+5))
+		r.held(interval + 5)
+		plugged := unplug(r)
+		for n := range fsm.MaxTakeUps {
+			plugged.Store(false)
+			r.boot()
+			time.Sleep(10 * time.Second)
+			plugged.Store(true)
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			r.kill()
+			if rec, _ := r.record(); rec.TakeUps != n+1 {
+				t.Fatalf("%d take-ups counted after %d crashes", rec.TakeUps, n+1)
+			}
+		}
+		r.boot()
+		r.failed("DOWNLOAD_FAILED: CRASH_LOOP")
+	})
+}
+
+// It counts from the network's coming back, however long that took, and can be
+// survived from there on.
+func TestStartThatTheNetworkCameLateToIsSurvivedAfterAMinuteOfIt(t *testing.T) {
+	for with, want := range map[time.Duration]int{fsm.Survival - time.Second: 1, fsm.Survival: 0} {
+		t.Run(with.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, origintest.Always().StallAt(interval+5))
+				r.held(interval + 5)
+				<-r.origin.Stalled() // that one
+				plugged := unplug(r)
+				r.boot()
+				time.Sleep(2*fsm.Survival + time.Second)
+				plugged.Store(true)
+				<-r.origin.Stalled()
+				time.Sleep(with)
+				synctest.Wait()
+				r.kill()
+				if rec, _ := r.record(); rec.TakeUps != want {
+					t.Errorf("%d take-ups on the count, want %d", rec.TakeUps, want)
+				}
+			})
+		})
+	}
+}
+
+func TestCrashLoopGivesItsReservedSpaceBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := crashing(t, fsm.MaxTakeUps)
+		if got := r.allocated("u.bin"); got < r.object.Len() {
+			t.Skipf("%d bytes are reserved: this file system does not", got)
+		}
+		r.boot()
+		s := r.failed("DOWNLOAD_FAILED: CRASH_LOOP")
+		if got := r.allocated("u.bin"); s.Durable != interval+5 || got > 2*interval {
+			t.Errorf("%d bytes are still taken for %d", got, s.Durable)
+		}
+	})
+}

@@ -45,6 +45,7 @@ type Updater struct {
 	work    *work
 	cause   metrics.Cause // why the next transfer resumes
 	started time.Time     // of the current job in this process
+	alive   *time.Timer   // fires when this process's take-up is survived
 }
 
 type command struct {
@@ -150,8 +151,8 @@ func (u *Updater) Run(ctx context.Context) error {
 	if err := u.takeUp(ctx); err != nil && u.cfg.Impatient {
 		return err
 	}
-	alive := time.NewTimer(survival)
-	defer alive.Stop()
+	u.alive = time.NewTimer(survival)
+	defer u.alive.Stop()
 	for {
 		if err := u.sickness(); errors.Is(err, journal.ErrUnusable) {
 			u.halt()
@@ -169,7 +170,7 @@ func (u *Updater) Run(ctx context.Context) error {
 			if err := u.conclude(ctx); err != nil {
 				return err
 			}
-		case <-alive.C:
+		case <-u.alive.C:
 			u.survived()
 		}
 	}

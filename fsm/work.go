@@ -207,10 +207,12 @@ func (t *transfer) discount() {
 	t.discounted = t.countTakeUp(-1)
 }
 
-// recount takes it in again: from now on a death is a death.
+// recount takes it in again: from now on a death is a death, until this start
+// has been survived like any other.
 func (t *transfer) recount() {
 	if t.discounted {
 		t.discounted = !t.countTakeUp(+1)
+		t.alive.Reset(survival)
 	}
 }
 
