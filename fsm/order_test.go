@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"otad/fsm"
+	"otad/journal"
 	"otad/netio/origintest"
 )
 
@@ -86,6 +87,28 @@ func TestEveryTransitionIsObservedOnceAndInOrder(t *testing.T) {
 		}
 		if up := offsets[:len(offsets)-1]; !slices.IsSorted(up) {
 			t.Errorf("observed offsets go back: %v", up)
+		}
+	})
+}
+
+// Also where a checkpoint is made of several blocks: what is between two of them
+// is vouched for by the later one, and by no other.
+func TestTailReachesBackToTheCheckpointBefore(t *testing.T) {
+	const wide = 1 << 20
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: 2*wide + 700_000, Seed: 1}})
+		r.cfg.Checkpoint = wide
+		r.boot()
+		r.start(r.job())
+		r.fetched()
+		_, checkpoints, err := journal.Peek(r.dir)
+		if err != nil || len(checkpoints) != 3 {
+			t.Fatalf("%d checkpoints, %v", len(checkpoints), err)
+		}
+		for i, tail := range []int64{700_000, wide, wide} {
+			if cp := checkpoints[i]; cp.Tail != tail {
+				t.Errorf("the checkpoint at %d covers %d bytes, want %d", cp.Offset, cp.Tail, tail)
+			}
 		}
 	})
 }
