@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"otad/fsm"
 	"otad/journal"
@@ -244,5 +245,101 @@ func TestErrorsHaveACodeAndADetail(t *testing.T) {
 		if code.KeepsPartial() != keeps {
 			t.Errorf("%s keeps the partial file: %v", code, !keeps)
 		}
+	}
+}
+
+// Nobody reads the body of an answer that has nowhere to go, so nobody would
+// notice until it comes to its end.
+func TestStorageThatFailsInAStallIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).StallAt(2*interval+5))
+		r.boot()
+		r.failOnce("sync", 2, syscall.EIO)
+		begin := time.Now()
+		r.start(r.job())
+		r.failed("DOWNLOAD_FAILED: input/output error")
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("told after %v", took)
+		}
+	})
+}
+
+// allocated is how many bytes of the disk the partial file of that name takes.
+func (r *rig) allocated(name string) int64 {
+	r.t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Stat(r.path(name+".part"), &st); err != nil {
+		r.t.Fatal(err)
+	}
+	return st.Blocks * 512
+}
+
+func TestFailedJobGivesItsReservedSpaceBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
+		r.boot()
+		r.start(r.job())
+		synctest.Wait() // in the back-off
+		if got := r.allocated("u.bin"); got < r.object.Len() {
+			t.Skipf("%d bytes are reserved: this file system does not", got)
+		}
+		s := r.failed("DOWNLOAD_FAILED: HTTP 404")
+		if got := r.allocated("u.bin"); s.Durable != interval+5 || got > 2*interval {
+			t.Errorf("%d bytes are still taken for %d", got, s.Durable)
+		}
+	})
+}
+
+// A disk can have filled up since the space was reserved, and starting over gives
+// the reserved space back first.
+func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
+	tests := []struct {
+		name string
+		rule *origintest.Rule // of the second request
+	}{
+		{"another object", origintest.On(2).Status(412)},
+		{"nothing there", origintest.On(2).Status(416)},
+		{"range ignored", origintest.On(2).IgnoreRange()},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
+				r.boot()
+				r.failOnce("reserve", 2, syscall.ENOSPC)
+				r.start(r.job())
+				r.failed("DISK_FULL: need ")
+				history := r.history()
+				if after := history[slices.Index(history, "truncate"):]; slices.Contains(after, "write") || len(r.requests()) != 2 {
+					t.Errorf("%d requests; from starting over on: %q", len(r.requests()), after)
+				}
+				r.wantOnlyJournal()
+			})
+		})
+	}
+}
+
+// The count belongs to the job as it was posted: who posts it again grants it
+// another change of the object.
+func TestJobPostedAgainIsStartedOverOnceMore(t *testing.T) {
+	for status, fails := range map[int]string{412: "OBJECT_CHANGED", 416: "RANGE_NOT_SATISFIABLE"} {
+		t.Run(fails, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, origintest.On(1).ResetAt(3*interval), origintest.On(2).Status(status),
+					origintest.On(3).ResetAt(2*interval), origintest.Span(4, 5).Status(status))
+				r.boot()
+				r.start(r.job())
+				r.failed("DOWNLOAD_FAILED: " + fails)
+				r.start(r.job())
+				r.fetched()
+				var begins []int64
+				for _, a := range r.requests() {
+					begins = append(begins, a.Offset)
+				}
+				if want := []int64{0, 3 * interval, 0, 2 * interval, 2 * interval, 0}; !slices.Equal(begins, want) {
+					t.Errorf("asked from %v, want %v", begins, want)
+				}
+			})
+		})
 	}
 }

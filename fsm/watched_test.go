@@ -217,6 +217,14 @@ func (p *watchedPartial) Truncate(size int64) error {
 	return p.Partial.Truncate(size)
 }
 
+// Reserve changes nothing that a power cut could take, and is only refused.
+func (p *watchedPartial) Reserve(size, minFree int64) error {
+	if err := p.rig.faults.at("reserve", size); err != nil {
+		return err
+	}
+	return p.Partial.Reserve(size, minFree)
+}
+
 func (p *watchedPartial) DropCache() error {
 	if err := p.change("drop", 0); err != nil {
 		return err
