@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -235,6 +236,40 @@ func TestCommandsEndWithTheirContext(t *testing.T) {
 		}
 		if err := r.Reset(ctx); !errors.Is(err, ctx.Err()) {
 			t.Errorf("reset: %v", err)
+		}
+	})
+}
+
+// A stop that comes while a command is being done finds the work ended as well:
+// by the stop, and not by anything that the job should be failed for.
+func TestStopDuringACommandIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 12 { // of two things that are due, Run takes either
+			r := newRig(t, origintest.Always().StallAt(2*interval))
+			r.boot()
+			r.start(r.job())
+			synctest.Wait()
+			slow := true
+			r.faults.set(func(op string, _ int64) error {
+				if op != "update" || !slow {
+					return nil
+				}
+				slow = false
+				time.Sleep(time.Second)
+				return syscall.EIO
+			})
+			job := r.job()
+			job.URL += "-renewed"
+			go r.Start(t.Context(), job)
+			synctest.Wait()
+			r.cancel()
+			time.Sleep(2 * time.Second)
+			if err := r.stop(); err != nil {
+				t.Error(err)
+			}
+			if rec, _ := r.record(); rec.State != string(fsm.Downloading) {
+				t.Fatalf("%s %q after a stop", rec.State, rec.Error)
+			}
 		}
 	})
 }
