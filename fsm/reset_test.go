@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -132,4 +133,102 @@ func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Another job of the same name takes the file over, which is cut to nothing when
+// it is opened. Deleting it later would take the new job's bytes.
+func TestPartialFileOfTheCurrentJobIsNoGarbage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(3*interval))
+		r.boot()
+		job := r.job()
+		r.start(job)
+		r.failed("DOWNLOAD_FAILED")
+		r.failOnce("remove", 1, errGone) // should it be tried before the file is opened
+		job.Version = "2.0.0"
+		r.start(job)
+		<-r.origin.Stalled()
+		synctest.Wait()
+		r.kill()
+		if rec, offset := r.record(); rec.Garbage != nil || offset != 3*interval {
+			t.Errorf("garbage %q, %d bytes durable", rec.Garbage, offset)
+		}
+		r.boot()
+		r.origin.Release()
+		r.fetched()
+		if first := r.requests()[0]; first.Offset != 3*interval {
+			t.Errorf("asked from %d, want %d", first.Offset, 3*interval)
+		}
+	})
+}
+
+// undeletable puts something under the partial file's name that no unlink takes
+// away.
+func undeletable(r *rig, name string) {
+	r.t.Helper()
+	if err := os.Mkdir(r.path(name+".part"), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		undeletable(r, "b.bin")
+		for _, name := range []string{"a.bin.part", "c.bin.part"} {
+			if err := os.WriteFile(r.path(name), []byte("left"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.edit(func(j *journal.Journal) error {
+			_, err := j.Update(func(rec *journal.Record) { rec.Garbage = []string{"a.bin", "b.bin", "b.bin", "c.bin"} })
+			return err
+		})
+		r.boot()
+		synctest.Wait()
+		if rec, _ := r.record(); !slices.Equal(rec.Garbage, []string{"b.bin"}) || r.exists("a.bin.part") || r.exists("c.bin.part") {
+			t.Errorf("garbage %q; left are a: %v, c: %v", rec.Garbage, r.exists("a.bin.part"), r.exists("c.bin.part"))
+		}
+		// What kept it is gone: it goes with the next that is looked for.
+		if err := os.Remove(r.path("b.bin.part")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(r.path("b.bin.part"), []byte("left"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if rec, _ := r.record(); rec.Garbage != nil {
+			t.Errorf("garbage %q", rec.Garbage)
+		}
+		r.wantOnlyJournal()
+	})
+}
+
+func TestNameOfAFileThatCannotBeDeletedIsKeptOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		undeletable(r, "u.bin")
+		r.boot()
+		for range 3 {
+			r.start(r.job())
+			r.failed("DOWNLOAD_FAILED: ")
+			if err := r.Reset(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if rec, _ := r.record(); !slices.Equal(rec.Garbage, []string{"u.bin"}) {
+				t.Errorf("garbage %q", rec.Garbage)
+			}
+		}
+		if err := os.Remove(r.path("u.bin.part")); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+		r.boot()
+		synctest.Wait()
+		if rec, _ := r.record(); rec.Garbage != nil {
+			t.Errorf("garbage %q of a file that is gone", rec.Garbage)
+		}
+	})
 }
