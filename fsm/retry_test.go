@@ -145,3 +145,34 @@ func TestServerThatNamesATimeIsWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// After a start-over it is another object's progress that counts: measured by the
+// offsets of the one before, a link that drops would never get it past them.
+func TestCountOfRetriesStartsAnewWithTheProgressOfTheNewObject(t *testing.T) {
+	second := origintest.Object{Size: 5*interval + 1234, Seed: 2}
+	tests := []struct {
+		name   string
+		rule   *origintest.Rule
+		object *origintest.Object // that is wanted; nil: the first one
+	}{
+		{"object changed", origintest.From(4).Replace(second), &second},
+		{"range not satisfiable", origintest.On(4).Status(416), nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, origintest.Always().ResetAfter(interval*3/2), tt.rule)
+				if tt.object != nil {
+					r.object = *tt.object
+				}
+				r.boot()
+				r.start(r.job())
+				r.fetched()
+				const s = time.Second
+				if got, want := r.gaps(), []time.Duration{s, s, s, 0, s, s, s}; !slices.Equal(got, want) {
+					t.Errorf("waits %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
