@@ -36,6 +36,12 @@ func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	beside := func(t *testing.T, r *rig, part []byte) {
+		publish(t, r)
+		if err := os.WriteFile(r.path("u.bin.part"), part, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	tests := []struct {
 		name string
 		cut  func(t *testing.T, r *rig)
@@ -44,10 +50,29 @@ func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
 		{"the partial file", func(*testing.T, *rig) {}, ""},
 		{"only the published name", publish, ""},
 		{"the published name and an empty partial file", func(t *testing.T, r *rig) {
-			publish(t, r)
-			if err := os.WriteFile(r.path("u.bin.part"), nil, 0o600); err != nil {
+			beside(t, r, nil)
+		}, ""},
+		{"the published name and a partial file that has grown since", func(t *testing.T, r *rig) {
+			beside(t, r, []byte("grown"))
+		}, ""},
+		{"the published name and a partial file as long, of other bytes", func(t *testing.T, r *rig) {
+			beside(t, r, make([]byte, r.object.Len()))
+		}, ""},
+		{"an older package and a partial file that has grown since", func(t *testing.T, r *rig) {
+			beside(t, r, []byte("grown"))
+			flip(t, r.path("u.bin"), 77)
+		}, "DOWNLOAD_FAILED: STORAGE lost durable bytes"},
+		{"an older package and a partial file as long, of other bytes", func(t *testing.T, r *rig) {
+			beside(t, r, make([]byte, r.object.Len()))
+			flip(t, r.path("u.bin"), 77)
+		}, "DOWNLOAD_FAILED: STORAGE lost durable bytes"},
+		{"an older package and the partial file", func(t *testing.T, r *rig) {
+			whole, err := os.ReadFile(r.path("u.bin.part"))
+			if err != nil {
 				t.Fatal(err)
 			}
+			beside(t, r, whole)
+			flip(t, r.path("u.bin"), 77)
 		}, ""},
 		{"an older package under the published name", func(t *testing.T, r *rig) {
 			publish(t, r)
