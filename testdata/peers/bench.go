@@ -69,7 +69,7 @@ func bench(s *stage, rounds int) error {
 	hash, curls := costs[nameHash], costs[nameCurls]
 	for _, c := range contenders {
 		k := costs[c.name]
-		fmt.Printf("| %s | %.2f | %.2f | %.2f | %.2f | %.1f | %.3f |\n", c.name, median(k, wall), ratio(k, hash, wall),
+		fmt.Printf("| %s | %.2f | %.2f | %.2f | %.2f | %.1f | %.3f |\n", strings.ReplaceAll(c.name, "|", `\|`), median(k, wall), ratio(k, hash, wall),
 			median(k, cpu), ratio(k, curls, cpu), median(k, rss)/1e6, median(k, written)/float64(s.size))
 	}
 	fmt.Printf("\notad: wall %.2f x hashing alone, %.2f x curl && md5sum; CPU %.2f x curl + md5sum; %s.\n", ratio(costs[nameOtad], hash, wall),
