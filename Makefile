@@ -76,10 +76,10 @@ bench-arm: ## instructions a byte on emulated arm64 and armhf, against BusyBox' 
 	@testdata/powercut/setup.sh "" arm64 armhf
 	@go run ./testdata/instructions
 
-# A 386 build runs on an amd64 machine, and its int is armv7's.
-bench-memory: bin/otad bin/otad-386 ## memory: flat over 4 GiB and over 1,000 resumes, and where it goes
-	@testdata/install nginx-light
-	@go run ./testdata/peers large bin/otad bin/otad-386
+# A 386 build runs as it is on an amd64 machine, and its int is armv7's.
+bench-memory: bin/otad bin/otad-386 bin/otad-arm ## memory: flat over 4 GiB and over 1,000 resumes, and where it goes
+	@testdata/install nginx-light qemu-user-static
+	@go run ./testdata/peers large bin/otad bin/otad-386 'qemu-arm-static bin/otad-arm'
 	@go run ./testdata/peers resumes -rounds 1000
 	@go run ./testdata/peers memory -tls -rounds 3
 

@@ -39,7 +39,7 @@ func (s *stage) serve(prepare func(*exec.Cmd), flags ...string) (*daemon, error)
 	if s.ca != "" {
 		args = append(args, "-ca-file", s.ca)
 	}
-	d := &daemon{stage: s, cmd: child(s.otad, args...), addr: addr, dir: dir}
+	d := &daemon{stage: s, cmd: s.command(args...), addr: addr, dir: dir}
 	d.cmd.Stderr = os.Stderr
 	if prepare != nil {
 		prepare(d.cmd)

@@ -69,10 +69,10 @@ func main() {
 
 // stage is what a measurement stands on: a package, and an origin that serves it.
 type stage struct {
-	dir    string // temporary, on a real disk
-	otad   string // the binary
-	url    string // of the package
-	ca     string // PEM file to trust; empty without TLS
+	dir    string   // temporary, on a real disk
+	otad   []string // the binary, or what runs it and the binary
+	url    string   // of the package
+	ca     string   // PEM file to trust; empty without TLS
 	size   int64
 	md5    string
 	file   string // the package as nginx has it; empty where it is generated
@@ -86,7 +86,7 @@ func inScratch(do func(*stage) error) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	return do(&stage{dir: dir, otad: otad})
+	return do(&stage{dir: dir, otad: []string{otad}})
 }
 
 // onStage is a stage with a package, and an nginx that serves it.

@@ -16,10 +16,11 @@ import (
 // the settings of the collector cost and save.
 func memory(s *stage, rounds int) error {
 	told := *s
-	var err error
-	if told.otad, err = s.buildThatAnswers(); err != nil {
+	binary, err := s.buildThatAnswers()
+	if err != nil {
 		return err
 	}
+	told.otad = []string{binary}
 	if err := told.whereItGoes(); err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (s *stage) whereItGoes() error {
 		if err != nil {
 			return err
 		}
-		r, err := residentOf(a.cmd.Process.Pid, s.otad, uint64(m["arena"]))
+		r, err := residentOf(a.cmd.Process.Pid, s.otad[0], uint64(m["arena"]))
 		if err == nil && r.rss > most.rss {
 			most, heap = r, m
 		}

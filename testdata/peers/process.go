@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,7 +30,12 @@ func (s *stage) fetchFrom(url, state string, flags ...string) *exec.Cmd {
 	if s.ca != "" {
 		args = append(args, "-ca-file", s.ca)
 	}
-	return child(s.otad, append(args, url)...)
+	return s.command(append(args, url)...)
+}
+
+// command is otad with arguments.
+func (s *stage) command(args ...string) *exec.Cmd {
+	return child(s.otad[0], append(slices.Clone(s.otad[1:]), args...)...)
 }
 
 // start starts a command whose peak memory is to be known. The kernel counts
