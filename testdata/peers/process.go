@@ -38,15 +38,19 @@ func (s *stage) command(args ...string) *exec.Cmd {
 	return child(s.otad[0], append(slices.Clone(s.otad[1:]), args...)...)
 }
 
-// start starts a command whose peak memory is to be known. The kernel counts
-// what this process has held so far as the child's, for a moment they are the
-// same, so as much as can be is given back before.
+// start starts a command whose peak memory is to be known.
 func start(c *exec.Cmd) error {
-	debug.FreeOSMemory()
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+	if err := shrink(); err != nil {
 		return err
 	}
 	return c.Start()
+}
+
+// shrink gives back as much memory as can be: the kernel counts what this process
+// holds as a child's too, because for a moment they are the same.
+func shrink() error {
+	debug.FreeOSMemory()
+	return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
 // cost is what a run took: seconds, and bytes of memory and of the block layer.
@@ -56,9 +60,12 @@ type cost struct{ wall, cpu, rss, written float64 }
 func measure(cmds []*exec.Cmd) (cost, error) {
 	syscall.Sync() // what an earlier run left to be written is not this one's
 	var k cost
+	if err := shrink(); err != nil {
+		return k, err
+	}
 	begun := time.Now()
 	for _, c := range cmds {
-		if err := start(c); err != nil {
+		if err := c.Start(); err != nil {
 			return k, err
 		}
 		// The ended process is looked at before it is reaped.
