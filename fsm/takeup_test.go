@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,6 +114,25 @@ func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Only a mismatch says that the published package is another one.
+func TestPublishedPackageThatCannotBeReadGivesNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		verifying(r)
+		if err := os.Rename(r.path("u.bin.part"), r.path("u.bin")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(r.path("u.bin.part"), []byte("grown"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.failOnce("published", 2, syscall.EIO) // after it was found to be there
+		r.boot()
+		if s := r.failed("DOWNLOAD_FAILED: input/output error"); s.Durable != r.object.Len() {
+			t.Errorf("%d bytes are still claimed, want %d", s.Durable, r.object.Len())
+		}
+	})
 }
 
 func TestVerifyingThatLostItsEndGoesOnFromTheCheckpointBefore(t *testing.T) {

@@ -28,8 +28,13 @@ func (u *Updater) verify(ctx context.Context) (err error) {
 		return err
 	case size == 0:
 		return u.verifyPublished(ctx, job)
-	case !u.isWhole(file, size, job) && u.isPublished(job) && u.verifyPublished(ctx, job) == nil:
-		return nil // what stood beside it was no partial file any more
+	case !u.isWhole(file, size, job) && u.isPublished(job):
+		// What stands beside it need not be a partial file any more. An older
+		// package of that name says nothing of this one; a stop or a medium that
+		// cannot be read gives nothing up.
+		if err := u.verifyPublished(ctx, job); !isMismatch(err) {
+			return err
+		}
 	}
 	at, err := u.resume(ctx, file, job)
 	if err != nil {
@@ -52,7 +57,7 @@ func (u *Updater) verify(ctx context.Context) (err error) {
 // isWhole tells whether the newest checkpoint is the package's end and holds.
 func (u *Updater) isWhole(file Partial, size int64, job journal.Job) bool {
 	checkpoints := u.Journal.Checkpoints()
-	return durable(checkpoints) == job.Size && holds(file, size, checkpoints[0]) == nil
+	return len(checkpoints) > 0 && checkpoints[0].Offset == job.Size && holds(file, size, checkpoints[0]) == nil
 }
 
 // verifyPublished finishes a Verifying that was cut after the rename: only the
@@ -119,12 +124,17 @@ func compare(job journal.Job, d *hashing.Digest) error {
 	return nil
 }
 
-func (u *Updater) countVerification(ctx context.Context, err error) {
+// isMismatch tells whether err says that bytes are not the package's.
+func isMismatch(err error) bool {
 	var e *Error
+	return errors.As(err, &e) && !e.Code.KeepsPartial()
+}
+
+func (u *Updater) countVerification(ctx context.Context, err error) {
 	switch {
 	case err == nil:
 		u.Metrics.Verification(metrics.VerificationMatch)
-	case errors.As(err, &e) && !e.Code.KeepsPartial():
+	case isMismatch(err):
 		u.Metrics.Verification(metrics.VerificationMismatch)
 	case ctx.Err() == nil:
 		u.Metrics.Verification(metrics.VerificationError)

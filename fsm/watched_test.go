@@ -108,6 +108,9 @@ func (s watchedStore) Writable() error {
 }
 
 func (s watchedStore) Published(name string) (fsm.Published, error) {
+	if err := s.rig.faults.at("published", 0); err != nil {
+		return nil, err
+	}
 	f, err := s.StateDir.Published(name)
 	if err != nil {
 		return nil, err

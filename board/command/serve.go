@@ -83,9 +83,9 @@ func listen(addresses ...string) ([]net.Listener, error) {
 			for _, l := range out {
 				l.Close()
 			}
-			mend := "name an address of this board"
+			mend := "name another address"
 			if errors.Is(err, syscall.EADDRINUSE) {
-				mend = "stop what uses it or name another address"
+				mend = "stop what uses it or " + mend
 			}
 			return nil, fmt.Errorf("listen on %s: %w; %s", addr, errors.Unwrap(err), mend)
 		}
