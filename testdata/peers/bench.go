@@ -124,7 +124,7 @@ func (s *stage) alternate(contenders []contender, rounds int) (map[string][]cost
 			if err != nil {
 				return nil, err
 			}
-			k, err := measure(c.cmds(dir))
+			k, err := s.measure(c.cmds(dir))
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
