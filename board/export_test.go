@@ -1,6 +1,10 @@
 package board
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // Watch puts before in front of each durable step that d and its files make
 // from now on: an error of it takes the place of the call. Steps are named
@@ -61,3 +65,15 @@ func setUnits(st *unix.Statfs_t, blockSize, fragmentSize int) {
 }
 
 func assign[T ~int32 | ~int64 | ~uint32](field *T, v int) { *field = T(v) }
+
+// WriteDirect takes the place of the writes past the page cache.
+func (d *StateDir) WriteDirect(write func(f *os.File, b []byte, offset int64) (int, error)) {
+	d.sys.writeDirect = write
+}
+
+// ForgetDirect makes p one of a file system that cannot write past its page
+// cache.
+func (p *Partial) ForgetDirect() {
+	p.direct.Close()
+	p.direct = nil
+}

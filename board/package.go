@@ -29,6 +29,9 @@ type Partial struct {
 	name string // of the package, without the suffix
 	f    *os.File
 
+	direct     *os.File    // the same file, opened for writes past the page cache; nil: none can be made
+	undirected atomic.Bool // one was refused: no more of them
+
 	failed atomic.Pointer[error] // the first error of Sync; nil while there is none
 }
 
@@ -51,14 +54,20 @@ func (d *StateDir) OpenPartial(name string) (*Partial, error) {
 	if err != nil {
 		return nil, err
 	}
+	direct, err := d.openDirect(name + partSuffix)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	p := &Partial{dir: d, name: name, f: f, direct: direct}
 	// Also for a file that was there: a process killed between making it and
 	// this line left an entry that is only in memory. A crash here leaves an
 	// empty NAME.part that no checkpoint speaks of.
 	if err := d.sync(); err != nil {
-		f.Close()
+		p.Close()
 		return nil, err
 	}
-	return &Partial{dir: d, name: name, f: f}, nil
+	return p, nil
 }
 
 var errIsDirectory = errors.New("a directory has the package's name: remove it or name the package otherwise")
@@ -119,7 +128,7 @@ func (p *Partial) WriteAt(b []byte, offset int64) (int, error) {
 	if err := p.usable(); err != nil {
 		return 0, err
 	}
-	n, err := p.f.WriteAt(b, offset)
+	n, err := p.write(b, offset)
 	if err != nil {
 		return n, fmt.Errorf("write %d bytes at %d: %w", len(b), offset, err)
 	}
@@ -188,7 +197,12 @@ func (p *Partial) DropCache() error {
 }
 
 // Close closes the file. It makes nothing durable.
-func (p *Partial) Close() error { return p.f.Close() }
+func (p *Partial) Close() error {
+	if p.direct != nil {
+		_ = p.direct.Close() // an error of a write is the write's to tell
+	}
+	return p.f.Close()
+}
 
 // usable answers the error that ended this file, if there was one.
 func (p *Partial) usable() error {

@@ -2,6 +2,7 @@ package board
 
 import (
 	"errors"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,8 @@ type syscalls struct {
 	rename    func(dir int, from, to string) error
 	fallocate func(fd int, size int64) error
 	statfs    func(fd int, st *unix.Statfs_t) error
+
+	writeDirect func(f *os.File, b []byte, offset int64) (int, error)
 }
 
 func linux() syscalls {
@@ -23,6 +26,8 @@ func linux() syscalls {
 		rename:    func(dir int, from, to string) error { return unix.Renameat(dir, from, dir, to) },
 		fallocate: func(fd int, size int64) error { return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size) },
 		statfs:    unix.Fstatfs,
+
+		writeDirect: (*os.File).WriteAt,
 	}
 }
 

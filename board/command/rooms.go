@@ -117,7 +117,7 @@ func sourceConfig(t config.Transfer, b Build) netio.Config {
 func machineConfig(t config.Transfer) fsm.Config {
 	return fsm.Config{
 		Checkpoint: t.Checkpoint, Retries: t.Retries, NetworkWait: t.NetworkWait,
-		MinFree: t.MinFree, AllowHTTP: t.AllowHTTP, Readback: t.Readback,
+		MinFree: t.MinFree, AllowHTTP: t.AllowHTTP, Readback: t.Readback, Memory: board.Memory,
 	}
 }
 

@@ -1,0 +1,155 @@
+package board_test
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"otad/board"
+)
+
+// inAFile returns a partial file and its path, on a file system that is not
+// memory itself: there all writes are to the page cache.
+func inAFile(t *testing.T) (*board.StateDir, *board.Partial, string) {
+	t.Helper()
+	dir := t.TempDir()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil || fs.Type == unix.TMPFS_MAGIC {
+		t.Skipf("needs a file system that is not memory itself (%v)", err)
+	}
+	d := open(t, dir)
+	return d, openPartial(t, d, "u.zip"), filepath.Join(dir, "u.zip.part")
+}
+
+// memory is n bytes of noise that begin at a page.
+func memory(t *testing.T, n int) []byte {
+	t.Helper()
+	b, free := board.Memory(n)
+	t.Cleanup(free)
+	rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+func TestWholePagesAreWrittenPastThePageCache(t *testing.T) {
+	const page = 4096
+	b := memory(t, 4*page)
+	for _, tt := range []struct {
+		name   string
+		data   []byte
+		offset int64
+		cached bool
+	}{
+		{"whole", b, 0, false},
+		{"further on", b, 8 * page, false},
+		{"offset within a page", b, 512, true},
+		{"length of no page", b[:page+512], 0, true},
+		{"memory within a page", b[512 : 512+page], 0, true},
+		{"nothing", nil, 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, p, path := inAFile(t)
+			writeAt(t, p, tt.data, tt.offset)
+			if got := residentPages(t, path) > 0; got != tt.cached {
+				t.Errorf("in the page cache: %v, want %v", got, tt.cached)
+			}
+			got := make([]byte, len(tt.data))
+			if _, err := p.ReadAt(got, tt.offset); err != nil && len(got) > 0 || !bytes.Equal(got, tt.data) {
+				t.Errorf("reads back otherwise (%v)", err)
+			}
+		})
+	}
+}
+
+func TestWritesOfBothKindsMakeOneFile(t *testing.T) {
+	_, p, path := inAFile(t)
+	const size = 1 << 20
+	b, want := memory(t, size), make([]byte, size)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		unit := []int{1, 512, 4096}[random.IntN(3)]
+		from := random.IntN(size/unit) * unit
+		n := min(size-from, (1+random.IntN(64<<10/unit))*unit)
+		data := b[:n]
+		data[0]++ // no two alike
+		writeAt(t, p, data, int64(from))
+		copy(want[from:], data)
+		if random.IntN(20) == 0 {
+			if err := p.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	end, err := p.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, look := range []string{"as processes see it", "on the medium"} {
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want[:end]) {
+			t.Errorf("the file %s is not what was written (%v)", look, err)
+		}
+		if err := errors.Join(p.Sync(), p.DropCache()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRefusedDirectWriteGoesThroughThePageCache(t *testing.T) {
+	b := memory(t, 64<<10)
+	for _, refusal := range []error{syscall.EINVAL, syscall.EOPNOTSUPP} {
+		t.Run(refusal.Error(), func(t *testing.T) {
+			d, p, path := inAFile(t)
+			tries := 0
+			d.WriteDirect(func(f *os.File, b []byte, offset int64) (int, error) {
+				tries++
+				n, _ := f.WriteAt(b[:len(b)/2], offset) // as a disk that fills up leaves it
+				return n, refusal
+			})
+			writeAt(t, p, b, 0)
+			writeAt(t, p, b, int64(len(b)))
+			if tries != 1 {
+				t.Errorf("tried %d times", tries)
+			}
+			if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, append(bytes.Clone(b), b...)) {
+				t.Errorf("the file is not what was written (%v)", err)
+			}
+		})
+	}
+}
+
+func TestFailedDirectWriteIsTold(t *testing.T) {
+	b := memory(t, 64<<10)
+	for _, failure := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT} {
+		t.Run(failure.Error(), func(t *testing.T) {
+			d, p, path := inAFile(t)
+			d.WriteDirect(func(*os.File, []byte, int64) (int, error) { return 0, failure })
+			if _, err := p.WriteAt(b, 0); !errors.Is(err, failure) {
+				t.Errorf("WriteAt = %v", err)
+			}
+			if st, err := os.Stat(path); err != nil || st.Size() > 0 {
+				t.Error("it was written through the page cache instead")
+			}
+		})
+	}
+}
+
+func TestFileSystemWithoutDirectWrites(t *testing.T) {
+	_, p, path := inAFile(t)
+	p.ForgetDirect()
+	b := memory(t, 64<<10)
+	writeAt(t, p, b, 0)
+	if residentPages(t, path) == 0 {
+		t.Error("not written through the page cache: nothing is being tested")
+	}
+	if err := p.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, b) {
+		t.Errorf("the file is not what was written (%v)", err)
+	}
+}
