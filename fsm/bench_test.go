@@ -66,7 +66,7 @@ func plainUpdater(tb testing.TB, dir string, observe func(fsm.Snapshot)) (_ *fsm
 	fetcher, err := netio.New(netio.Config{})
 	must(err)
 	u, err := fsm.New(fsm.Deps{Journal: j, Store: plainStore{state}, Source: fetcher, Metrics: newMetrics(), Log: slog.New(slog.DiscardHandler)},
-		fsm.Config{Checkpoint: 1 << 20, Observe: observe})
+		fsm.Config{Checkpoint: 1 << 20, Observe: observe, Memory: board.Memory})
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	gone := make(chan error, 1)

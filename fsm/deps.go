@@ -91,4 +91,7 @@ type Config struct {
 	Impatient   bool           // Run ends by the error when the journal cannot be written, instead of trying again
 	Observe     func(Snapshot) // told after every transition and checkpoint; must not block; nil: nobody
 	Jitter      func() float64 // in [0,1), spreads waiting times; nil: math/rand/v2
+	// Memory gives the blocks of a transfer, and what takes them back; nil: the
+	// heap's.
+	Memory func(size int) (memory []byte, free func())
 }

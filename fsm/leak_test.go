@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -43,6 +44,16 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
+// mappings is how many pieces this process' memory has.
+func mappings(t *testing.T) int {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Skip(err)
+	}
+	return bytes.Count(maps, []byte("\n"))
+}
+
 func TestNoGoroutineOutlivesRun(t *testing.T) {
 	before := runtime.NumGoroutine()
 	r := newRigOn(t, origintest.Config{Script: []*origintest.Rule{origintest.On(2).StallAt(interval)}})
@@ -58,7 +69,7 @@ func TestNoGoroutineOutlivesRun(t *testing.T) {
 	goesDown(t, "goroutines", before, runtime.NumGoroutine)
 }
 
-func TestStartAndResetLeaveNoFileOpen(t *testing.T) {
+func TestStartAndResetLeaveNoFileOpenAndNoMemoryMapped(t *testing.T) {
 	const cycles = 200
 	object := origintest.Object{Size: 1 << 20, Seed: 1}
 	origin := origintest.New(t, object, origintest.Always().StallAt(1000))
@@ -76,11 +87,13 @@ func TestStartAndResetLeaveNoFileOpen(t *testing.T) {
 		}
 	}
 	cycle() // opens what stays open
-	open := descriptors(t)
+	open, mapped := descriptors(t), mappings(t)
 	for range cycles {
 		cycle()
 	}
 	goesDown(t, "descriptors", open, func() int { return descriptors(t) })
+	// The heap, and threads' stacks, may need some more.
+	goesDown(t, "mappings", mapped+cycles/4, func() int { return mappings(t) })
 	if _, err := os.Lstat(filepath.Join(dir, "u.bin.part")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the partial file: %v", err)
 	}

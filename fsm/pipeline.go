@@ -4,6 +4,8 @@ import (
 	"context"
 	"hash/crc32"
 	"io"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,9 +19,9 @@ import (
 //	receive    hash       store.put, store.checkpoint
 //
 // A fixed set of blocks goes round, so that memory is constant and a slow disk
-// holds back the socket. Each block carries the digest state after its last
-// byte, so that the record of a checkpoint is exact however far the digest has
-// run ahead of the disk.
+// holds back the socket. Each block carries the checkpoint that may be made once
+// it is stored, so that the record is exact however far the digest has run ahead
+// of the disk. The disk's side does not touch the bytes again.
 
 const (
 	// blockSize is what one read, one digest and one write move at a time: large
@@ -28,10 +30,14 @@ const (
 	blockSize = 512 << 10
 	// blockCount bounds what is under way. It has to outlast one checkpoint, so
 	// that the digest never waits for the disk on a medium that keeps up: the
-	// network fills a megabyte while the one before it is made durable.
-	blockCount = 4
-	// stopPatience is what a checkpoint may take to be made once more when otad
-	// is being stopped, which is to be over in 2 s: one can be under way already.
+	// network fills the blocks while what was in them before is made durable.
+	blockCount = 8
+	// pieceSize is what the digest and the CRC take in turn, so that the second
+	// finds it in the processor's cache.
+	pieceSize = 32 << 10
+	// stopPatience is how long otad goes on storing what it holds when it is being
+	// stopped, which is to be over in 2 s: a write or a checkpoint can be under way
+	// already, and another one is to follow.
 	stopPatience = 500 * time.Millisecond
 )
 
@@ -40,7 +46,7 @@ const (
 type block struct {
 	offset int64
 	data   []byte
-	digest []byte // state after the last byte of data
+	after  journal.Checkpoint // of all up to the last byte of data
 }
 
 // pump moves body to the disk until the package is whole or an answer breaks
@@ -50,7 +56,7 @@ type block struct {
 // goroutine of it outlives the call.
 func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body *netio.Body, size int64) error {
 	received, hashed := make(chan *block, blockCount), make(chan *block, blockCount)
-	store := &store{transfer: t, size: size, end: t.at.Offset}
+	store := &store{transfer: t, size: size, next: journal.Checkpoint{Offset: t.at.Offset}}
 	var receiveErr, storeErr error
 	var stages sync.WaitGroup
 	stages.Go(func() {
@@ -116,11 +122,24 @@ func (t *transfer) fill(body io.Reader, p []byte) (n int, err error) {
 	return n, err
 }
 
-// hash carries the digest along the stream.
+// hash carries the digest along the stream, and the CRC of what will be the tail
+// of the next checkpoint. It has a thread of its own: all others wait for it, and
+// it shall wait for no goroutine's turn.
 func (t *transfer) hash(in <-chan *block, out chan<- *block) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tail, crc := int64(0), uint32(0)
 	for b := range in {
-		t.at.digest.Write(b.data)
-		b.digest = t.at.digest.AppendState(b.digest[:0])
+		if b.offset%t.cfg.Checkpoint == 0 {
+			tail, crc = 0, 0 // store makes a checkpoint before it
+		}
+		for piece := range slices.Chunk(b.data, pieceSize) {
+			t.at.digest.Write(piece)
+			crc = crc32.Update(crc, castagnoli, piece)
+		}
+		tail += int64(len(b.data))
+		b.after = journal.Checkpoint{Offset: b.offset + int64(len(b.data)), Tail: tail, TailCRC: crc,
+			Digest: t.at.digest.AppendState(b.after.Digest[:0])}
 		out <- b
 	}
 }
@@ -135,47 +154,68 @@ func (t *transfer) release(b *block) {
 type store struct {
 	*transfer
 	size int64 // of the package
-	// What has been written since the last checkpoint.
-	end    int64 // offset after the last byte
-	tail   int64
-	crc    uint32
-	digest []byte
-	lasted time.Duration // how long the last checkpoint took
+	// What has been written.
+	next  journal.Checkpoint // that claims all of it
+	spent time.Duration      // in writes since the last checkpoint
+	// For a stop: what the last ones took is what the next will take.
+	write, lasted time.Duration // of a write, of a checkpoint
+	stopped       time.Time     // when the stop was seen
 }
 
 // drain stores every block and leaves nothing unaccounted for at the end. When
-// ctx ends it makes one checkpoint of all that is under way, or, on a disk where
-// that takes too long, none: the last one stands, and the rest is asked for again.
+// ctx ends it goes on for as long as it has patience: what is left then is
+// dropped, and asked for again.
 func (s *store) drain(ctx context.Context, in <-chan *block) error {
 	for b := range in {
+		if s.impatient(ctx) {
+			s.release(b)
+			continue
+		}
 		err := s.put(b)
 		s.release(b) // before the sync: the network fills it meanwhile
-		if err == nil && s.due() && ctx.Err() == nil {
+		if err == nil && s.due() {
 			err = s.checkpoint()
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if err := ctx.Err(); err != nil && s.lasted > stopPatience {
-		return err // and not nil: the body may have come to its end
+	if ctx.Err() != nil && s.lasted > stopPatience {
+		return ctx.Err()
 	}
-	return s.checkpoint()
+	if err := s.checkpoint(); err != nil {
+		return err
+	}
+	return ctx.Err() // and not nil, as if all that was received had been stored
+}
+
+// impatient tells whether otad is being stopped and has no time left to store
+// another block.
+func (s *store) impatient(ctx context.Context) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	if s.stopped.IsZero() {
+		s.stopped = time.Now()
+	}
+	return max(s.write, s.lasted, time.Since(s.stopped)) > stopPatience
 }
 
 func (s *store) put(b *block) error {
+	begun := time.Now()
 	if _, err := s.file.WriteAt(b.data, b.offset); err != nil {
 		return err
 	}
-	s.end = b.offset + int64(len(b.data))
-	s.tail += int64(len(b.data))
-	s.crc = crc32.Update(s.crc, castagnoli, b.data)
-	s.digest = append(s.digest[:0], b.digest...)
+	s.write = time.Since(begun)
+	s.spent += s.write
+	digest := append(s.next.Digest[:0], b.after.Digest...) // b will be filled again
+	s.next = b.after
+	s.next.Digest = digest
 	return nil
 }
 
 // due tells whether an interval, or the package, is whole.
-func (s *store) due() bool { return s.end%s.cfg.Checkpoint == 0 || s.end == s.size }
+func (s *store) due() bool { return s.next.Offset%s.cfg.Checkpoint == 0 || s.next.Offset == s.size }
 
 // checkpoint is the one place where the journal learns of bytes. The order is
 // the durability rule of otad: write, sync, commit, tell. A power cut
@@ -186,23 +226,22 @@ func (s *store) due() bool { return s.end%s.cfg.Checkpoint == 0 || s.end == s.si
 //
 // The commit before the sync would claim bytes that a cut takes away.
 func (s *store) checkpoint() error {
-	if s.tail == 0 {
+	if s.next.Offset == s.at.Offset {
 		return nil
 	}
 	begun := time.Now()
 	if err := s.file.Sync(); err != nil {
 		return err
 	}
-	s.Metrics.DataSync(time.Since(begun))
-	cp := journal.Checkpoint{Offset: s.end, Tail: s.tail, TailCRC: s.crc, Digest: s.digest}
-	if err := s.wrote(s.Journal.Commit(cp)); err != nil {
+	s.Metrics.DataSync(s.spent + time.Since(begun))
+	if err := s.wrote(s.Journal.Commit(s.next)); err != nil {
 		return err
 	}
 	s.lasted = time.Since(begun)
-	s.tail, s.crc = 0, 0
-	s.at.Checkpoint = cp
-	s.at.Digest = append([]byte(nil), cp.Digest...)
-	s.tell(cp.Offset)
+	s.spent = 0
+	s.at.Checkpoint = s.next
+	s.at.Digest = slices.Clone(s.next.Digest)
+	s.tell(s.next.Offset)
 	return nil
 }
 

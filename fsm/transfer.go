@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 	"time"
 
@@ -44,8 +45,10 @@ func (u *Updater) download(ctx context.Context) (err error) {
 		return err
 	}
 	t := &transfer{Updater: u, file: file, at: at, mark: at.Offset, free: make(chan *block, blockCount)}
-	for range blockCount {
-		t.free <- &block{data: make([]byte, blockSize)}
+	memory, free := u.cfg.Memory(blockCount * blockSize)
+	defer free() // the stages have ended
+	for data := range slices.Chunk(memory, blockSize) {
+		t.free <- &block{data: data}
 	}
 	u.progress.change(func(s *Snapshot) { s.Durable, s.ResumedFrom = at.Offset, at.Offset })
 	u.Metrics.SetDurable(at.Offset)

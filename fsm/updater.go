@@ -72,6 +72,9 @@ func New(d Deps, c Config) (*Updater, error) {
 	if c.Jitter == nil {
 		c.Jitter = rand.Float64
 	}
+	if c.Memory == nil {
+		c.Memory = func(size int) ([]byte, func()) { return make([]byte, size), func() {} }
+	}
 	u := &Updater{Deps: d, cfg: c, progress: newProgress(),
 		commands: make(chan command), newURL: make(chan struct{}, 1)}
 	rec := d.Journal.Record()

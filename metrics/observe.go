@@ -64,7 +64,8 @@ func (m *Metrics) JournalCommit(d time.Duration) {
 	m.commitDuration.Observe(d.Seconds())
 }
 
-// DataSync records how long one fdatasync of package data took.
+// DataSync records how long it took to make one interval of package data
+// durable: its writes and their fdatasync.
 func (m *Metrics) DataSync(d time.Duration) { m.syncDuration.Observe(d.Seconds()) }
 
 // JournalRecovery counts one opening of the journal by how it was found.

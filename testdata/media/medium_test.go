@@ -86,6 +86,25 @@ func (m *medium) made(what, file string) []call {
 	return slices.DeleteFunc(slices.Clone(m.calls), func(c call) bool { return c.what != what || c.file != file })
 }
 
+// unsynced returns how many writes to a file there were at most without a sync
+// in between.
+func (m *medium) unsynced(file string) (most int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	row := int64(0)
+	for _, c := range m.calls {
+		switch {
+		case c.file != file:
+		case c.what == "pwrite":
+			row++
+		case c.what == "fdatasync":
+			row = 0
+		}
+		most = max(most, row)
+	}
+	return most
+}
+
 // nth is a rule: the n-th call of that kind fails, once.
 func nth(n int, what, file string, errno unix.Errno) rule {
 	return func(c call) fault {

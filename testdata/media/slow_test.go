@@ -3,34 +3,38 @@ package media_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
+
+	"otad/netio/origintest"
 )
 
-// slowSyncs is a rule: every sync of the package takes that long.
-func slowSyncs(d time.Duration) rule {
+// slow is a rule: every call of that kind on the package takes that long.
+func slow(what string, d time.Duration) rule {
 	return func(c call) fault {
-		if c.what == "fdatasync" && c.file == packageName+".part" {
+		if c.what == what && c.file == packageName+".part" {
 			return fault{delay: d}
 		}
 		return fault{}
 	}
 }
 
-// awaitSync waits until otad is in the middle of sync number n of the package.
-func (d *device) awaitSync(n int) {
+// awaitCall waits until otad is in the middle of call number n of a kind on the
+// package.
+func (d *device) awaitCall(what string, n int) {
 	d.t.Helper()
-	eventually(d.t, "otad is in a sync", func() bool { return len(d.medium.made("fdatasync", packageName+".part")) >= n })
+	eventually(d.t, "otad is in "+what, func() bool { return len(d.medium.made(what, packageName+".part")) >= n })
 }
 
 func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
-	const slow = 2 * time.Second
+	const long = 2 * time.Second
 	d := newDevice(t, t.TempDir(), 4*interval)
 	d.medium = new(medium)
-	d.medium.set(slowSyncs(slow))
+	d.medium.set(slow("fdatasync", long))
 	o := d.serve()
 	o.post()
-	d.awaitSync(1)
+	d.awaitCall("fdatasync", 1)
 	begun := time.Now()
 	var took []time.Duration
 	for range 20 {
@@ -40,7 +44,7 @@ func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
 		}
 		took = append(took, time.Since(at))
 	}
-	if time.Since(begun) > slow {
+	if time.Since(begun) > long {
 		t.Fatal("the sync was over before the questions were")
 	}
 	slices.Sort(took)
@@ -50,7 +54,7 @@ func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
 		t.Errorf("progress takes %v", took)
 	}
 	o.post() // nor does a command wait
-	if time.Since(begun) > slow {
+	if time.Since(begun) > long {
 		t.Error("the same job again waits for the sync")
 	}
 	d.medium.set(nil)
@@ -58,35 +62,71 @@ func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
 	o.stop()
 }
 
-func TestStopInTheMiddleOfASlowSync(t *testing.T) {
+func TestStopOfASlowDisk(t *testing.T) {
+	const mega, block = 1 << 20, 512 << 10 // block is what otad writes at a time
 	for _, tt := range []struct {
-		slow time.Duration // a sync
-		size int64
+		what       string // that is slow
+		takes      time.Duration
+		checkpoint int64
+		size       int64
+		least      int64 // durable after it
 	}{
-		{300 * time.Millisecond, 100 * interval},
-		{time.Second, 100 * interval},
-		{time.Second, 5 * interval}, // all of it has been received before the stop
+		{"fdatasync", 300 * time.Millisecond, interval, 100 * interval, 3 * interval},
+		{"fdatasync", time.Second, interval, 100 * interval, 3 * interval},
+		{"fdatasync", time.Second, interval, 5 * interval, 3 * interval}, // all of it has been received before the stop
+		// What is in memory when the stop comes is many intervals.
+		{"pwrite", 100 * time.Millisecond, interval, 100 * interval, 2 * interval},
+		{"pwrite", 300 * time.Millisecond, interval, 100 * interval, 2 * interval},
+		{"pwrite", time.Second, interval, 100 * interval, 2 * interval},
+		// It is less than one.
+		{"pwrite", 400 * time.Millisecond, 64 * mega, 100 * mega, mega},
+		{"pwrite", time.Second, 2 * mega, 100 * mega, mega}, // 0.5 MiB a second
 	} {
-		t.Run(fmt.Sprintf("sync of %v, %d bytes", tt.slow, tt.size), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s of %v, %d bytes, checkpoints of %d", tt.what, tt.takes, tt.size, tt.checkpoint), func(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, t.TempDir(), tt.size)
+			d.flags[1] = strconv.FormatInt(tt.checkpoint, 10)
 			d.medium = new(medium)
-			d.medium.set(slowSyncs(tt.slow))
+			d.medium.set(slow(tt.what, tt.takes))
 			o := d.serve()
 			o.post()
-			d.awaitSync(3)
+			d.awaitCall(tt.what, 3)
 			took := o.stop()
 			state, durable := d.recorded()
 			t.Logf("stopped after %v with %d bytes durable", took, durable)
 			if took > 2*time.Second {
 				t.Errorf("SIGTERM took %v", took)
 			}
-			if state != "Downloading" || durable < 3*interval || durable == tt.size {
-				t.Errorf("%s with %d bytes durable: the sync under way was for nothing, or more was waited for", state, durable)
+			if state != "Downloading" || durable < tt.least || durable == tt.size {
+				t.Errorf("%s with %d bytes durable: what was under way was for nothing, or more was waited for", state, durable)
+			}
+			// A stop may end in a power cut.
+			if n, most := d.medium.unsynced(packageName+".part"), max(tt.checkpoint/block, 1); n > most {
+				t.Errorf("%d writes were made in a row, of which each interval has %d", n, most)
 			}
 			d.medium.set(nil)
 			d.fetch().wantReady()
 			d.wantLastRange(durable)
 		})
+	}
+}
+
+// What was stored since the last checkpoint is not worth another one that takes
+// longer than a stop may.
+func TestStopBetweenTwoSlowSyncs(t *testing.T) {
+	const mega = 1 << 20
+	d := newDevice(t, t.TempDir(), 100*mega, origintest.On(1).StallAt(5*mega/2))
+	d.flags[1] = strconv.Itoa(2 * mega)
+	d.medium = new(medium)
+	d.medium.set(slow("fdatasync", 2500*time.Millisecond))
+	o := d.serve()
+	o.post()
+	d.awaitCall("pwrite", 5)
+	d.awaitDurable(2 * mega)
+	if took := o.stop(); took > 2*time.Second {
+		t.Errorf("SIGTERM took %v", took)
+	}
+	if state, durable := d.recorded(); state != "Downloading" || durable != 2*mega {
+		t.Errorf("%s with %d bytes durable", state, durable)
 	}
 }
