@@ -134,8 +134,12 @@ func (c *campaign) cycle(ctx context.Context, p plan) error {
 	if err == nil {
 		err = cutErr
 	}
+	var asked []*transfer
 	if err == nil {
-		err = c.ledger.book(c.origin.transfers(), partials, p.checkpoint.bytes, c.report)
+		asked, err = c.origin.transfers(originAddress)
+	}
+	if err == nil {
+		err = c.ledger.book(asked, partials, p.checkpoint.bytes, c.report)
 	}
 	if err != nil {
 		return err

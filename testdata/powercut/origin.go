@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -42,6 +43,7 @@ type origin struct {
 	parcel *parcel
 	log    []*transfer
 	told   map[string]int // callbacks by stage
+	open   int            // connections
 }
 
 // transfer is one answered request for bytes of a package.
@@ -58,8 +60,19 @@ func (o *origin) serve(l net.Listener) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{version}", o.download)
 	mux.HandleFunc("POST /callback", o.callback)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, ConnState: o.count}
 	_ = server.Serve(l)
+}
+
+func (o *origin) count(_ net.Conn, state http.ConnState) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		o.open++
+	case http.StateClosed:
+		o.open--
+	}
 }
 
 // offer puts p in the place of the package before it.
@@ -69,13 +82,37 @@ func (o *origin) offer(p *parcel) {
 	o.parcel = p
 }
 
-// transfers returns and forgets the requests seen since the last call.
-func (o *origin) transfers() []*transfer {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	log := o.log
-	o.log = nil
-	return log
+// transfers returns and forgets the requests of a boot, whose board must be
+// without power: then its connections are closed, but what it had sent may still
+// be waiting to be read here. Counted in the next boot it would be a request for
+// bytes that the board had long had.
+func (o *origin) transfers(address string) ([]*transfer, error) {
+	// Connections are accepted in their order: with this one, all before it are.
+	last, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer last.Close()
+	if _, err := io.WriteString(last, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(io.Discard, last); err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		o.mu.Lock()
+		log, open := o.log, o.open
+		if open == 0 {
+			o.log = nil
+		}
+		o.mu.Unlock()
+		if open == 0 {
+			return log, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("%d connections of a board without power are open", open)
+		}
+	}
 }
 
 // callbacks is how many of a stage have arrived.
