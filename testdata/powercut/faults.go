@@ -22,7 +22,7 @@ func faults() map[string]fault {
 	return map[string]fault{
 		"unsynced-data": {"fsm/pipeline.go", "s.file.Sync()", "error(nil)"},
 		"early-commit": {"fsm/pipeline.go", "if err := s.file.Sync(); err != nil {",
-			"if err := s.Journal.Commit(journal.Checkpoint{Offset: s.end, Tail: s.tail, TailCRC: s.crc, Digest: s.digest}); err != nil {\n" +
+			"if err := s.Journal.Commit(s.next); err != nil {\n" +
 				"return err\n}\nif err := s.file.Sync(); err != nil {"},
 		// The sync of the file after the rename takes the rename along on ext4,
 		// so both have to go.
