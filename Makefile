@@ -69,6 +69,7 @@ bench-peers: bin/otad ## otad against curl, wget, aria2c and the lower bounds: m
 	@go run ./testdata/peers bench
 	@go run ./testdata/peers bench -tls
 	@go run ./testdata/peers bench -size 100000000
+	@go run ./testdata/peers bench -size 100000000 -tls
 	@go run ./testdata/peers resume
 	@go run ./testdata/peers serve -tls
 

@@ -21,6 +21,8 @@ const (
 	nameHash  = "md5sum (hashing alone)"
 	nameCurls = "curl -o f && md5sum f"
 	nameLink  = "curl -o /dev/null (link alone)"
+	namePipe  = "curl | md5sum (nothing stored)"
+	nameSides = "md5sum, and curl -o /dev/null beside it"
 )
 
 func (s *stage) contenders() []contender {
@@ -44,10 +46,12 @@ func (s *stage) contenders() []contender {
 		{nameOtad, func(dir string) []*exec.Cmd { return []*exec.Cmd{s.fetch(dir)} }},
 		{nameHash, shell("exec md5sum %s", s.file)},
 		{nameCurls, shell("%s -o f %s; md5sum f", curl, url)},
+		{namePipe, shell("%s %s | md5sum", curl, url)},
 		{"curl | tee f | md5sum", shell("%s %s | tee f | md5sum", curl, url)},
 		{"wget && md5sum", shell("%s -O f %s; md5sum f", wget, url)},
 		{"aria2c --checksum", shell("%s --checksum=md5=%s -d . -o f %s", aria, s.md5, url)},
 		{nameLink, shell("%s -o /dev/null %s", curl, url)},
+		{nameSides, shell("md5sum %s & %s -o /dev/null %s; wait $!", s.file, curl, url)},
 		{"dd oflag=dsync bs=1M (disk alone)", shell("exec dd if=%s of=f bs=1M oflag=dsync status=none", s.file)},
 	}
 }
@@ -72,8 +76,10 @@ func bench(s *stage, rounds int) error {
 		fmt.Printf("| %s | %.2f | %.2f | %.2f | %.2f | %.1f | %.3f |\n", strings.ReplaceAll(c.name, "|", `\|`), median(k, wall), ratio(k, hash, wall),
 			median(k, cpu), ratio(k, curls, cpu), median(k, rss)/1e6, median(k, written)/float64(s.size))
 	}
-	fmt.Printf("\notad: wall %.2f x hashing alone, %.2f x curl && md5sum; CPU %.2f x curl + md5sum; %s.\n", ratio(costs[nameOtad], hash, wall),
-		ratio(costs[nameOtad], curls, wall), ratio(costs[nameOtad], curls, cpu), s.syncs())
+	otad := costs[nameOtad]
+	fmt.Printf("\notad: wall %.2f x hashing alone, %.2f x hashing beside receiving, %.2f x curl | md5sum, %.2f x curl && md5sum; CPU %.2f x curl + md5sum; %s.\n",
+		ratio(otad, hash, wall), ratio(otad, costs[nameSides], wall), ratio(otad, costs[namePipe], wall), ratio(otad, curls, wall),
+		ratio(otad, curls, cpu), s.syncs())
 	return nil
 }
 
