@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
@@ -121,11 +122,14 @@ func guard(s *stage) error {
 }
 
 // alternate lets the contenders take turns, so that a machine whose speed drifts
-// is as unfair to one as to the other.
+// is as unfair to one as to the other. Each round has its own order: what one
+// leaves behind, a disk that is busy forgetting a large file, is not always the
+// same one's to bear.
 func (s *stage) alternate(contenders []contender, rounds int) (map[string][]cost, error) {
 	costs := map[string][]cost{}
 	for range rounds {
-		for _, c := range contenders {
+		for _, i := range rand.Perm(len(contenders)) {
+			c := contenders[i]
 			dir, err := os.MkdirTemp(s.dir, "run-")
 			if err != nil {
 				return nil, err
