@@ -144,6 +144,7 @@ func (s *stage) whereItGoes() error {
 		{"heap: allocated since then, and not yet collected", max(0, objects-live)},
 		{"heap: goroutines' stacks", stacks},
 		{"heap: free, or lost between objects", most.heap - objects - stacks},
+		{"the transfer's blocks", most.blocks},
 		{"the program's variables", most.variables},
 		{"the runtime's own books", most.books},
 		{"**all of it**", most.rss},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ type mapping struct {
 	start, end     uint64
 	path           string // empty: anonymous
 	rss, anonymous float64
+	huge           bool // the program has asked for huge pages
 }
 
 // mappings are those of a process, by address.
@@ -36,6 +38,10 @@ func mappings(pid int) ([]mapping, error) {
 			all = append(all, m)
 			continue
 		}
+		if fields[0] == "VmFlags:" {
+			all[len(all)-1].huge = slices.Contains(fields, "hg")
+			continue
+		}
 		var kB float64
 		fmt.Sscan(fields[1], &kB)
 		switch m := &all[len(all)-1]; fields[0] {
@@ -55,6 +61,7 @@ type resident struct {
 	files     float64 // file-backed, others such as the journal
 	variables float64 // the program's data and bss
 	heap      float64 // Go's, the goroutines' stacks included
+	blocks    float64 // of a transfer
 	books     float64 // anonymous memory elsewhere: the runtime's own
 }
 
@@ -73,10 +80,13 @@ func residentOf(pid int, program string, onHeap uint64) (resident, error) {
 		for _, m := range all[:n] {
 			r.rss += m.rss
 			into := &r.books
-			if heap {
+			switch {
+			case heap:
 				into = &r.heap
-			} else if own {
+			case own:
 				into = &r.variables
+			case m.huge:
+				into = &r.blocks
 			}
 			*into += m.anonymous
 			file := &r.files

@@ -65,7 +65,7 @@ type options struct {
 func parse() options {
 	var o options
 	flag.StringVar(&o.board, "board", "host", "host, amd64, arm64 or armhf")
-	flag.StringVar(&o.fs, "fs", "ext4", "ext4, f2fs (board armhf), xfs, btrfs (board host) or vfat (boards with a guest)")
+	flag.StringVar(&o.fs, "fs", "ext4", "ext4, btrfs (board host), f2fs (board armhf), xfs (boards amd64 and arm64) or vfat (boards with a guest)")
 	flag.IntVar(&o.n, "n", 100, "how often the power is cut")
 	flag.Uint64Var(&o.seed, "seed", 0, "repeats the plan of an earlier run; 0: a new one")
 	flag.StringVar(&o.otad, "otad", "", "a binary for the board; none: built from the current directory")
@@ -156,6 +156,9 @@ func campaignOf(ctx context.Context, o options, r *report) error {
 
 func boardOf(ctx context.Context, o options, fs fileSystem, d *disk) (board, limits, error) {
 	if o.board == "host" {
+		if fs.insistent {
+			return nil, limits{}, fmt.Errorf("%s would hang this machine's kernel: use a board with a guest", fs.name)
+		}
 		b, err := newHostBoard(o.dir, o.otad, fs, d)
 		return b, limits{boot: 10 * time.Second, idle: 15 * time.Second, poll: 2 * time.Millisecond}, err
 	}

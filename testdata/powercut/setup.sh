@@ -16,6 +16,7 @@ cache=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/otad-powercut}
 # driver of the disk is last: the guest loads it only when the disk may be looked at (../boards/guest/hardware).
 modules="crc16 crc32c_generic libcrc32c mbcache jbd2 ext4
 crc32_generic lzo_compress lz4_compress lz4hc_compress xxhash zstd_compress zstd_common zstd_decompress f2fs
+xfs
 fat vfat nls_cp437 nls_ascii nls_utf8 nls_iso8859-1
 virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_mmio
 failover net_failover virtio_net virtio_blk"
@@ -70,7 +71,7 @@ uncompressed() {
 
 fetch_guest() {
 	arch=$1
-	[ -e "$cache/$arch/complete" ] && return 0
+	[ "$(cat "$cache/$arch/complete" 2>/dev/null)" != "$modules" ] || return 0
 	echo "setup: fetching the $arch guest"
 	update_lists
 	work=$cache/$arch.new
@@ -93,7 +94,7 @@ fetch_guest() {
 		number=$((number + 1))
 	done
 	rm -rf tree ./*.deb
-	touch complete
+	echo "$modules" >complete
 	mv "$work" "$cache/$arch"
 }
 
