@@ -18,7 +18,7 @@ const directUnit = 4096
 // copy costs as much as receiving the bytes did. It is nil where the file system
 // cannot do that. Such a write is no more durable than any other before Sync.
 func (d *StateDir) openDirect(name string) (*os.File, error) {
-	f, err := d.openAt(name, os.O_WRONLY|unix.O_DIRECT, 0)
+	f, err := d.sys.openDirect(d, name)
 	if isNotDirect(err) {
 		return nil, nil
 	}

@@ -71,9 +71,7 @@ func (d *StateDir) WriteDirect(write func(f *os.File, b []byte, offset int64) (i
 	d.sys.writeDirect = write
 }
 
-// ForgetDirect makes p one of a file system that cannot write past its page
-// cache.
-func (p *Partial) ForgetDirect() {
-	p.direct.Close()
-	p.direct = nil
+// OpenDirect makes the opening for such writes fail.
+func (d *StateDir) OpenDirect(err error) {
+	d.sys.openDirect = func(*StateDir, string) (*os.File, error) { return nil, err }
 }

@@ -170,10 +170,9 @@ func (p *Partial) Truncate(size int64) error {
 // file with them. It is an fdatasync(2): times are not worth a write to flash.
 // An error is final, see [Partial].
 //
-// Then it gives back the memory that the kernel holds them in. A package passes
-// through a board's memory once; kept there it would push out the programs that
-// run from it. It is faster, too: the next block finds pages that are still in
-// the processor's cache, and a virtual machine's host need not find new ones.
+// Then it gives back the memory that the kernel holds some of them in, those that
+// were not written past it. A package passes through a board's memory once; kept
+// there it would push out the programs that run from it.
 func (p *Partial) Sync() error {
 	if err := p.usable(); err != nil {
 		return err

@@ -78,6 +78,34 @@ func TestOpenPartialFailsWhenItsEntryIsNotDurable(t *testing.T) {
 	}
 }
 
+func TestFailedOpenLeavesNoDescriptor(t *testing.T) {
+	descriptors := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(entries)
+	}
+	for name, spoil := range map[string]func(*board.StateDir){
+		"directory sync": func(d *board.StateDir) { d.Watch(func(string) error { return syscall.EIO }) },
+		"second open":    func(d *board.StateDir) { d.OpenDirect(syscall.EMFILE) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := open(t, t.TempDir())
+			spoil(d)
+			before := descriptors()
+			for range 10 {
+				if _, err := d.OpenPartial("u.zip"); err == nil {
+					t.Fatal("it was opened")
+				}
+			}
+			if n := descriptors(); n > before {
+				t.Errorf("%d descriptors, %d before", n, before)
+			}
+		})
+	}
+}
+
 func TestPartialIsPrivate(t *testing.T) {
 	dir := t.TempDir()
 	openPartial(t, open(t, dir), "u.zip")

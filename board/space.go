@@ -17,6 +17,9 @@ type SpaceError struct {
 
 func (e *SpaceError) Error() string { return fmt.Sprintf("need %d bytes, %d free", e.Need, e.Free) }
 
+// Space returns Need and Free.
+func (e *SpaceError) Space() (need, free int64) { return e.Need, e.Free }
+
 // Unwrap makes the error match [unix.ENOSPC].
 func (e *SpaceError) Unwrap() error { return unix.ENOSPC }
 

@@ -16,6 +16,7 @@ type syscalls struct {
 	fallocate func(fd int, size int64) error
 	statfs    func(fd int, st *unix.Statfs_t) error
 
+	openDirect  func(d *StateDir, name string) (*os.File, error)
 	writeDirect func(f *os.File, b []byte, offset int64) (int, error)
 }
 
@@ -27,6 +28,9 @@ func linux() syscalls {
 		fallocate: func(fd int, size int64) error { return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size) },
 		statfs:    unix.Fstatfs,
 
+		openDirect: func(d *StateDir, name string) (*os.File, error) {
+			return d.openAt(name, os.O_WRONLY|unix.O_DIRECT, 0)
+		},
 		writeDirect: (*os.File).WriteAt,
 	}
 }

@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -8,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"otad/board"
 	"otad/fsm"
 	"otad/journal"
 	"otad/netio/origintest"
@@ -120,6 +122,20 @@ func TestPackageThatDoesNotFitLeavesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What the reservation has seen is told, and not what there is when it is told:
+// others write to the file system, too.
+func TestShortageIsToldAsItWasFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		r.failOnce("reserve", 1, fmt.Errorf("reserve: %w", &board.SpaceError{Need: 7, Free: 3}))
+		r.start(r.job())
+		if s := r.failed("DISK_FULL: "); s.Error != "DISK_FULL: need 7 bytes, 3 free" {
+			t.Errorf("error %q", s.Error)
+		}
+	})
 }
 
 func TestStorageThatFailsInTheMiddleKeepsTheCheckpoint(t *testing.T) {

@@ -2,11 +2,13 @@ package fsm
 
 import (
 	"context"
+	"errors"
 	"hash/crc32"
 	"io"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"otad/journal"
@@ -35,10 +37,12 @@ const (
 	// pieceSize is what the digest and the CRC take in turn, so that the second
 	// finds it in the processor's cache.
 	pieceSize = 32 << 10
-	// stopPatience is how long otad goes on storing what it holds when it is being
-	// stopped, which is to be over in 2 s: a write or a checkpoint can be under way
-	// already, and another one is to follow.
-	stopPatience = 500 * time.Millisecond
+	// storeBudget and stopBudget are what a stop, which is to be over in 2 s, may
+	// take of that: it begins to store another block when that and a checkpoint
+	// are over in storeBudget, and a checkpoint when that is over in stopBudget,
+	// going by what the last ones took.
+	storeBudget = time.Second
+	stopBudget  = 1500 * time.Millisecond
 )
 
 // block is a piece of the package on its way to the disk. It never spans a
@@ -51,12 +55,15 @@ type block struct {
 
 // pump moves body to the disk until the package is whole or an answer breaks
 // off. Whatever was received is checkpointed when it returns, unless the disk
-// or the journal failed: then that error is returned, or unless ctx ended and
-// the disk is too slow to be waited for. cancel breaks the body's read off. No
+// or the journal failed: then that error is returned; or unless ctx ended and
+// the disk takes too long for a stop: then ctx's error is returned, together
+// with what was wrong with the answer. cancel breaks the body's read off. No
 // goroutine of it outlives the call.
 func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body *netio.Body, size int64) error {
 	received, hashed := make(chan *block, blockCount), make(chan *block, blockCount)
 	store := &store{transfer: t, size: size, next: journal.Checkpoint{Offset: t.at.Offset}}
+	unwatch := context.AfterFunc(ctx, store.noteStop)
+	defer unwatch()
 	var receiveErr, storeErr error
 	var stages sync.WaitGroup
 	stages.Go(func() {
@@ -76,10 +83,14 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body *ne
 		}
 	})
 	stages.Wait()
-	if storeErr != nil {
+	switch {
+	case storeErr == nil:
+		return receiveErr
+	case errors.Is(storeErr, ctx.Err()): // a stop does not make the answer any better
+		return errors.Join(receiveErr, storeErr)
+	default:
 		return storeErr
 	}
-	return receiveErr
 }
 
 // receive fills blocks from the socket up to the end of the package, and then
@@ -157,48 +168,55 @@ type store struct {
 	// What has been written.
 	next  journal.Checkpoint // that claims all of it
 	spent time.Duration      // in writes since the last checkpoint
-	// For a stop: what the last ones took is what the next will take.
-	write, lasted time.Duration // of a write, of a checkpoint
-	stopped       time.Time     // when the stop was seen
+
+	stopped atomic.Pointer[time.Time] // when ctx ended; nil: it has not
 }
 
 // drain stores every block and leaves nothing unaccounted for at the end. When
-// ctx ends it goes on for as long as it has patience: what is left then is
+// ctx ends it goes on for as long as a stop may take: what is left then is
 // dropped, and asked for again.
 func (s *store) drain(ctx context.Context, in <-chan *block) error {
 	for b := range in {
-		if s.impatient(ctx) {
+		if ctx.Err() != nil && s.sinceStop()+s.pace.write+s.pace.checkpoint > storeBudget {
 			s.release(b)
-			continue
+			break
 		}
 		err := s.put(b)
 		s.release(b) // before the sync: the network fills it meanwhile
-		if err == nil && s.due() {
+		if err == nil && s.due() && !s.tooLate(ctx) {
 			err = s.checkpoint()
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if ctx.Err() != nil && s.lasted > stopPatience {
-		return ctx.Err()
+	for b := range in {
+		s.release(b)
 	}
-	if err := s.checkpoint(); err != nil {
-		return err
+	if !s.tooLate(ctx) {
+		if err := s.checkpoint(); err != nil {
+			return err
+		}
 	}
 	return ctx.Err() // and not nil, as if all that was received had been stored
 }
 
-// impatient tells whether otad is being stopped and has no time left to store
-// another block.
-func (s *store) impatient(ctx context.Context) bool {
-	if ctx.Err() == nil {
-		return false
+// tooLate tells whether otad is being stopped and has no time left for another
+// checkpoint.
+func (s *store) tooLate(ctx context.Context) bool {
+	return ctx.Err() != nil && s.sinceStop()+s.pace.checkpoint > stopBudget
+}
+
+func (s *store) noteStop() {
+	now := time.Now()
+	s.stopped.Store(&now)
+}
+
+func (s *store) sinceStop() time.Duration {
+	if at := s.stopped.Load(); at != nil {
+		return time.Since(*at)
 	}
-	if s.stopped.IsZero() {
-		s.stopped = time.Now()
-	}
-	return max(s.write, s.lasted, time.Since(s.stopped)) > stopPatience
+	return 0 // ended a moment ago
 }
 
 func (s *store) put(b *block) error {
@@ -206,8 +224,8 @@ func (s *store) put(b *block) error {
 	if _, err := s.file.WriteAt(b.data, b.offset); err != nil {
 		return err
 	}
-	s.write = time.Since(begun)
-	s.spent += s.write
+	s.pace.write = time.Since(begun)
+	s.spent += s.pace.write
 	digest := append(s.next.Digest[:0], b.after.Digest...) // b will be filled again
 	s.next = b.after
 	s.next.Digest = digest
@@ -237,13 +255,17 @@ func (s *store) checkpoint() error {
 	if err := s.wrote(s.Journal.Commit(s.next)); err != nil {
 		return err
 	}
-	s.lasted = time.Since(begun)
+	s.pace.checkpoint = time.Since(begun)
 	s.spent = 0
 	s.at.Checkpoint = s.next
 	s.at.Digest = slices.Clone(s.next.Digest)
 	s.tell(s.next.Offset)
 	return nil
 }
+
+// pace is how long the disk took for the last write and for the last checkpoint:
+// what the next ones will take.
+type pace struct{ write, checkpoint time.Duration }
 
 // tell shows what is durable to those who watch.
 func (s *store) tell(offset int64) {

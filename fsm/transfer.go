@@ -22,6 +22,7 @@ type transfer struct {
 	file Partial
 	at   position
 	free chan *block // the blocks that are not under way
+	pace pace        // the disk's
 
 	failures int       // in a row, without an interval committed in between
 	mark     int64     // highest offset at which failures began to count anew
@@ -364,6 +365,14 @@ func closing(f io.Closer, err *error) {
 	}
 }
 
+// shortage is an error that knows how many bytes a package still takes and how
+// many there are for it, as that of Reserve does. Asked again, a file system that
+// others write to answers otherwise.
+type shortage interface {
+	error
+	Space() (need, free int64)
+}
+
 // local names an error of this board's own storage. Space that ran out is said
 // in bytes: what the rest of the package needs, and what there is. Where that
 // does not explain it (a quota, no inode, no room for a name) the cause is added.
@@ -371,6 +380,11 @@ func (u *Updater) local(err error) error {
 	var named *Error
 	if errors.As(err, &named) || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 		return err
+	}
+	var told shortage
+	if errors.As(err, &told) {
+		need, free := told.Space()
+		return &Error{Code: DiskFull, Detail: fmt.Sprintf("need %d bytes, %d free", need, free), Err: err}
 	}
 	need := sized(u.Journal.Record()).Size - u.durable()
 	free, statErr := u.Store.Free()

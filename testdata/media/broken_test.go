@@ -21,11 +21,13 @@ var breakages = []struct {
 	ends   []end        // one of them
 }{
 	// 32 MiB that have room for 6: from some block on the loop device refuses
-	// every write that needs a new one. Where ext4's own journal needs it first,
-	// the file system turns read-only; where the package does, its sync fails, and
-	// otad's journal, whose blocks are there, still takes the end of the job.
+	// every write that needs a new one. Where the package needs it first, its
+	// write fails, and otad's journal, whose blocks are there, still takes the end
+	// of the job. Where ext4's own journal does, a sync fails and the file system
+	// turns read-only, now or with the next thing it has to note down: a sync of
+	// the package may still be followed by otad's word of it.
 	{"disk that is smaller than it says", func(t *testing.T) *image { return newImage(t, 32, "6m") },
-		nil, []end{journalRefused, packageRefused}},
+		nil, []end{journalRefused, packageRefused, syncRefused}},
 	{"the same without a journal", func(t *testing.T) *image { return newImage(t, 32, "6m", "-O", "^has_journal") },
 		nil, []end{packageRefused}},
 	{"disk that was pulled", func(t *testing.T) *image { return newImage(t, 32, "40m") },
@@ -42,6 +44,7 @@ type end struct {
 var (
 	journalRefused = end{1, "DOWNLOAD_FAILED: ", true}
 	packageRefused = end{4, "DISK_FULL: ", false}
+	syncRefused    = end{1, "DOWNLOAD_FAILED: sync " + packageName, false}
 )
 
 func TestMediumThatBreaksUnderFetch(t *testing.T) {
@@ -84,12 +87,15 @@ func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
 				tt.breaks(m)
 			}
 			d.origin.Release()
-			o.wantOneOf(tt.ends)
+			failed := !o.wantOneOf(tt.ends).stuck
 			o.wantCalm(t)
 			if took := o.stop(); took > 2*time.Second {
 				t.Errorf("the stop took %v", took)
 			}
 			m.mend(d)
+			if state, _ := d.recorded(); failed && state != "Failed" {
+				t.Errorf("it was told that the job failed, and the journal says %s", state)
+			}
 			o = d.serve()
 			o.post()
 			o.awaitState("Ready")
@@ -99,8 +105,8 @@ func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
 	}
 }
 
-// wantOneOf waits until the daemon tells of one of the ends.
-func (o *daemon) wantOneOf(ends []end) {
+// wantOneOf waits until the daemon tells of one of the ends, and returns it.
+func (o *daemon) wantOneOf(ends []end) end {
 	o.dev.t.Helper()
 	var p progress
 	eventually(o.dev.t, "the daemon tells what became of the job", func() bool {
@@ -115,6 +121,7 @@ func (o *daemon) wantOneOf(ends []end) {
 		o.dev.t.Errorf("healthz answers %d in %+v", status, p)
 	}
 	o.dev.wantUnpublished()
+	return end{begins: p.Error, stuck: stuck}
 }
 
 // mend makes the medium one that works.
