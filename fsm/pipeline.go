@@ -104,7 +104,7 @@ func (t *transfer) receive(body io.Reader, size int64, out chan<- *block) error 
 		if n > 0 {
 			out <- b
 		} else {
-			t.release(b)
+			t.free <- b
 		}
 		if err != nil {
 			return err
@@ -155,12 +155,6 @@ func (t *transfer) hash(in <-chan *block, out chan<- *block) {
 	}
 }
 
-// release gives a block back for the next read.
-func (t *transfer) release(b *block) {
-	b.data = b.data[:cap(b.data)]
-	t.free <- b
-}
-
 // store is the disk's side of the pipeline.
 type store struct {
 	*transfer
@@ -178,11 +172,11 @@ type store struct {
 func (s *store) drain(ctx context.Context, in <-chan *block) error {
 	for b := range in {
 		if ctx.Err() != nil && s.sinceStop()+s.pace.write+s.pace.checkpoint > storeBudget {
-			s.release(b)
+			s.free <- b
 			break
 		}
 		err := s.put(b)
-		s.release(b) // before the sync: the network fills it meanwhile
+		s.free <- b // before the sync: the network fills it meanwhile
 		if err == nil && s.due() && !s.tooLate(ctx) {
 			err = s.checkpoint()
 		}
@@ -191,7 +185,7 @@ func (s *store) drain(ctx context.Context, in <-chan *block) error {
 		}
 	}
 	for b := range in {
-		s.release(b)
+		s.free <- b
 	}
 	if !s.tooLate(ctx) {
 		if err := s.checkpoint(); err != nil {

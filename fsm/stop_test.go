@@ -38,16 +38,16 @@ func TestStopKeepsItsTimeOnSlowDisks(t *testing.T) {
 		{1 << 20, 490 * ms, 490 * ms},
 		{1 << 20, 300 * ms, 900 * ms},
 		{1 << 20, 900 * ms, 100 * ms},
-		{1 << 20, 100 * ms, 50 * ms},
+		{1 << 20, 200 * ms, 50 * ms},
 		{1 << 20, 100 * ms, 1400 * ms},
 		{2 << 20, 400 * ms, 490 * ms},
 		{64 << 20, 490 * ms, 490 * ms},
 		{64 << 10, 100 * ms, 100 * ms},
 	} {
 		t.Run(fmt.Sprintf("interval %d, write %v, checkpoint %v", disk.interval, disk.write, disk.checkpoint), func(t *testing.T) {
-			for after := 2500 * ms; after < 4*time.Second; after += 131 * ms {
+			for after := 2500 * ms; after < 4*time.Second; after += 211 * ms {
 				synctest.Test(t, func(t *testing.T) {
-					r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: 20 << 20, Seed: 1}})
+					r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: 10 << 20, Seed: 1}})
 					r.cfg.Checkpoint = disk.interval
 					r.slowDisk(disk.write, disk.checkpoint)
 					r.boot()

@@ -147,9 +147,10 @@ func (u *Updater) unfinished(rec journal.Record) (offset int64, yes bool) {
 	}
 }
 
-// Run works until ctx ends; what was received until then is checkpointed. Its
-// error is the journal's: of an impatient Updater the first one, of any other
-// journal.ErrUnusable, which no patience mends but the next start may.
+// Run works until ctx ends; what was received until then is checkpointed, as much
+// of it as the disk takes in a second. Its error is the journal's: of an impatient
+// Updater the first one, of any other journal.ErrUnusable, which no patience mends
+// but the next start may.
 func (u *Updater) Run(ctx context.Context) error {
 	if err := u.takeUp(ctx); err != nil && u.cfg.Impatient {
 		return err

@@ -69,7 +69,7 @@ func (u *Updater) begin(ctx context.Context) {
 	}()
 }
 
-// halt stops the work and waits for it; what it received is checkpointed.
+// halt stops the work and waits for it; it may checkpoint what it has received.
 func (u *Updater) halt() {
 	if u.work == nil {
 		return

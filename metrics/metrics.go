@@ -133,7 +133,7 @@ func (m *Metrics) addDurability(factory promauto.Factory) {
 	m.recoveries = newCounterSet(factory, "ota_journal_recoveries_total",
 		"Openings of the journal, by how it was found.", "result", recoveries())
 	m.syncDuration = newHistogram(factory, "ota_data_sync_duration_seconds",
-		"Time the writes and the fdatasync of one checkpoint interval of package data took.", syncBuckets()...)
+		"Time the writes and the fdatasync of one checkpoint's package data took.", syncBuckets()...)
 	m.storage = newStorageFree(factory)
 }
 

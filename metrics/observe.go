@@ -64,7 +64,7 @@ func (m *Metrics) JournalCommit(d time.Duration) {
 	m.commitDuration.Observe(d.Seconds())
 }
 
-// DataSync records how long it took to make one interval of package data
+// DataSync records how long it took to make the package data of one checkpoint
 // durable: its writes and their fdatasync.
 func (m *Metrics) DataSync(d time.Duration) { m.syncDuration.Observe(d.Seconds()) }
 
