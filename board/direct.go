@@ -19,14 +19,14 @@ const directUnit = 4096
 // cannot do that. Such a write is no more durable than any other before Sync.
 func (d *StateDir) openDirect(name string) (*os.File, error) {
 	f, err := d.sys.openDirect(d, name)
-	if isNotDirect(err) {
+	if refusesDirect(err) {
 		return nil, nil
 	}
 	return f, err
 }
 
-// isNotDirect tells whether a call failed for being direct.
-func isNotDirect(err error) bool {
+// refusesDirect tells whether a call failed for being direct and nothing else.
+func refusesDirect(err error) bool {
 	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
@@ -36,7 +36,7 @@ func (p *Partial) write(b []byte, offset int64) (int, error) {
 		return p.f.WriteAt(b, offset)
 	}
 	n, err := p.dir.sys.writeDirect(p.direct, b, offset)
-	if isNotDirect(err) {
+	if refusesDirect(err) {
 		// A file system that says so only now, a disk with larger blocks, or the
 		// rest of a write that a full disk cut short.
 		p.undirected.Store(true)

@@ -92,7 +92,7 @@ const (
 	maxWallOfHash  = 1.5  // wall time over hashing alone (1.0)
 	maxWallOfCurls = 1.0  // wall time over curl && md5sum (0.5)
 	maxCPUOfCurls  = 1.0  // CPU over curl + md5sum (0.7)
-	maxRSS         = 20e6 // bytes (16 MB)
+	maxRSS         = 20e6 // bytes (18.5 MB)
 )
 
 // guard fails where otad has become much slower or larger than it was, compared
