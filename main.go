@@ -33,9 +33,9 @@ import (
 	"syscall"
 	"time"
 
-	"otad/board"
-	"otad/board/command"
+	"otad/board/app"
 	"otad/board/config"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 )
@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string) int {
 		tune()
 		// net/http writes there what a server says unasked, which may be anything.
 		log.SetOutput(io.Discard)
-		err = command.Run(ctx, cfg, build(), os.Stdout, os.Stderr)
+		err = app.Run(ctx, cfg, build(), os.Stdout, os.Stderr)
 	}
 	if err != nil && !errors.Is(err, config.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "otad:", err)
@@ -84,8 +84,8 @@ func tune() {
 	}
 }
 
-func build() command.Build {
-	b := command.Build{Version: version, Revision: revision}
+func build() app.Build {
+	b := app.Build{Version: version, Revision: revision}
 	if seconds, err := strconv.ParseInt(built, 10, 64); err == nil && seconds > 0 {
 		b.Time = time.Unix(seconds, 0)
 	}
@@ -98,9 +98,9 @@ func exitCode(err error) int {
 	switch {
 	case err == nil, errors.Is(err, config.ErrHelp):
 		return 0
-	case errors.Is(err, command.ErrStopped):
+	case errors.Is(err, app.ErrStopped):
 		return 75 // EX_TEMPFAIL of sysexits(3): the same again may well succeed
-	case errors.Is(err, board.ErrLocked), errors.Is(err, journal.ErrLocked):
+	case errors.Is(err, storage.ErrLocked), errors.Is(err, journal.ErrLocked):
 		return 5
 	case errors.As(err, &job):
 		return exitCodeOf(job.Code)

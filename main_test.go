@@ -331,13 +331,14 @@ var arrows = map[string][]string{
 	"netio":            nil,
 	"netio/origintest": nil,
 	"metrics":          nil,
-	"board":            nil,
+	"board/storage":    nil,
+	"board/systemd":    nil,
 	"board/config":     {"journal"},
 	"board/console":    nil,
 	"fsm":              {"hashing", "journal", "metrics", "netio"},
 	"board/deviceapi":  {"fsm", "journal"},
-	"board/command":    {"board", "board/config", "board/console", "board/deviceapi", "fsm", "journal", "metrics", "netio"},
-	".":                {"board", "board/command", "board/config", "fsm", "journal"},
+	"board/app":        {"board/storage", "board/systemd", "board/config", "board/console", "board/deviceapi", "fsm", "journal", "metrics", "netio"},
+	".":                {"board/storage", "board/app", "board/config", "fsm", "journal"},
 }
 
 func TestRoomsImportOnlyWhatTheDrawingSays(t *testing.T) {

@@ -37,7 +37,7 @@ func TestAdopt(t *testing.T) {
 				synctest.Wait()
 				r.stop()
 				r.open()
-				err := r.Adopt(t.Context(), r.job(), tt.replace)
+				err := r.StartBeforeRun(t.Context(), r.job(), tt.replace)
 				if tt.refused >= 0 {
 					var unfinished *fsm.UnfinishedError
 					if !errors.As(err, &unfinished) || unfinished.Offset != tt.refused || unfinished.Job.Name != "other.bin" {

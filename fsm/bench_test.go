@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"otad/board"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 	"otad/netio"
@@ -59,14 +59,14 @@ func plainUpdater(tb testing.TB, dir string, observe func(fsm.Snapshot)) (_ *fsm
 			tb.Fatal(err)
 		}
 	}
-	state, err := board.OpenStateDir(dir)
+	state, err := storage.OpenStateDir(dir)
 	must(err)
 	j, err := journal.Open(dir, journal.Options{})
 	must(err)
 	fetcher, err := netio.New(netio.Config{})
 	must(err)
-	u, err := fsm.New(fsm.Deps{Journal: j, Store: plainStore{state}, Source: fetcher, Metrics: newMetrics(), Log: slog.New(slog.DiscardHandler)},
-		fsm.Config{Checkpoint: 1 << 20, Observe: observe, Memory: board.Memory})
+	u, err := fsm.New(fsm.Deps{Journal: j, StateDir: plainStore{state}, Source: fetcher, Metrics: newMetrics(), Log: slog.New(slog.DiscardHandler)},
+		fsm.Config{Checkpoint: 1 << 20, OnChange: observe, AllocBuffer: storage.MapBuffer})
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	gone := make(chan error, 1)
@@ -80,7 +80,7 @@ func plainUpdater(tb testing.TB, dir string, observe func(fsm.Snapshot)) (_ *fsm
 	}
 }
 
-type plainStore struct{ *board.StateDir }
+type plainStore struct{ *storage.StateDir }
 
 func (s plainStore) OpenPartial(name string) (fsm.Partial, error) {
 	return s.StateDir.OpenPartial(name)

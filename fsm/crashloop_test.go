@@ -19,8 +19,8 @@ func crashing(t *testing.T, n int) *rig {
 		synctest.Wait()
 		r.kill()
 	}
-	if rec, _ := r.record(); rec.TakeUps != n {
-		t.Fatalf("%d take-ups counted after %d crashes", rec.TakeUps, n)
+	if rec, _ := r.record(); rec.Restarts != n {
+		t.Fatalf("%d take-ups counted after %d crashes", rec.Restarts, n)
 	}
 	return r
 }
@@ -39,8 +39,8 @@ func TestCrashLoopEndsInFailed(t *testing.T) {
 		r.origin.Release()
 		r.start(r.job()) // whoever asks again gets another chance
 		synctest.Wait()
-		if rec, _ := r.record(); rec.TakeUps != 0 || r.requests()[0].Offset != interval+5 {
-			t.Errorf("asked from %d with %d take-ups on the count", r.requests()[0].Offset, rec.TakeUps)
+		if rec, _ := r.record(); rec.Restarts != 0 || r.requests()[0].Offset != interval+5 {
+			t.Errorf("asked from %d with %d take-ups on the count", r.requests()[0].Offset, rec.Restarts)
 		}
 	})
 }
@@ -88,8 +88,8 @@ func TestCountOfTakeUpsIsCleared(t *testing.T) {
 				r.boot()
 				synctest.Wait()
 				tt.survive(r)
-				if rec, _ := r.record(); rec.TakeUps != tt.want {
-					t.Errorf("%d take-ups on the count, want %d", rec.TakeUps, tt.want)
+				if rec, _ := r.record(); rec.Restarts != tt.want {
+					t.Errorf("%d take-ups on the count, want %d", rec.Restarts, tt.want)
 				}
 			})
 		})
@@ -110,8 +110,8 @@ func TestStartsWithoutANetworkAreNoCrashLoop(t *testing.T) {
 				t.Fatalf("%s %q", s.State, s.Error)
 			}
 			r.kill()
-			if rec, _ := r.record(); rec.TakeUps != 0 {
-				t.Errorf("%d take-ups counted", rec.TakeUps)
+			if rec, _ := r.record(); rec.Restarts != 0 {
+				t.Errorf("%d take-ups counted", rec.Restarts)
 			}
 		}
 		plugged.Store(true)
@@ -137,8 +137,8 @@ func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
 			r.kill()
-			if rec, _ := r.record(); rec.TakeUps != n+1 {
-				t.Fatalf("%d take-ups counted after %d crashes", rec.TakeUps, n+1)
+			if rec, _ := r.record(); rec.Restarts != n+1 {
+				t.Fatalf("%d take-ups counted after %d crashes", rec.Restarts, n+1)
 			}
 		}
 		r.boot()
@@ -163,8 +163,8 @@ func TestStartThatTheNetworkCameLateToIsSurvivedAfterAMinuteOfIt(t *testing.T) {
 				time.Sleep(with)
 				synctest.Wait()
 				r.kill()
-				if rec, _ := r.record(); rec.TakeUps != want {
-					t.Errorf("%d take-ups on the count, want %d", rec.TakeUps, want)
+				if rec, _ := r.record(); rec.Restarts != want {
+					t.Errorf("%d take-ups on the count, want %d", rec.Restarts, want)
 				}
 			})
 		})

@@ -22,9 +22,9 @@ type Journal interface {
 	Checkpoints() []journal.Checkpoint
 }
 
-// Store is the state directory: where partial files are kept and packages are
+// StateDir is the state directory: where partial files are kept and packages are
 // published.
-type Store interface {
+type StateDir interface {
 	// OpenPartial opens NAME.part, and makes it when there is none; its
 	// directory entry is durable when it returns.
 	OpenPartial(name string) (Partial, error)
@@ -72,26 +72,26 @@ type Source interface {
 
 // Deps are the rooms that the machine works with. All are required.
 type Deps struct {
-	Journal Journal
-	Store   Store
-	Source  Source
-	Metrics *metrics.Metrics
-	Log     *slog.Logger
+	Journal  Journal
+	StateDir StateDir
+	Source   Source
+	Metrics  *metrics.Metrics
+	Log      *slog.Logger
 }
 
 // Config is how the machine goes about a job.
 type Config struct {
-	Checkpoint  int64          // bytes between two checkpoints; at least 1
-	Retries     int            // failures in a row without progress that are tried again
-	NetworkWait time.Duration  // how long no network at all is waited for without spending retries
-	MinFree     int64          // bytes of the file system that are left alone
-	AllowHTTP   bool           // http to hosts other than loopback
-	Readback    bool           // Verifying reads the file from the medium once more
-	Notices     bool           // transitions go into the journal's outbox
-	Impatient   bool           // Run ends by the error when the journal cannot be written, instead of trying again
-	Observe     func(Snapshot) // told after every transition and checkpoint; must not block; nil: nobody
-	Jitter      func() float64 // in [0,1), spreads waiting times; nil: math/rand/v2
-	// Memory gives the blocks of a transfer, and what takes them back; nil: the
+	Checkpoint         int64          // bytes between two checkpoints; at least 1
+	Retries            int            // failures in a row without progress that are tried again
+	NetworkWait        time.Duration  // how long no network at all is waited for without spending retries
+	MinFree            int64          // bytes of the file system that are left alone
+	AllowHTTP          bool           // http to hosts other than loopback
+	Readback           bool           // Verifying reads the file from the medium once more
+	KeepOutbox         bool           // transitions go into the journal's outbox
+	FailOnJournalError bool           // Run ends by the error when the journal cannot be written, instead of trying again
+	OnChange           func(Snapshot) // told after every transition and checkpoint; must not block; nil: nobody
+	Jitter             func() float64 // in [0,1), spreads waiting times; nil: math/rand/v2
+	// AllocBuffer gives the blocks of a transfer, and what takes them back; nil: the
 	// heap's.
-	Memory func(size int) (memory []byte, free func())
+	AllocBuffer func(size int) (memory []byte, free func())
 }

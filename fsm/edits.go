@@ -21,14 +21,14 @@ func startEdit(job journal.Job, same bool) edit {
 			r.Generation++
 			r.Validator = journal.Validator{}
 			if r.Job.Name != "" {
-				r.Garbage = append(r.Garbage, r.Job.Name)
+				r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 			}
 		}
 		// What is about to be fetched is not garbage: a partial without a
 		// checkpoint is cut back to nothing when it is opened.
-		r.Garbage = slices.DeleteFunc(r.Garbage, func(name string) bool { return name == job.Name })
+		r.PendingDeletes = slices.DeleteFunc(r.PendingDeletes, func(name string) bool { return name == job.Name })
 		r.Job, r.Error = job, ""
-		r.Changed, r.Unsatisfiable, r.TakeUps = 0, 0, 0
+		r.Changed, r.Unsatisfiable, r.Restarts = 0, 0, 0
 	}
 }
 
@@ -39,7 +39,7 @@ func failEdit(why *Error, durable int64) edit {
 		r.Error = why.Error()
 		if !why.Code.KeepsPartial() || durable == 0 {
 			giveUpBytes(r)
-			r.Garbage = append(r.Garbage, r.Job.Name)
+			r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"otad/board"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 	"otad/netio/origintest"
@@ -130,7 +130,7 @@ func TestShortageIsToldAsItWasFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
-		r.failOnce("reserve", 1, fmt.Errorf("reserve: %w", &board.SpaceError{Need: 7, Free: 3}))
+		r.failOnce("reserve", 1, fmt.Errorf("reserve: %w", &storage.SpaceError{Need: 7, Free: 3}))
 		r.start(r.job())
 		if s := r.failed("DISK_FULL: "); s.Error != "DISK_FULL: need 7 bytes, 3 free" {
 			t.Errorf("error %q", s.Error)
@@ -200,7 +200,7 @@ func TestPublishThatFailsIsTriedAgainWithTheSameJob(t *testing.T) {
 func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(2).Status(404))
-		r.cfg.Notices, r.cfg.Readback = true, true
+		r.cfg.KeepOutbox, r.cfg.Readback = true, true
 		r.boot()
 		r.start(r.job())
 		r.fetched()
@@ -231,18 +231,18 @@ func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
 func TestTransitionsThatWillNeverBeToldAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().Status(404))
-		r.cfg.Notices = true
+		r.cfg.KeepOutbox = true
 		r.boot()
 		const jobs = 10 // of two transitions each
 		for range jobs {
 			r.start(r.job())
 			r.failed("DOWNLOAD_FAILED")
 		}
-		if n := r.metric(`ota_callbacks_total{result="dropped"}`); n != 2*jobs-journal.MaxNotices {
-			t.Errorf("%v were counted of %d that were dropped", n, 2*jobs-journal.MaxNotices)
+		if n := r.metric(`ota_callbacks_total{result="dropped"}`); n != 2*jobs-journal.MaxOutbox {
+			t.Errorf("%v were counted of %d that were dropped", n, 2*jobs-journal.MaxOutbox)
 		}
 		rec, _ := r.record()
-		if len(rec.Outbox) != journal.MaxNotices || rec.Outbox[len(rec.Outbox)-1].Seq != 2*jobs {
+		if len(rec.Outbox) != journal.MaxOutbox || rec.Outbox[len(rec.Outbox)-1].Seq != 2*jobs {
 			t.Errorf("the outbox holds %+v", rec.Outbox)
 		}
 	})

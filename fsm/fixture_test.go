@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"otad/board"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 	"otad/metrics"
@@ -60,7 +60,7 @@ func jobFor(o *origintest.Origin, object origintest.Object) journal.Job {
 type process struct {
 	*fsm.Updater
 	dev     *device
-	dir     *board.StateDir
+	dir     *storage.StateDir
 	journal *journal.Journal
 	metrics *metrics.Metrics
 	reaper  *reaper
@@ -95,10 +95,10 @@ func (p *process) open() {
 	d := p.dev
 	d.t.Helper()
 	var err error
-	if p.dir, err = board.OpenStateDir(d.dir); err != nil {
+	if p.dir, err = storage.OpenStateDir(d.dir); err != nil {
 		d.t.Fatal(err)
 	}
-	if p.journal, err = journal.Open(d.dir, journal.Options{Observe: p.metrics.JournalCommit}); err != nil {
+	if p.journal, err = journal.Open(d.dir, journal.Options{OnCommit: p.metrics.JournalCommit}); err != nil {
 		d.t.Fatal(err)
 	}
 	p.found = inheritance{record: p.journal.Record(), durable: p.durable()}
@@ -113,9 +113,9 @@ func (p *process) open() {
 		source = d.source(source)
 	}
 	cfg := d.cfg
-	cfg.Observe = func(s fsm.Snapshot) {
-		if d.cfg.Observe != nil {
-			d.cfg.Observe(s)
+	cfg.OnChange = func(s fsm.Snapshot) {
+		if d.cfg.OnChange != nil {
+			d.cfg.OnChange(s)
 		}
 		if isSettled(s) {
 			select {
@@ -125,7 +125,7 @@ func (p *process) open() {
 		}
 	}
 	p.Updater, err = fsm.New(fsm.Deps{
-		Journal: mortalJournal{p.journal, p.reaper}, Store: mortalStore{p.dir, p.reaper},
+		Journal: mortalJournal{p.journal, p.reaper}, StateDir: mortalStore{p.dir, p.reaper},
 		Source: source, Metrics: p.metrics, Log: slog.New(d.log),
 	}, cfg)
 	if err != nil {

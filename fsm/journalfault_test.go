@@ -41,14 +41,14 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 		if after := r.Snapshot(); after != before || len(r.requests()) != 0 || len(r.observed()) != 0 {
 			t.Errorf("shown is %+v after %d requests", after, len(r.requests()))
 		}
-		if err := r.Healthy(); !errors.Is(err, syscall.EROFS) {
+		if err := r.Health(); !errors.Is(err, syscall.EROFS) {
 			t.Errorf("healthy: %v", err)
 		}
 		r.wantOnlyJournal()
 		r.faults.set(nil)
 		r.start(r.job())
 		r.fetched()
-		if err := r.Healthy(); err != nil {
+		if err := r.Health(); err != nil {
 			t.Errorf("mended, but healthy says %v", err)
 		}
 	})
@@ -63,8 +63,8 @@ func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
 		r.start(r.job())
 		time.Sleep(time.Minute + time.Second)
 		s := r.Snapshot()
-		if s.State != fsm.Downloading || !strings.HasPrefix(s.Message, "the journal cannot be written: ") || r.Healthy() == nil {
-			t.Errorf("shown is %+v, healthy says %v", s, r.Healthy())
+		if s.State != fsm.Downloading || !strings.HasPrefix(s.Message, "the journal cannot be written: ") || r.Health() == nil {
+			t.Errorf("shown is %+v, healthy says %v", s, r.Health())
 		}
 		for i, at := range *tries {
 			if want := time.Duration(i) * fsm.JournalRetry; at.Sub(begin) != want {
@@ -76,7 +76,7 @@ func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
 		}
 		r.faults.set(nil)
 		r.fetched()
-		if err := r.Healthy(); err != nil || len(r.requests()) != 1 {
+		if err := r.Health(); err != nil || len(r.requests()) != 1 {
 			t.Errorf("mended: healthy says %v, %d requests", err, len(r.requests()))
 		}
 	})
@@ -159,10 +159,10 @@ func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t)
-				r.cfg.Impatient = true
+				r.cfg.FailOnJournalError = true
 				r.open()
 				r.readOnly(tt.at)
-				if err := r.Adopt(t.Context(), r.job(), false); err != nil {
+				if err := r.StartBeforeRun(t.Context(), r.job(), false); err != nil {
 					t.Fatal(err)
 				}
 				r.boot()
@@ -186,7 +186,7 @@ func TestImpatientMachineDoesNotTakeUpWhatItCannotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval))
 		r.held(interval)
-		r.cfg.Impatient = true
+		r.cfg.FailOnJournalError = true
 		r.open()
 		r.readOnly(0)
 		r.boot()
@@ -208,11 +208,11 @@ func TestMachineAtRestTellsThatTheDiskCannotBeWritten(t *testing.T) {
 			}
 			return nil
 		})
-		if err := r.Healthy(); !errors.Is(err, syscall.EROFS) {
+		if err := r.Health(); !errors.Is(err, syscall.EROFS) {
 			t.Errorf("Healthy says %v", err)
 		}
 		r.faults.set(nil)
-		if err := r.Healthy(); err != nil {
+		if err := r.Health(); err != nil {
 			t.Errorf("mended, Healthy says %v", err)
 		}
 	})

@@ -22,7 +22,7 @@ func TestVerifyingWithoutItsFile(t *testing.T) {
 				o := newOrigin(t, origintest.Config{Object: object})
 				d := newDevice(t, o)
 				var p *process
-				d.cfg.Observe = func(s fsm.Snapshot) {
+				d.cfg.OnChange = func(s fsm.Snapshot) {
 					if s.State == fsm.Verifying && !p.reaper.struck() {
 						p.reaper.kill()
 					}
@@ -42,7 +42,7 @@ func TestVerifyingWithoutItsFile(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				d.cfg.Observe = nil
+				d.cfg.OnChange = nil
 				p = d.boot()
 				s, _ := p.settle()
 				if s.State != fsm.Failed || !strings.HasPrefix(s.Error, "DOWNLOAD_FAILED: STORAGE lost ") || s.Durable != 0 {

@@ -264,5 +264,5 @@ type pace struct{ write, checkpoint time.Duration }
 // tell shows what is durable to those who watch.
 func (s *store) tell(offset int64) {
 	s.Metrics.SetDurable(offset)
-	s.cfg.Observe(s.progress.change(func(p *Snapshot) { p.Durable = offset }))
+	s.cfg.OnChange(s.progress.change(func(p *Snapshot) { p.Durable = offset }))
 }

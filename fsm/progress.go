@@ -24,8 +24,8 @@ type Snapshot struct {
 	Error          string        // "CODE: detail" in Failed, else empty
 }
 
-// Recorded is what a journal that nobody works on shows of its job.
-func Recorded(rec journal.Record, newestFirst []journal.Checkpoint) Snapshot {
+// SnapshotOf is what a journal that nobody works on shows of its job.
+func SnapshotOf(rec journal.Record, newestFirst []journal.Checkpoint) Snapshot {
 	return (&progress{shown: recorded(rec, newestFirst)}).snapshot()
 }
 

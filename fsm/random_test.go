@@ -177,7 +177,7 @@ func (p *patience) Open(ctx context.Context, r netio.Request) (*netio.Body, erro
 		p.g.t.Errorf("request %d in a row without progress, from byte %d, with %d retries", p.count, r.Offset, p.retries)
 	}
 	body, err := p.Source.Open(ctx, r)
-	if f, ok := err.(*netio.Failure); ok {
+	if f, ok := err.(*netio.Error); ok {
 		switch f.Kind {
 		case netio.Changed, netio.Unsatisfiable:
 			p.over++

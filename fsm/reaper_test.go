@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"otad/board"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 )
@@ -139,7 +139,7 @@ func (j mortalJournal) Rewind(cp journal.Checkpoint) error {
 
 // mortalStore is the state directory of a process that can be killed.
 type mortalStore struct {
-	*board.StateDir
+	*storage.StateDir
 	reaper *reaper
 }
 
@@ -160,7 +160,7 @@ func (s mortalStore) Published(name string) (fsm.Published, error) { return s.St
 
 // mortalPartial is the partial file of a process that can be killed, in the middle of a write too.
 type mortalPartial struct {
-	*board.Partial
+	*storage.Partial
 	reaper *reaper
 }
 

@@ -29,7 +29,7 @@ func inState() map[fsm.State]func(t *testing.T) *rig {
 			var once sync.Once
 			reading := make(chan struct{})
 			r.cfg.Readback = true
-			r.cfg.Observe = func(s fsm.Snapshot) {
+			r.cfg.OnChange = func(s fsm.Snapshot) {
 				if s.State == fsm.Verifying && s.Progress > 0 && s.Progress < 100 {
 					once.Do(func() { close(reading); time.Sleep(time.Second) })
 				}
@@ -63,7 +63,7 @@ func TestResetLeavesNeitherJobNorPartialFile(t *testing.T) {
 				}
 				rec, offset := r.record()
 				rec.Generation = 0
-				if offset != 0 || rec.State != string(fsm.Idle) || rec.Job != (journal.Job{}) || rec.Garbage != nil || rec.Validator != (journal.Validator{}) {
+				if offset != 0 || rec.State != string(fsm.Idle) || rec.Job != (journal.Job{}) || rec.PendingDeletes != nil || rec.Validator != (journal.Validator{}) {
 					t.Errorf("the journal still holds %+v and a checkpoint at %d", rec, offset)
 				}
 				if s := r.Snapshot(); s != (fsm.Snapshot{State: fsm.Idle, ETA: -1, Message: "Updater ready"}) {
@@ -122,13 +122,13 @@ func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 				giveUp(t, r)
 				synctest.Wait()
 				r.kill()
-				if rec, _ := r.record(); !slices.Equal(rec.Garbage, []string{"u.bin"}) || !r.exists("u.bin.part") {
-					t.Fatalf("cut with garbage %q and the file there: %v", rec.Garbage, r.exists("u.bin.part"))
+				if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"u.bin"}) || !r.exists("u.bin.part") {
+					t.Fatalf("cut with garbage %q and the file there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
 				}
 				r.boot()
 				synctest.Wait()
-				if rec, _ := r.record(); rec.Garbage != nil || r.exists("u.bin.part") {
-					t.Errorf("after the next start: garbage %q, the file is there: %v", rec.Garbage, r.exists("u.bin.part"))
+				if rec, _ := r.record(); rec.PendingDeletes != nil || r.exists("u.bin.part") {
+					t.Errorf("after the next start: garbage %q, the file is there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
 				}
 			})
 		})
@@ -150,8 +150,8 @@ func TestPartialFileOfTheCurrentJobIsNoGarbage(t *testing.T) {
 		<-r.origin.Stalled()
 		synctest.Wait()
 		r.kill()
-		if rec, offset := r.record(); rec.Garbage != nil || offset != 3*interval {
-			t.Errorf("garbage %q, %d bytes durable", rec.Garbage, offset)
+		if rec, offset := r.record(); rec.PendingDeletes != nil || offset != 3*interval {
+			t.Errorf("garbage %q, %d bytes durable", rec.PendingDeletes, offset)
 		}
 		r.boot()
 		r.origin.Release()
@@ -181,13 +181,13 @@ func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
 			}
 		}
 		r.edit(func(j *journal.Journal) error {
-			_, err := j.Update(func(rec *journal.Record) { rec.Garbage = []string{"a.bin", "b.bin", "b.bin", "c.bin"} })
+			_, err := j.Update(func(rec *journal.Record) { rec.PendingDeletes = []string{"a.bin", "b.bin", "b.bin", "c.bin"} })
 			return err
 		})
 		r.boot()
 		synctest.Wait()
-		if rec, _ := r.record(); !slices.Equal(rec.Garbage, []string{"b.bin"}) || r.exists("a.bin.part") || r.exists("c.bin.part") {
-			t.Errorf("garbage %q; left are a: %v, c: %v", rec.Garbage, r.exists("a.bin.part"), r.exists("c.bin.part"))
+		if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"b.bin"}) || r.exists("a.bin.part") || r.exists("c.bin.part") {
+			t.Errorf("garbage %q; left are a: %v, c: %v", rec.PendingDeletes, r.exists("a.bin.part"), r.exists("c.bin.part"))
 		}
 		// What kept it is gone: it goes with the next that is looked for.
 		if err := os.Remove(r.path("b.bin.part")); err != nil {
@@ -199,8 +199,8 @@ func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
 		if err := r.Reset(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if rec, _ := r.record(); rec.Garbage != nil {
-			t.Errorf("garbage %q", rec.Garbage)
+		if rec, _ := r.record(); rec.PendingDeletes != nil {
+			t.Errorf("garbage %q", rec.PendingDeletes)
 		}
 		r.wantOnlyJournal()
 	})
@@ -217,8 +217,8 @@ func TestNameOfAFileThatCannotBeDeletedIsKeptOnce(t *testing.T) {
 			if err := r.Reset(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if rec, _ := r.record(); !slices.Equal(rec.Garbage, []string{"u.bin"}) {
-				t.Errorf("garbage %q", rec.Garbage)
+			if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"u.bin"}) {
+				t.Errorf("garbage %q", rec.PendingDeletes)
 			}
 		}
 		if err := os.Remove(r.path("u.bin.part")); err != nil {
@@ -227,8 +227,8 @@ func TestNameOfAFileThatCannotBeDeletedIsKeptOnce(t *testing.T) {
 		r.stop()
 		r.boot()
 		synctest.Wait()
-		if rec, _ := r.record(); rec.Garbage != nil {
-			t.Errorf("garbage %q of a file that is gone", rec.Garbage)
+		if rec, _ := r.record(); rec.PendingDeletes != nil {
+			t.Errorf("garbage %q of a file that is gone", rec.PendingDeletes)
 		}
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"otad/board"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 	"otad/metrics"
@@ -95,7 +95,7 @@ func (r *rig) open() {
 			r.t.Fatal(err)
 		}
 	}
-	dir, err := board.OpenStateDir(r.dir)
+	dir, err := storage.OpenStateDir(r.dir)
 	must(err)
 	j, err := journal.Open(r.dir, journal.Options{})
 	must(err)
@@ -105,10 +105,10 @@ func (r *rig) open() {
 	l.witness = newWitness(r, j)
 	l.source = &watchedSource{Source: fetcher, witness: l.witness}
 	cfg := r.cfg
-	cfg.Observe = func(s fsm.Snapshot) {
+	cfg.OnChange = func(s fsm.Snapshot) {
 		l.seen(s)
-		if r.cfg.Observe != nil {
-			r.cfg.Observe(s)
+		if r.cfg.OnChange != nil {
+			r.cfg.OnChange(s)
 		}
 		select {
 		case l.changed <- struct{}{}:
@@ -116,7 +116,7 @@ func (r *rig) open() {
 		}
 	}
 	log := slog.New(slog.NewTextHandler(discreet{r.t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	l.Updater, err = fsm.New(fsm.Deps{Journal: watchedJournal{j, l.witness}, Store: watchedStore{dir, l.witness},
+	l.Updater, err = fsm.New(fsm.Deps{Journal: watchedJournal{j, l.witness}, StateDir: watchedStore{dir, l.witness},
 		Source: l.source, Metrics: l.metrics, Log: log}, cfg)
 	must(err)
 	l.witness.shown = func() (fsm.Snapshot, *metrics.Metrics) { return l.Snapshot(), l.metrics }

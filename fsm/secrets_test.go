@@ -133,8 +133,8 @@ func (r row) overhear(t *testing.T) {
 	job.URL = secretive(job.URL)
 	var heard overheard
 	d.log = everyFormat(&heard)
-	d.cfg.Notices = true
-	d.cfg.Observe = func(s fsm.Snapshot) { fmt.Fprintf(&heard, "snapshot %+v\n", s) }
+	d.cfg.KeepOutbox = true
+	d.cfg.OnChange = func(s fsm.Snapshot) { fmt.Fprintf(&heard, "snapshot %+v\n", s) }
 	d.source = func(next fsm.Source) fsm.Source { return eavesdropper{next, &heard} }
 	for range 2 { // the second takes up where the first failed
 		p := d.boot()
@@ -143,7 +143,7 @@ func (r row) overhear(t *testing.T) {
 		}
 		s, _ := p.settle()
 		rec := p.journal.Record()
-		fmt.Fprintf(&heard, "%+v\n%+v\n%s\nhealth %v\n%s", s, rec.Outbox, rec.Error, p.Healthy(), exposition(p.metrics))
+		fmt.Fprintf(&heard, "%+v\n%+v\n%s\nhealth %v\n%s", s, rec.Outbox, rec.Error, p.Health(), exposition(p.metrics))
 		if s.State == fsm.Failed && rec.Job.URL != job.URL {
 			t.Errorf("the journal has not kept the URL")
 		}

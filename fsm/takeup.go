@@ -25,17 +25,17 @@ func (u *Updater) takeUp(ctx context.Context) error {
 		newest = cps[0].Seq
 	}
 	rec, err := u.update(func(r *journal.Record) {
-		if r.TakeUpsSeq != newest {
-			r.TakeUps, r.TakeUpsSeq = 0, newest
+		if r.RestartsSeq != newest {
+			r.Restarts, r.RestartsSeq = 0, newest
 		}
-		r.TakeUps++
+		r.Restarts++
 	})
 	if err != nil {
 		return err
 	}
 	u.Log.Info("taking up the job", "state", rec.State, "name", rec.Job.Name, "version", rec.Job.Version,
-		"durable", u.durable(), "size", rec.Job.Size, "take_ups", rec.TakeUps)
-	if rec.TakeUps > maxTakeUps {
+		"durable", u.durable(), "size", rec.Job.Size, "take_ups", rec.Restarts)
+	if rec.Restarts > maxTakeUps {
 		why := &Error{Code: DownloadFailed, Detail: fmt.Sprintf("CRASH_LOOP: otad ended %d times in a row while taking up this job, without a new checkpoint", maxTakeUps)}
 		if err := u.machine.fire(ctx, evFail, failEdit(why, u.durable())); err != nil {
 			return err
@@ -53,7 +53,7 @@ func (u *Updater) unreserve(name string) {
 	if durable == 0 {
 		return // the whole file is gone
 	}
-	file, err := u.Store.OpenPartial(name)
+	file, err := u.StateDir.OpenPartial(name)
 	if err == nil {
 		err = errors.Join(file.Truncate(durable), file.Close())
 	}
@@ -66,7 +66,7 @@ func (u *Updater) unreserve(name string) {
 // is no network. A board that is switched off before its modem has come up, day
 // after day, is in no crash loop.
 func (t *transfer) discount() {
-	if t.Journal.Record().TakeUps == 0 {
+	if t.Journal.Record().Restarts == 0 {
 		return
 	}
 	t.discounted = t.countTakeUp(-1)
@@ -82,7 +82,7 @@ func (t *transfer) recount() {
 }
 
 func (t *transfer) countTakeUp(n int) bool {
-	_, err := t.update(func(r *journal.Record) { r.TakeUps = max(0, r.TakeUps+n) })
+	_, err := t.update(func(r *journal.Record) { r.Restarts = max(0, r.Restarts+n) })
 	if err != nil {
 		t.Log.Warn("the journal cannot count a start", "err", err)
 	}
@@ -92,10 +92,10 @@ func (t *transfer) countTakeUp(n int) bool {
 // survived ends the count of take-ups: this one was no crash.
 func (u *Updater) survived() {
 	rec, cps := u.Journal.Record(), u.Journal.Checkpoints()
-	if rec.TakeUps == 0 || len(cps) > 0 && cps[0].Seq != rec.TakeUpsSeq {
+	if rec.Restarts == 0 || len(cps) > 0 && cps[0].Seq != rec.RestartsSeq {
 		return // no count, or one that a checkpoint has made void: a stop is in a hurry
 	}
-	if _, err := u.update(func(r *journal.Record) { r.TakeUps = 0 }); err != nil {
+	if _, err := u.update(func(r *journal.Record) { r.Restarts = 0 }); err != nil {
 		u.Log.Warn("the journal cannot note a survived start", "err", err)
 	}
 }

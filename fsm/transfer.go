@@ -36,7 +36,7 @@ type transfer struct {
 // package is durable and journaled.
 func (u *Updater) download(ctx context.Context) (err error) {
 	job := u.Journal.Record().Job
-	file, err := u.Store.OpenPartial(job.Name)
+	file, err := u.StateDir.OpenPartial(job.Name)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (u *Updater) download(ctx context.Context) (err error) {
 		return err
 	}
 	t := &transfer{Updater: u, file: file, at: at, mark: at.Offset, free: make(chan *block, blockCount)}
-	memory, free := u.cfg.Memory(blockCount * blockSize)
+	memory, free := u.cfg.AllocBuffer(blockCount * blockSize)
 	defer free() // the stages have ended
 	for data := range slices.Chunk(memory, blockSize) {
 		t.free <- &block{data: data}
@@ -129,8 +129,8 @@ func (t *transfer) take(ctx context.Context, cancel context.CancelFunc, body *ne
 	err := t.pump(ctx, cancel, body, body.Size)
 	t.Metrics.Received(body.Discarded())
 	t.Metrics.Discarded(body.Discarded())
-	var f *netio.Failure
-	if errors.As(err, &f) && f.Kind == netio.Surplus {
+	var f *netio.Error
+	if errors.As(err, &f) && f.Kind == netio.TooLong {
 		if rewindErr := t.rewind(begin); rewindErr != nil {
 			return rewindErr
 		}
@@ -139,7 +139,7 @@ func (t *transfer) take(ctx context.Context, cancel context.CancelFunc, body *ne
 }
 
 func statusOf(body *netio.Body, err error) int {
-	var f *netio.Failure
+	var f *netio.Error
 	if errors.As(err, &f) {
 		return f.Status
 	}
@@ -187,7 +187,7 @@ func (t *transfer) replaced() bool { return t.asked != t.Journal.Record().Job.UR
 
 // decide says how long to wait before the next attempt, or why there is none.
 func (t *transfer) decide(err error) (time.Duration, error) {
-	var f *netio.Failure
+	var f *netio.Error
 	switch {
 	case errors.Is(err, errReplaced):
 		return 0, nil
@@ -227,7 +227,7 @@ func (t *transfer) decide(err error) (time.Duration, error) {
 // interval was committed beyond the highest offset so far: a link that drops
 // every few MB finishes, one that drips or an origin that ignores ranges and
 // breaks off each time does not go on for ever.
-func (t *transfer) retry(f *netio.Failure) (time.Duration, error) {
+func (t *transfer) retry(f *netio.Error) (time.Duration, error) {
 	if t.at.Offset-t.mark >= t.cfg.Checkpoint {
 		t.failures, t.mark = 0, t.at.Offset
 	}
@@ -237,7 +237,7 @@ func (t *transfer) retry(f *netio.Failure) (time.Duration, error) {
 	}
 	wait := f.Wait
 	if wait == 0 {
-		wait = netio.Delay(t.failures-1, t.cfg.Jitter())
+		wait = netio.Backoff(t.failures-1, t.cfg.Jitter())
 	}
 	t.Metrics.Retry(string(f.Reason))
 	t.Log.Warn("retrying", "reason", f.Reason, "attempt", t.failures, "of", t.cfg.Retries, "wait", wait, "offset", t.at.Offset, "err", f.Detail)
@@ -250,7 +250,7 @@ func (t *transfer) retry(f *netio.Failure) (time.Duration, error) {
 
 // waitForNetwork says how long to wait for a network that is not there: that is
 // not the origin's failure and costs no retry.
-func (t *transfer) waitForNetwork(f *netio.Failure) (time.Duration, bool) {
+func (t *transfer) waitForNetwork(f *netio.Error) (time.Duration, bool) {
 	if t.cfg.NetworkWait == 0 {
 		return 0, false
 	}
@@ -301,7 +301,7 @@ func (t *transfer) pause(ctx context.Context, wait time.Duration) error {
 
 // once starts over from the first byte, unless that was done before for the
 // same reason; counter is where the journal counts it.
-func (t *transfer) once(tag string, f *netio.Failure, why metrics.RestartReason, counter func(*journal.Record) *int) error {
+func (t *transfer) once(tag string, f *netio.Error, why metrics.RestartReason, counter func(*journal.Record) *int) error {
 	rec := t.Journal.Record()
 	if *counter(&rec) > 0 {
 		return &Error{Code: DownloadFailed, Detail: tag + " " + f.Detail, Err: f}
@@ -350,7 +350,7 @@ func (t *transfer) reposition(to position, size int64) error {
 	t.Metrics.Discarded(t.at.Offset - to.Offset)
 	t.at = to
 	t.Metrics.SetDurable(to.Offset)
-	t.cfg.Observe(t.progress.change(func(s *Snapshot) { s.Durable = to.Offset }))
+	t.cfg.OnChange(t.progress.change(func(s *Snapshot) { s.Durable = to.Offset }))
 	if err := t.file.Truncate(to.Offset); err != nil {
 		return err
 	}
@@ -387,7 +387,7 @@ func (u *Updater) local(err error) error {
 		return &Error{Code: DiskFull, Detail: fmt.Sprintf("need %d bytes, %d free", need, free), Err: err}
 	}
 	need := sized(u.Journal.Record()).Size - u.durable()
-	free, statErr := u.Store.Free()
+	free, statErr := u.StateDir.Free()
 	if statErr != nil {
 		return &Error{Code: DiskFull, Detail: fmt.Sprintf("need %d bytes, free space unknown", need), Err: err}
 	}

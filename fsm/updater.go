@@ -66,14 +66,14 @@ const maxTakeUps = 10
 
 // New takes up the machine where the journal left it. Nothing runs yet.
 func New(d Deps, c Config) (*Updater, error) {
-	if c.Observe == nil {
-		c.Observe = func(Snapshot) {}
+	if c.OnChange == nil {
+		c.OnChange = func(Snapshot) {}
 	}
 	if c.Jitter == nil {
 		c.Jitter = rand.Float64
 	}
-	if c.Memory == nil {
-		c.Memory = func(size int) ([]byte, func()) { return make([]byte, size), func() {} }
+	if c.AllocBuffer == nil {
+		c.AllocBuffer = func(size int) ([]byte, func()) { return make([]byte, size), func() {} }
 	}
 	u := &Updater{Deps: d, cfg: c, progress: newProgress(),
 		commands: make(chan command), newURL: make(chan struct{}, 1)}
@@ -102,13 +102,13 @@ func (u *Updater) Reset(ctx context.Context) error {
 // Snapshot is answered from memory, also in the middle of a slow sync.
 func (u *Updater) Snapshot() Snapshot { return u.progress.snapshot() }
 
-// Healthy is nil while the journal can be written, else the error of its last
+// Health is nil while the journal can be written, else the error of its last
 // write, or what would keep the next one from succeeding.
-func (u *Updater) Healthy() error {
+func (u *Updater) Health() error {
 	if err := u.sickness(); err != nil {
 		return err
 	}
-	return u.Store.Writable()
+	return u.StateDir.Writable()
 }
 
 // sickness is the error of the journal's last write.
@@ -119,10 +119,10 @@ func (u *Updater) sickness() error {
 	return nil
 }
 
-// Adopt makes job the one that Run takes up; it is to be called before Run. An
+// StartBeforeRun makes job the one that Run takes up; it is to be called before Run. An
 // unfinished other job is given up with replace, and else refused by an
 // *UnfinishedError.
-func (u *Updater) Adopt(ctx context.Context, job journal.Job, replace bool) error {
+func (u *Updater) StartBeforeRun(ctx context.Context, job journal.Job, replace bool) error {
 	rec := u.Journal.Record()
 	if offset, unfinished := u.unfinished(rec); unfinished && !rec.Job.Same(job) {
 		if !replace {
@@ -152,7 +152,7 @@ func (u *Updater) unfinished(rec journal.Record) (offset int64, yes bool) {
 // Updater the first one, of any other journal.ErrUnusable, which no patience mends
 // but the next start may.
 func (u *Updater) Run(ctx context.Context) error {
-	if err := u.takeUp(ctx); err != nil && u.cfg.Impatient {
+	if err := u.takeUp(ctx); err != nil && u.cfg.FailOnJournalError {
 		return err
 	}
 	u.alive = time.NewTimer(survival)
@@ -250,9 +250,9 @@ func (u *Updater) reset(ctx context.Context) error {
 	u.halt()
 	err := u.machine.fire(ctx, evReset, func(r *journal.Record) {
 		if r.Job.Name != "" {
-			r.Garbage = append(r.Garbage, r.Job.Name)
+			r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 		}
-		*r = journal.Record{Generation: r.Generation + 1, Garbage: r.Garbage, Outbox: r.Outbox, NoticeSeq: r.NoticeSeq}
+		*r = journal.Record{Generation: r.Generation + 1, PendingDeletes: r.PendingDeletes, Outbox: r.Outbox, OutboxSeq: r.OutboxSeq}
 	})
 	if err != nil {
 		return err
@@ -267,13 +267,13 @@ func (u *Updater) reset(ctx context.Context) error {
 // collect deletes the partial files that the journal has given up. A crash in
 // here is made good at the next start.
 func (u *Updater) collect() {
-	garbage := u.Journal.Record().Garbage
+	garbage := u.Journal.Record().PendingDeletes
 	var left []string
 	for i, name := range garbage {
 		if slices.Contains(garbage[:i], name) {
 			continue
 		}
-		if err := u.Store.RemovePartial(name); err != nil {
+		if err := u.StateDir.RemovePartial(name); err != nil {
 			u.Log.Warn("a partial file stays behind", "name", name, "err", err)
 			left = append(left, name)
 		}
@@ -281,13 +281,13 @@ func (u *Updater) collect() {
 	if len(left) == len(garbage) {
 		return
 	}
-	if _, err := u.update(func(r *journal.Record) { r.Garbage = left }); err != nil {
+	if _, err := u.update(func(r *journal.Record) { r.PendingDeletes = left }); err != nil {
 		u.Log.Warn("the journal cannot forget a deleted file", "err", err)
 	}
 }
 
 func (u *Updater) isPublished(job journal.Job) bool {
-	f, err := u.Store.Published(job.Name)
+	f, err := u.StateDir.Published(job.Name)
 	if err != nil {
 		return false
 	}
@@ -333,10 +333,10 @@ func (u *Updater) commitTransition(from, to State, e edit) error {
 		if r.Generation != generation {
 			kept = nil // they go in this very transaction
 		}
-		if u.cfg.Notices && from != to {
+		if u.cfg.KeepOutbox && from != to {
 			s := (&progress{shown: recorded(*r, kept), readback: u.cfg.Readback}).snapshot()
-			r.NoticeSeq++
-			r.Outbox = append(r.Outbox, journal.Notice{Seq: r.NoticeSeq, State: r.State,
+			r.OutboxSeq++
+			r.Outbox = append(r.Outbox, journal.OutboxEntry{Seq: r.OutboxSeq, State: r.State,
 				Progress: s.Progress, Message: s.Message, Error: s.Error})
 		}
 		told = len(r.Outbox)
@@ -361,7 +361,7 @@ func (u *Updater) observe(from, to State) {
 	} else {
 		log.Info("transition", "durable", s.Durable, "size", s.Size)
 	}
-	u.cfg.Observe(s)
+	u.cfg.OnChange(s)
 }
 
 // show takes the record over into what is shown.

@@ -17,7 +17,7 @@ import (
 func (u *Updater) verify(ctx context.Context) (err error) {
 	defer func() { u.countVerification(ctx, err) }()
 	job := sized(u.Journal.Record())
-	file, err := u.Store.OpenPartial(job.Name)
+	file, err := u.StateDir.OpenPartial(job.Name)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (u *Updater) isWhole(file Partial, size int64, job journal.Job) bool {
 // final name is left. Its whole content is digested, because an older package
 // may have the same name.
 func (u *Updater) verifyPublished(ctx context.Context, job journal.Job) error {
-	f, err := u.Store.Published(job.Name)
+	f, err := u.StateDir.Published(job.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return u.lost("STORAGE lost the package: neither the partial file nor the published one is there")
 	}
@@ -86,7 +86,7 @@ func (u *Updater) verifyPublished(ctx context.Context, job journal.Job) error {
 	if err := compare(job, digest); err != nil {
 		return err
 	}
-	return u.Store.RemovePartial(job.Name) // the empty one that was just opened
+	return u.StateDir.RemovePartial(job.Name) // the empty one that was just opened
 }
 
 // lost ends a job whose bytes are gone, and the journal's claim to them first.
@@ -105,7 +105,7 @@ func (u *Updater) readBack(ctx context.Context, file Partial, job journal.Job) e
 	}
 	digest, err := rehash(ctx, file, job.Size, algorithms(job), func(n int64) {
 		u.progress.readBack(n)
-		u.cfg.Observe(u.Snapshot())
+		u.cfg.OnChange(u.Snapshot())
 	})
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"otad/board"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 	"otad/netio"
@@ -70,7 +70,7 @@ func (j watchedJournal) exists(name string) bool { return j.rig.exists(name) }
 
 // watchedStore is the real state directory under the eyes of a witness.
 type watchedStore struct {
-	*board.StateDir
+	*storage.StateDir
 	*witness
 }
 
@@ -134,7 +134,7 @@ func (p watchedPublished) Close() error {
 
 // watchedPartial is the real partial file under the eyes of a witness.
 type watchedPartial struct {
-	*board.Partial
+	*storage.Partial
 	*witness
 	name    string
 	pending []piece // written since the last sync; guarded by the witness

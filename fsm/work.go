@@ -100,7 +100,7 @@ func (u *Updater) conclude(ctx context.Context) error {
 		}
 	}
 	if err := u.machine.fire(ctx, ev, e); err != nil {
-		if u.cfg.Impatient {
+		if u.cfg.FailOnJournalError {
 			return u.unrecorded(w.err, err)
 		}
 		level := slog.LevelDebug // said once: it can last for days

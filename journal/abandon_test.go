@@ -22,7 +22,7 @@ func TestWhatADamagedJournalVouchedForGoesFirst(t *testing.T) {
 				t.Fatal(err)
 			}
 			called := 0
-			j, err := journal.Open(dir, journal.Options{Abandon: func() error {
+			j, err := journal.Open(dir, journal.Options{BeforeQuarantine: func() error {
 				called++
 				if got, err := os.ReadFile(path); err != nil || string(got) != string(damage) {
 					t.Errorf("the journal is gone already: %q, %v", got, err)
@@ -38,7 +38,7 @@ func TestWhatADamagedJournalVouchedForGoesFirst(t *testing.T) {
 			}
 			if err == nil {
 				j.Close()
-				j, err = journal.Open(dir, journal.Options{Abandon: func() error { called++; return nil }})
+				j, err = journal.Open(dir, journal.Options{BeforeQuarantine: func() error { called++; return nil }})
 				if err != nil || called != 1 {
 					t.Errorf("called %d times for one damage, %v", called, err)
 				}

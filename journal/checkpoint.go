@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// Kept is how many checkpoints the journal holds: the newest, and two to step
+// MaxCheckpoints is how many checkpoints the journal holds: the newest, and two to step
 // back to when that one does not hold.
-const Kept = 3
+const MaxCheckpoints = 3
 
 // MaxDigest is the longest digest state a checkpoint can carry, in bytes. It
 // keeps Kept checkpoints inside one page of the file.
@@ -51,7 +51,7 @@ func (c Checkpoint) validate() error {
 }
 
 // slot is the key under which c is kept: it takes the place of the oldest.
-func (c Checkpoint) slot() int { return int(c.Seq % Kept) }
+func (c Checkpoint) slot() int { return int(c.Seq % MaxCheckpoints) }
 
 // The body of a stored checkpoint, sealed like every value, is, integers in
 // big-endian order:

@@ -135,7 +135,7 @@ func use(dir string, j *journal.Journal) error {
 	if got := j.Recovery(); got.Result != journal.Clean {
 		return fmt.Errorf("at the second start: %+v", got)
 	}
-	r, err := j.Update(func(r *journal.Record) { *r = worstCase(16, byte(r.NoticeSeq)); r.Generation += 5 })
+	r, err := j.Update(func(r *journal.Record) { *r = worstCase(16, byte(r.OutboxSeq)); r.Generation += 5 })
 	if err := errors.Join(err, j.Rewind(checkpointAt(1)), j.Commit(checkpointAt(2)), j.Close()); err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func makeBase(dir string, record journal.Record) (*base, error) {
 	for i := range 8 {
 		err := j.Commit(checkpointAt(int64(i) << 20))
 		if i%2 == 0 {
-			_, err = j.Update(func(r *journal.Record) { *r = record; r.TakeUps = i })
+			_, err = j.Update(func(r *journal.Record) { *r = record; r.Restarts = i })
 		}
 		if err != nil {
 			return nil, err

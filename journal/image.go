@@ -36,7 +36,7 @@ const (
 // image is the content of the file as bytes: nil where a key is missing.
 type image struct {
 	parts [parts][]byte
-	slots [Kept][]byte
+	slots [MaxCheckpoints][]byte
 }
 
 func partBucket(i int) []byte { return fmt.Appendf(nil, "%s%d", bucketState, i) }
@@ -112,7 +112,7 @@ func (m *image) store(tx *bolt.Tx) error {
 		}
 	}
 	b, err := tx.CreateBucketIfNotExists([]byte(bucketCheckpoint))
-	for i := 0; i < Kept && err == nil; i++ {
+	for i := 0; i < MaxCheckpoints && err == nil; i++ {
 		err = put(b, slotKey(i), m.slots[i])
 	}
 	return err

@@ -53,14 +53,14 @@ type Options struct {
 	// LockTimeout is how long to wait for another process to let go of the
 	// journal; 0 means one second.
 	LockTimeout time.Duration
-	// Observe, if not nil, is called with the duration of each transaction
+	// OnCommit, if not nil, is called with the duration of each transaction
 	// that became durable, by the goroutine that wrote it, and must not use
 	// the journal.
-	Observe func(commit time.Duration)
-	// Abandon, if not nil, is called before a journal that cannot be read is
+	OnCommit func(commit time.Duration)
+	// BeforeQuarantine, if not nil, is called before a journal that cannot be read is
 	// set aside, and destroys what it alone vouched for: a crash in between
 	// finds the same journal again, and destroys the rest. Its error is Open's.
-	Abandon func() error
+	BeforeQuarantine func() error
 	// OpenFile opens the journal's file; nil means os.OpenFile.
 	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
 }
@@ -84,7 +84,7 @@ type Journal struct {
 func (j *Journal) Record() Record { return j.published.Load().record.clone() }
 
 // Checkpoints returns the durable checkpoints of the record's generation, the
-// newest first, at most [Kept]. It answers from memory.
+// newest first, at most [MaxCheckpoints]. It answers from memory.
 func (j *Journal) Checkpoints() []Checkpoint {
 	list := slices.Clone(j.published.Load().checkpoints)
 	for i := range list {
@@ -97,7 +97,7 @@ func (j *Journal) Checkpoints() []Checkpoint {
 func (j *Journal) Recovery() Recovery { return j.recovery }
 
 // Update lets fn change a copy of the record, makes the result durable and
-// returns it, cut to what the journal keeps (see [MaxNotices] and [MaxText]).
+// returns it, cut to what the journal keeps (see [MaxOutbox] and [MaxText]).
 // When fn changes Generation, all checkpoints are dropped in the same
 // transaction. After an error the record is as before for every reader; a
 // power cut may still bring up the new one, as with any write that failed late.

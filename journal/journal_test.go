@@ -73,7 +73,7 @@ func TestRecordsHandedOutShareNothing(t *testing.T) {
 	list := j.Checkpoints()
 	for _, r := range []journal.Record{j.Record(), updated, *inside} {
 		r.Outbox[0].Message = "scribbled"
-		r.Garbage[0] = "scribbled"
+		r.PendingDeletes[0] = "scribbled"
 	}
 	list[0].Digest[0] ^= 0xff
 	if got := j.Record(); !reflect.DeepEqual(got, fullRecord()) {
@@ -102,7 +102,7 @@ func TestConcurrentUpdatesAllCount(t *testing.T) {
 	for range writers {
 		all.Go(func() {
 			for range each {
-				mustUpdate(t, j, func(r *journal.Record) { r.NoticeSeq++ })
+				mustUpdate(t, j, func(r *journal.Record) { r.OutboxSeq++ })
 				mustCommit(t, j, checkpointAt(1))
 				j.Record()
 				j.Checkpoints()
@@ -110,7 +110,7 @@ func TestConcurrentUpdatesAllCount(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if got := j.Record().NoticeSeq; got != writers*each {
+	if got := j.Record().OutboxSeq; got != writers*each {
 		t.Errorf("%d updates counted, want %d", got, writers*each)
 	}
 	if got := j.Checkpoints()[0].Seq; got != writers*each {
@@ -200,7 +200,7 @@ func TestNewGenerationDropsTheCheckpointsInTheSameTransaction(t *testing.T) {
 
 func TestObserveSeesEachDurableTransaction(t *testing.T) {
 	var seen []time.Duration
-	j, err := journal.Open(t.TempDir(), journal.Options{Observe: func(d time.Duration) { seen = append(seen, d) }})
+	j, err := journal.Open(t.TempDir(), journal.Options{OnCommit: func(d time.Duration) { seen = append(seen, d) }})
 	if err != nil {
 		t.Fatal(err)
 	}

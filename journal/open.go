@@ -54,8 +54,8 @@ func Open(dir string, o Options) (*Journal, error) {
 	switch {
 	case isDamage(err):
 		found = Recovery{Result: SetAside, Reason: err.Error()}
-		if o.Abandon != nil {
-			if err := o.Abandon(); err != nil {
+		if o.BeforeQuarantine != nil {
+			if err := o.BeforeQuarantine(); err != nil {
 				return nil, explain(dir, err)
 			}
 		}
@@ -112,7 +112,7 @@ func open(dir string, o Options) (_ *Journal, err error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{observe: o.Observe, file: f, db: db}
+	j := &Journal{observe: o.OnCommit, file: f, db: db}
 	if len(now.checkpoints) > 0 {
 		j.seq = now.checkpoints[0].Seq
 	}

@@ -67,18 +67,18 @@ func TestPeekUnderARunningWriter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Error != textOf(r.NoticeSeq) || r.NoticeSeq < last {
-			t.Fatalf("read record %d after %d with text %.20q", r.NoticeSeq, last, r.Error)
+		if r.Error != textOf(r.OutboxSeq) || r.OutboxSeq < last {
+			t.Fatalf("read record %d after %d with text %.20q", r.OutboxSeq, last, r.Error)
 		}
 		for _, cp := range checkpoints {
 			if want := checkpointAt(cp.Offset); string(cp.Digest) != string(want.Digest) || cp.TailCRC != want.TailCRC {
 				t.Fatalf("read a checkpoint that was never written: %+v", cp)
 			}
 		}
-		if r.NoticeSeq != last {
+		if r.OutboxSeq != last {
 			changes++
 		}
-		last = r.NoticeSeq
+		last = r.OutboxSeq
 	}
 	stop()
 }
@@ -97,7 +97,7 @@ func writeChild(args []string) error {
 	for n := uint64(1); ; n++ {
 		_, err := j.Update(func(r *journal.Record) {
 			*r = worstCase(int(n%17), byte(n))
-			r.NoticeSeq, r.Error = n, textOf(n)
+			r.OutboxSeq, r.Error = n, textOf(n)
 		})
 		if err := errors.Join(err, j.Commit(checkpointAt(int64(n)))); err != nil {
 			return err

@@ -12,9 +12,9 @@ import (
 
 // Bounds of what a Record keeps, so that the file stays within 64 KiB.
 const (
-	MaxNotices = 16  // newest are kept
-	MaxText    = 512 // bytes of an error or message text
-	MaxTag     = 512 // bytes of an ETag or Last-Modified; a longer one, or one not in UTF-8, is left out
+	MaxOutbox = 16  // newest are kept
+	MaxText   = 512 // bytes of an error or message text
+	MaxTag    = 512 // bytes of an ETag or Last-Modified; a longer one, or one not in UTF-8, is left out
 )
 
 // recordVersion changes when a field gets another meaning. A journal with a
@@ -33,8 +33,8 @@ type Validator struct {
 	Total        int64  `json:"total,omitempty"`
 }
 
-// Notice is a transition that the callback URL is still to be told of.
-type Notice struct {
+// OutboxEntry is a transition that the callback URL is still to be told of.
+type OutboxEntry struct {
 	Seq      uint64 `json:"seq"`
 	State    string `json:"state"`
 	Progress int    `json:"progress"` // percent
@@ -46,29 +46,31 @@ type Notice struct {
 // the checkpoints. What the fields mean is up to the state machine; the
 // journal itself looks at Generation only.
 type Record struct {
-	State         string    `json:"state,omitempty"`
-	Job           Job       `json:"job,omitzero"`
-	Generation    uint64    `json:"generation,omitempty"` // of the bytes on disk: checkpoints of another one do not count
-	Validator     Validator `json:"validator,omitzero"`
-	Error         string    `json:"error,omitempty"`
-	Changed       int       `json:"changed,omitempty"`       // times the object changed under this job
-	Unsatisfiable int       `json:"unsatisfiable,omitempty"` // times the origin refused the offset
-	TakeUps       int       `json:"take_ups,omitempty"`      // starts in a row that made no progress
-	TakeUpsSeq    uint64    `json:"take_ups_seq,omitempty"`  // newest checkpoint at the last of them
-	Outbox        []Notice  `json:"outbox,omitempty"`        // oldest first
-	NoticeSeq     uint64    `json:"notice_seq,omitempty"`    // of the newest notice ever made
-	Garbage       []string  `json:"garbage,omitempty"`       // names whose files are to be removed
+	State          string        `json:"state,omitempty"`
+	Job            Job           `json:"job,omitzero"`
+	Generation     uint64        `json:"generation,omitempty"` // of the bytes on disk: checkpoints of another one do not count
+	Validator      Validator     `json:"validator,omitzero"`
+	Error          string        `json:"error,omitempty"`         // text of the failure, empty unless failed
+	Code           string        `json:"code,omitempty"`          // its code; empty in a record of a build before codes were stored
+	Reason         string        `json:"reason,omitempty"`        // its reason, where it has one
+	Changed        int           `json:"changed,omitempty"`       // times the object changed under this job
+	Unsatisfiable  int           `json:"unsatisfiable,omitempty"` // times the origin refused the offset
+	Restarts       int           `json:"take_ups,omitempty"`      // starts in a row that made no progress
+	RestartsSeq    uint64        `json:"take_ups_seq,omitempty"`  // newest checkpoint at the last of them
+	Outbox         []OutboxEntry `json:"outbox,omitempty"`        // oldest first
+	OutboxSeq      uint64        `json:"notice_seq,omitempty"`    // of the newest notice ever made
+	PendingDeletes []string      `json:"garbage,omitempty"`       // names whose files are to be removed
 }
 
 func (r Record) clone() Record {
 	r.Outbox = slices.Clone(r.Outbox)
-	r.Garbage = slices.Clone(r.Garbage)
+	r.PendingDeletes = slices.Clone(r.PendingDeletes)
 	return r
 }
 
 // bounded cuts r, which must not share memory with another, to what is kept.
 func (r Record) bounded() Record {
-	r.Outbox = slices.Clone(r.Outbox[max(0, len(r.Outbox)-MaxNotices):])
+	r.Outbox = slices.Clone(r.Outbox[max(0, len(r.Outbox)-MaxOutbox):])
 	for i := range r.Outbox {
 		n := &r.Outbox[i]
 		n.Message, n.Error = cut(n.Message), cut(n.Error)

@@ -24,14 +24,14 @@ func fullRecord() journal.Record {
 		Error:         "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
 		Changed:       1,
 		Unsatisfiable: 2,
-		TakeUps:       3,
-		TakeUpsSeq:    41,
-		Outbox: []journal.Notice{
+		Restarts:      3,
+		RestartsSeq:   41,
+		Outbox: []journal.OutboxEntry{
 			{Seq: 8, State: "Downloading", Progress: 0, Message: "downloading 1.2.3"},
 			{Seq: 9, State: "Failed", Progress: 55, Message: "failed", Error: "DOWNLOAD_FAILED: HTTP 404"},
 		},
-		NoticeSeq: 9,
-		Garbage:   []string{"old.zip"},
+		OutboxSeq:      9,
+		PendingDeletes: []string{"old.zip"},
 	}
 }
 
@@ -81,7 +81,7 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 			func(r journal.Record) bool { return utf8.ValidString(r.Error) && len(r.Error) == 511 }},
 		{"bytes that are no text become text", func(r *journal.Record) { r.Error = "a\xffb" },
 			func(r journal.Record) bool { return r.Error == "a\uFFFDb" }},
-		{"a notice's texts are cut", func(r *journal.Record) { r.Outbox = []journal.Notice{{Message: long, Error: long}} },
+		{"a notice's texts are cut", func(r *journal.Record) { r.Outbox = []journal.OutboxEntry{{Message: long, Error: long}} },
 			func(r journal.Record) bool { return len(r.Outbox[0].Message) == 512 && len(r.Outbox[0].Error) == 512 }},
 		{"the newest notices stay", func(r *journal.Record) { r.Outbox = notices(17, "short") },
 			func(r journal.Record) bool { return len(r.Outbox) == 16 && r.Outbox[15].Seq == 17 }},
@@ -201,10 +201,10 @@ func worstCase(n int, salt byte) journal.Record {
 	return r
 }
 
-func notices(n int, text string) []journal.Notice {
-	list := make([]journal.Notice, n)
+func notices(n int, text string) []journal.OutboxEntry {
+	list := make([]journal.OutboxEntry, n)
 	for i := range list {
-		list[i] = journal.Notice{Seq: uint64(i + 1), State: "Downloading", Progress: 100, Message: "downloading", Error: text}
+		list[i] = journal.OutboxEntry{Seq: uint64(i + 1), State: "Downloading", Progress: 100, Message: "downloading", Error: text}
 	}
 	return list
 }

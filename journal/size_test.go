@@ -88,7 +88,7 @@ func TestFileNeverGrows(t *testing.T) {
 		}
 		sizes[len(j.Record().Outbox)] = true
 	}
-	if len(sizes) != journal.MaxNotices+1 {
+	if len(sizes) != journal.MaxOutbox+1 {
 		t.Errorf("only %d lengths of the outbox were tried", len(sizes))
 	}
 }

@@ -20,12 +20,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Labels are the closed label sets that other packages own. Names of states may
-// come in any case; the labels are in lower case.
+// Labels are the closed label sets that other packages own, as they appear in
+// the series.
 type Labels struct {
 	States       []string    // every state of the machine, the initial one first
 	Transitions  [][2]string // every arrow of the machine: from, to
 	RetryReasons []string    // every reason for which a request is tried again
+	Failures     [][2]string // every way in which a job fails: code, reason
 }
 
 // BuildInfo describes the running binary, for ota_build_info.
@@ -42,7 +43,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	state       *stateSet
-	transitions transitionSet
+	transitions pairSet
 
 	size, durable       prometheus.Gauge
 	received, discarded prometheus.Counter
@@ -51,6 +52,7 @@ type Metrics struct {
 	restarts            counterSet[RestartReason]
 	waiting             prometheus.Gauge
 	finished            counterSet[Result]
+	failures            pairSet
 	duration            prometheus.Histogram
 	verifications       counterSet[VerificationResult]
 
@@ -71,7 +73,7 @@ func New(l Labels, b BuildInfo) *Metrics {
 	factory := promauto.With(registry)
 	m := &Metrics{registry: registry}
 	m.addMachine(factory, l)
-	m.addDownload(factory, l.RetryReasons)
+	m.addDownload(factory, l)
 	m.addDurability(factory)
 	m.addCallbacks(factory)
 	addBuildInfo(factory, b)
@@ -94,10 +96,11 @@ func (m *Metrics) Handler() http.Handler {
 func (m *Metrics) addMachine(factory promauto.Factory, l Labels) {
 	m.state = newStateSet(l.States)
 	m.registry.MustRegister(m.state)
-	m.transitions = newTransitionSet(factory, l.Transitions)
+	m.transitions = newPairSet(factory, "ota_state_transitions_total",
+		"Transitions of the update machine that are in the journal.", [2]string{"from", "to"}, l.Transitions)
 }
 
-func (m *Metrics) addDownload(factory promauto.Factory, retryReasons []string) {
+func (m *Metrics) addDownload(factory promauto.Factory, l Labels) {
 	m.size = newGauge(factory, "ota_download_size_bytes",
 		"Size of the package in bytes, 0 while it is not known.")
 	m.durable = newGauge(factory, "ota_download_durable_bytes",
@@ -109,7 +112,7 @@ func (m *Metrics) addDownload(factory promauto.Factory, retryReasons []string) {
 	m.requests = newCounterSet(factory, "ota_download_requests_total",
 		"Requests to the origin by the status of the answer, none when there was no answer.", "code", codes())
 	m.retries = newCounterSet(factory, "ota_download_retries_total",
-		"Requests tried again, by the reason the one before them failed.", "reason", retryReasons)
+		"Requests tried again, by the reason the one before them failed.", "reason", l.RetryReasons)
 	m.resumes = newCounterSet(factory, "ota_download_resumes_total",
 		"Downloads that went on from an offset above 0, by cause.", "cause", causes())
 	m.restarts = newCounterSet(factory, "ota_download_restarts_total",
@@ -118,6 +121,8 @@ func (m *Metrics) addDownload(factory promauto.Factory, retryReasons []string) {
 		"1 while a download waits for the board to get a network, else 0.")
 	m.finished = newCounterSet(factory, "ota_downloads_total",
 		"Downloads that ended, by result.", "result", results())
+	m.failures = newPairSet(factory, "ota_download_failures_total",
+		"Downloads that failed, by the code and the reason of their error.", [2]string{"code", "reason"}, l.Failures)
 	m.duration = newHistogram(factory, "ota_download_duration_seconds",
 		"Time from the start or resumption of a download by this process to its end.",
 		10, 60, 300, 900, 3600, 14400, 43200, 86400)

@@ -24,9 +24,10 @@ var update = flag.Bool("update", false, "write testdata/metrics.golden anew")
 
 func newMetrics() *metrics.Metrics {
 	return metrics.New(metrics.Labels{
-		States:       []string{"Idle", "Downloading", "Ready"},
-		Transitions:  [][2]string{{"Idle", "Downloading"}, {"Downloading", "Ready"}},
+		States:       []string{"idle", "downloading", "ready"},
+		Transitions:  [][2]string{{"idle", "downloading"}, {"downloading", "ready"}},
 		RetryReasons: []string{"timeout", "http_5xx", "other"},
+		Failures:     [][2]string{{"DOWNLOAD_FAILED", "URL_EXPIRED"}, {"DISK_FULL", "OTHER"}},
 	}, metrics.BuildInfo{Version: "v1.2.3", Revision: "abc", GoVersion: "go1.26", GoArch: "arm"})
 }
 
@@ -81,9 +82,9 @@ func TestEachMethodMovesItsSeries(t *testing.T) {
 		act  func(*metrics.Metrics)
 		want []string
 	}{
-		{"state", func(m *metrics.Metrics) { m.SetState("Ready") },
+		{"state", func(m *metrics.Metrics) { m.SetState("ready") },
 			[]string{`ota_update_state{state="ready"} 1`, `ota_update_state{state="idle"} 0`}},
-		{"transition", func(m *metrics.Metrics) { m.Transition("Idle", "Downloading") },
+		{"transition", func(m *metrics.Metrics) { m.Transition("idle", "downloading") },
 			[]string{`ota_state_transitions_total{from="idle",to="downloading"} 1`}},
 		{"size in bytes", func(m *metrics.Metrics) { m.SetSize(5 << 20) },
 			[]string{`ota_download_size_bytes 5.24288e+06`}},
@@ -97,6 +98,9 @@ func TestEachMethodMovesItsSeries(t *testing.T) {
 			[]string{`ota_download_retries_total{reason="http_5xx"} 1`}},
 		{"resume", func(m *metrics.Metrics) { m.Resume(metrics.CauseNewURL) },
 			[]string{`ota_download_resumes_total{cause="new_url"} 1`}},
+		{"failure", func(m *metrics.Metrics) { m.JobFailed("DISK_FULL", "OTHER") },
+			[]string{`ota_download_failures_total{code="DISK_FULL",reason="OTHER"} 1`,
+				`ota_download_failures_total{code="DOWNLOAD_FAILED",reason="URL_EXPIRED"} 0`}},
 		{"restart", func(m *metrics.Metrics) { m.Restart(metrics.RestartDigestState) },
 			[]string{`ota_download_restarts_total{reason="digest_state"} 1`}},
 		{"network awaited", func(m *metrics.Metrics) { m.NetworkWaiting(true) },
@@ -166,13 +170,14 @@ func TestUnknownLabelValuesShareOneSeries(t *testing.T) {
 		m.Resume(metrics.Cause(strange))
 		m.Restart(metrics.RestartReason(strange))
 		m.Finished(metrics.Result(strange))
+		m.JobFailed(strange, strange)
 		m.Verification(metrics.VerificationResult(strange))
 		m.JournalRecovery(metrics.Recovery(strange))
 		m.Callback(metrics.CallbackResult(strange))
 	}
 	after := ownSeries(t, m)
-	// One "other" for each of the ten, less the retry reason that is there already.
-	if got, want := strings.Count(after, "\n"), before+9; got != want {
+	// One "other" for each of the eleven, less the retry reason that is there already.
+	if got, want := strings.Count(after, "\n"), before+10; got != want {
 		t.Errorf("%d lines, want %d:\n%s", got, want, after)
 	}
 	if strings.Contains(after, "secret") {
@@ -200,7 +205,7 @@ func TestEveryScrapeSeesExactlyOneState(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				m.SetState([]string{"Idle", "Downloading", "Ready"}[i%3])
+				m.SetState([]string{"idle", "downloading", "ready"}[i%3])
 			}
 		}
 	})

@@ -54,6 +54,10 @@ func (m *Metrics) Finished(r Result) { m.finished.inc(r) }
 // included. What an earlier process spent on it is not known.
 func (m *Metrics) DownloadSeconds(d time.Duration) { m.duration.Observe(d.Seconds()) }
 
+// JobFailed counts one job that failed, by the code and the reason of its error:
+// one of [Labels].Failures.
+func (m *Metrics) JobFailed(code, reason string) { m.failures.inc(code, reason) }
+
 // Verification counts one comparison of a complete package with its digest.
 func (m *Metrics) Verification(r VerificationResult) { m.verifications.inc(r) }
 

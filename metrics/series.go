@@ -3,7 +3,6 @@ package metrics
 import (
 	"math"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,31 +47,28 @@ func (s counterSet[L]) inc(value L) {
 	s.vec.WithLabelValues(string(value)).Inc()
 }
 
-// transitionSet is the counter of the machine's arrows.
-type transitionSet struct {
+// pairSet is a counter with two labels and a closed set of pairs of values.
+type pairSet struct {
 	vec   *prometheus.CounterVec
 	known [][2]string
 }
 
-func newTransitionSet(factory promauto.Factory, arrows [][2]string) transitionSet {
-	s := transitionSet{vec: factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "ota_state_transitions_total",
-		Help: "Transitions of the update machine that are in the journal.",
-	}, []string{"from", "to"})}
-	for _, arrow := range arrows {
-		from, to := strings.ToLower(arrow[0]), strings.ToLower(arrow[1])
-		s.known = append(s.known, [2]string{from, to})
-		s.vec.WithLabelValues(from, to)
+func newPairSet(factory promauto.Factory, name, help string, labels [2]string, known [][2]string) pairSet {
+	s := pairSet{
+		vec:   factory.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels[:]),
+		known: slices.Clone(known),
+	}
+	for _, pair := range known {
+		s.vec.WithLabelValues(pair[0], pair[1])
 	}
 	return s
 }
 
-func (s transitionSet) inc(from, to string) {
-	arrow := [2]string{strings.ToLower(from), strings.ToLower(to)}
-	if !slices.Contains(s.known, arrow) {
-		arrow = [2]string{other, other}
+func (s pairSet) inc(first, second string) {
+	if !slices.Contains(s.known, [2]string{first, second}) {
+		first, second = other, other
 	}
-	s.vec.WithLabelValues(arrow[0], arrow[1]).Inc()
+	s.vec.WithLabelValues(first, second).Inc()
 }
 
 // stateSet is the gauge of the machine's state. It is a collector of its own,
@@ -85,11 +81,8 @@ type stateSet struct {
 }
 
 func newStateSet(states []string) *stateSet {
-	s := &stateSet{desc: prometheus.NewDesc("ota_update_state",
+	s := &stateSet{known: slices.Clone(states), desc: prometheus.NewDesc("ota_update_state",
 		"State of the update machine: 1 for the state it is in, 0 for the others.", []string{"state"}, nil)}
-	for _, state := range states {
-		s.known = append(s.known, strings.ToLower(state))
-	}
 	if len(s.known) > 0 {
 		s.current.Store(&s.known[0])
 	}
@@ -97,7 +90,6 @@ func newStateSet(states []string) *stateSet {
 }
 
 func (s *stateSet) set(state string) {
-	state = strings.ToLower(state)
 	if !slices.Contains(s.known, state) {
 		state = other
 	}

@@ -22,7 +22,7 @@ type answer struct {
 //	412            If-Match did not hold: another object
 //	416            nothing at the offset: all is held already, or the offset is wrong
 //	anything else  a refusal, final but where the server or Config.RetryStatus invites a retry
-func (f *Fetcher) judge(x *exchange, resp *http.Response, r Request) (answer, *Failure) {
+func (f *Fetcher) judge(x *exchange, resp *http.Response, r Request) (answer, *Error) {
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
 		return judgePartial(resp, r)
@@ -37,7 +37,7 @@ func (f *Fetcher) judge(x *exchange, resp *http.Response, r Request) (answer, *F
 }
 
 // judgePartial judges a 206. What differs from the validator is looked at first: of another object nothing else matters.
-func judgePartial(resp *http.Response, r Request) (answer, *Failure) {
+func judgePartial(resp *http.Response, r Request) (answer, *Error) {
 	if failure := checkEncoding(resp); failure != nil {
 		return answer{}, failure
 	}
@@ -65,7 +65,7 @@ func judgePartial(resp *http.Response, r Request) (answer, *Failure) {
 
 // judgeWhole judges a 200. None of it is joined to older bytes, so its ETag and date are learned anew, whatever was known.
 // Its size is compared, because Size may itself have been learned from the object that was there before.
-func judgeWhole(resp *http.Response, r Request) (answer, *Failure) {
+func judgeWhole(resp *http.Response, r Request) (answer, *Error) {
 	if failure := checkEncoding(resp); failure != nil {
 		return answer{}, failure
 	}
@@ -82,22 +82,22 @@ func judgeWhole(resp *http.Response, r Request) (answer, *Failure) {
 
 // judgeBeyond judges a 416: complete when the origin's object ends at the offset, by the size we know or by the one it
 // tells (many servers tell none).
-func judgeBeyond(resp *http.Response, r Request) *Failure {
+func judgeBeyond(resp *http.Response, r Request) *Error {
 	told, ok := contentRangeOf(resp)
 	if r.Offset > 0 && (r.Offset == r.size() || ok && told.total == r.Offset) {
-		return &Failure{
+		return &Error{
 			Kind: Complete, Status: resp.StatusCode,
 			Detail: fmt.Sprintf("the object at the origin ends at byte %d (HTTP 416)", r.Offset),
 		}
 	}
-	return &Failure{
+	return &Error{
 		Kind: Unsatisfiable, Status: resp.StatusCode,
 		Detail: fmt.Sprintf("the origin has nothing at byte %d (HTTP 416)", r.Offset),
 	}
 }
 
 // judgeRefusal judges every status that is no answer to a range request.
-func (f *Fetcher) judgeRefusal(x *exchange, resp *http.Response) *Failure {
+func (f *Fetcher) judgeRefusal(x *exchange, resp *http.Response) *Error {
 	status := resp.StatusCode
 	said := f.readError(x, resp)
 	failure := refuse(status, strings.TrimSpace(fmt.Sprintf("HTTP %d %s", status, said.code)), nil)
@@ -136,7 +136,7 @@ func statusReason(status int) Reason {
 }
 
 // settleSize returns the size of the object, given the total that the answer tells (-1: none).
-func settleSize(resp *http.Response, r Request, total int64) (int64, *Failure) {
+func settleSize(resp *http.Response, r Request, total int64) (int64, *Error) {
 	switch known := r.size(); {
 	case total < 0 && known == 0:
 		return 0, refuse(resp.StatusCode, "the origin does not tell the size of the package: give it (-size)", nil)
@@ -148,7 +148,7 @@ func settleSize(resp *http.Response, r Request, total int64) (int64, *Failure) {
 	return total, nil
 }
 
-func checkEncoding(resp *http.Response) *Failure {
+func checkEncoding(resp *http.Response) *Error {
 	for _, encoding := range resp.Header.Values("Content-Encoding") {
 		if encoding != "" && !strings.EqualFold(encoding, "identity") {
 			return refuse(resp.StatusCode, "the answer has a Content-Encoding that was not asked for", nil)
@@ -166,15 +166,15 @@ func contentRangeOf(resp *http.Response) (contentRange, bool) {
 	return parseContentRange(values[0])
 }
 
-func changed(resp *http.Response, what string) *Failure {
-	return &Failure{
+func changed(resp *http.Response, what string) *Error {
+	return &Error{
 		Kind: Changed, Status: resp.StatusCode,
 		Detail: fmt.Sprintf("the object at the origin is another one now: its %s differs (HTTP %d)", what, resp.StatusCode),
 	}
 }
 
-func wrongSize(resp *http.Response, got, want int64) *Failure {
-	return &Failure{
+func wrongSize(resp *http.Response, got, want int64) *Error {
+	return &Error{
 		Kind: WrongSize, Status: resp.StatusCode,
 		Detail: fmt.Sprintf("the object at the origin has %d bytes, expected %d", got, want),
 	}

@@ -8,10 +8,10 @@ const (
 	delaySpread = 0.2 // either way
 )
 
-// Delay returns how long to wait before retry number attempt, counted from 0: 1 s, 2 s, 4 s and so on up to 1 min, each
+// Backoff returns how long to wait before retry number attempt, counted from 0: 1 s, 2 s, 4 s and so on up to 1 min, each
 // moved by up to 20 % either way so that boards that lost the same origin do not come back in step. jitter, in [0,1),
 // says where in that range; rand.Float64 gives one.
-func Delay(attempt int, jitter float64) time.Duration {
+func Backoff(attempt int, jitter float64) time.Duration {
 	d := firstDelay
 	for range attempt {
 		if d *= 2; d >= maxDelay {

@@ -39,7 +39,7 @@ func (f *Fetcher) newBody(x *exchange, resp *http.Response, r Request, a answer)
 		b.Offset, b.RangeIgnored = 0, r.Offset > 0
 	}
 	b.stall = time.AfterFunc(f.cfg.ReadTimeout, func() {
-		x.cancel(&Failure{
+		x.cancel(&Error{
 			Kind: Transient, Reason: ReasonStall, Status: b.Status,
 			Detail: "no byte for " + f.cfg.ReadTimeout.String(),
 		})
@@ -49,7 +49,7 @@ func (f *Fetcher) newBody(x *exchange, resp *http.Response, r Request, a answer)
 }
 
 // Read gives the object's bytes from Offset to Size and then io.EOF, which says that the origin sent those bytes and
-// nothing more. Any other error is a [*Failure], or the error of Open's context when that ended; it comes again at every
+// nothing more. Any other error is a [*Error], or the error of Open's context when that ended; it comes again at every
 // further call. Bytes go straight from the connection into p: a large p makes few system calls.
 func (b *Body) Read(p []byte) (int, error) {
 	for len(p) > 0 && b.err == nil {
@@ -137,7 +137,7 @@ func (b *Body) finish() error {
 		n, err := b.read(probe[:])
 		switch {
 		case n > 0:
-			return &Failure{Kind: Surplus, Status: b.Status, Detail: "the body is longer than announced"}
+			return &Error{Kind: TooLong, Status: b.Status, Detail: "the body is longer than announced"}
 		case b.x.caller.Err() != nil:
 			return b.x.caller.Err()
 		case err != nil:

@@ -46,10 +46,10 @@ func TestBodyThatDoesNotEndWithTheObject(t *testing.T) {
 		{"chunked, damaged", chunked("3\r\n456\r\nzz\r\n"), "456", netio.Transient, netio.ReasonOther},
 		{"closed early", open + "456", "456", netio.Transient, netio.ReasonShortBody},
 		{"less of the range than asked", partial(4, 10, "45", ""), "45", netio.Transient, netio.ReasonShortBody},
-		{"chunked, longer", chunked("7\r\n456789x\r\n0\r\n\r\n"), object[4:], netio.Surplus, ""},
-		{"chunked, longer by a chunk", chunked("6\r\n456789\r\n1\r\nx\r\n0\r\n\r\n"), object[4:], netio.Surplus, ""},
-		{"close-delimited, longer", open + "456789x", object[4:], netio.Surplus, ""},
-		{"part of the range, longer", "HTTP/1.1 206 P\r\nContent-Range: bytes 4-5/10\r\n\r\n456", "45", netio.Surplus, ""},
+		{"chunked, longer", chunked("7\r\n456789x\r\n0\r\n\r\n"), object[4:], netio.TooLong, ""},
+		{"chunked, longer by a chunk", chunked("6\r\n456789\r\n1\r\nx\r\n0\r\n\r\n"), object[4:], netio.TooLong, ""},
+		{"close-delimited, longer", open + "456789x", object[4:], netio.TooLong, ""},
+		{"part of the range, longer", "HTTP/1.1 206 P\r\nContent-Range: bytes 4-5/10\r\n\r\n456", "45", netio.TooLong, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

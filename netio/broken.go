@@ -19,7 +19,7 @@ func (f *Fetcher) broken(x *exchange, err error) error {
 		return ended
 	}
 	// A Failure of our own making, thrown through the transport or left as the cause of a cancellation.
-	var own *Failure
+	var own *Error
 	if errors.As(err, &own) || errors.As(context.Cause(x.ctx), &own) {
 		return own
 	}
@@ -27,9 +27,9 @@ func (f *Fetcher) broken(x *exchange, err error) error {
 }
 
 // classify tells what an error of the standard library means to the exchange, by its type and never by its text.
-func (f *Fetcher) classify(at stage, err error) *Failure {
-	fail := func(k Kind, r Reason, detail string) *Failure {
-		return &Failure{Kind: k, Reason: r, Detail: detail, Err: safe(err)}
+func (f *Fetcher) classify(at stage, err error) *Error {
+	fail := func(k Kind, r Reason, detail string) *Error {
+		return &Error{Kind: k, Reason: r, Detail: detail, Err: safe(err)}
 	}
 	if problem, ok := f.certificateProblem(err); ok {
 		return refuse(0, problem, err)

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A Kind says what may be done about a [Failure].
+// A Kind says what may be done about a [Error].
 type Kind int
 
-// The kinds. All but Surplus leave the bytes held so far as good as they were.
+// The kinds. All but TooLong leave the bytes held so far as good as they were.
 const (
 	Transient     Kind = iota // ask again from the same offset, after Failure.Wait or a back-off
 	Offline                   // the board has no network: ask again, at no cost to the retries
@@ -20,7 +20,7 @@ const (
 	Unsatisfiable             // the origin has nothing at the offset: start over from 0
 	Complete                  // nothing is left to fetch: the bytes held are the whole object
 	WrongSize                 // the origin's object is not of Request.Size
-	Surplus                   // the answer did not end with the object: nothing of it may be kept
+	TooLong                   // the answer did not end with the object: nothing of it may be kept
 )
 
 var kindNames = [...]string{
@@ -64,9 +64,9 @@ func Reasons() []Reason {
 	return slices.Clone(reasons[:])
 }
 
-// A Failure is why an object, or the rest of it, could not be had. Its text can be shown to anyone: it is in this
+// A Error is why an object, or the rest of it, could not be had. Its text can be shown to anyone: it is in this
 // package's own words, with nothing of a URL's query or userinfo in it.
-type Failure struct {
+type Error struct {
 	Kind   Kind
 	Reason Reason        // of a Transient or Offline failure; else empty
 	Status int           // of the answer; 0: there was none
@@ -76,27 +76,27 @@ type Failure struct {
 }
 
 // Error returns Detail.
-func (f *Failure) Error() string {
+func (f *Error) Error() string {
 	return f.Detail
 }
 
 // Unwrap returns the cause, which may be nil.
-func (f *Failure) Unwrap() error {
+func (f *Error) Unwrap() error {
 	return f.Err
 }
 
 // refuse returns a Permanent failure. status is that of the answer, 0 when there was none.
-func refuse(status int, detail string, err error) *Failure {
-	return &Failure{Kind: Permanent, Status: status, Detail: detail, Err: err}
+func refuse(status int, detail string, err error) *Error {
+	return &Error{Kind: Permanent, Status: status, Detail: detail, Err: err}
 }
 
-func refusef(status int, format string, args ...any) *Failure {
+func refusef(status int, format string, args ...any) *Error {
 	return refuse(status, fmt.Sprintf(format, args...), nil)
 }
 
 // shortBody is the failure of an answer that ended at offset at of an object of size bytes.
-func shortBody(status int, at, size int64, err error) *Failure {
-	return &Failure{
+func shortBody(status int, at, size int64, err error) *Error {
+	return &Error{
 		Kind: Transient, Reason: ReasonShortBody, Status: status,
 		Detail: fmt.Sprintf("the body ended at byte %d of %d", at, size), Err: err,
 	}

@@ -2,7 +2,7 @@
 // held from before.
 //
 // The invariant it owns: byte k that comes out of a [Body] is byte Body.Offset+k of the object that Body.Validator
-// names, and [io.EOF] comes after the object's last byte and nowhere else. Whatever cannot be promised is a [*Failure],
+// names, and [io.EOF] comes after the object's last byte and nowhere else. Whatever cannot be promised is a [*Error],
 // which says what the caller may do about it: wait and ask again, start over, or give up. The package never retries by
 // itself, because what a retry may start from is known only to those who made the bytes durable.
 //
@@ -110,7 +110,7 @@ func (f *Fetcher) Close() {
 // Open asks for r and returns the body of an answer that may be used. It blocks until the header of the answer is there,
 // each stage bounded by Config's timeouts. The caller closes the Body; ctx bounds the reading of it too.
 //
-// Every error is a [*Failure], or ctx's own error when ctx ended.
+// Every error is a [*Error], or ctx's own error when ctx ended.
 func (f *Fetcher) Open(ctx context.Context, r Request) (*Body, error) {
 	x := newExchange(ctx)
 	resp, err := f.ask(x, r)

@@ -95,9 +95,9 @@ func fetch(t *testing.T, f *netio.Fetcher, r netio.Request) ([]byte, error) {
 }
 
 // failure returns the Failure that err must be.
-func failure(t *testing.T, err error) *netio.Failure {
+func failure(t *testing.T, err error) *netio.Error {
 	t.Helper()
-	var f *netio.Failure
+	var f *netio.Error
 	if !errors.As(err, &f) {
 		t.Fatalf("error %v (%T), want a *Failure", err, err)
 	}
@@ -105,7 +105,7 @@ func failure(t *testing.T, err error) *netio.Failure {
 }
 
 // wantFailure checks what kind of Failure err is.
-func wantFailure(t *testing.T, err error, kind netio.Kind, reason netio.Reason) *netio.Failure {
+func wantFailure(t *testing.T, err error, kind netio.Kind, reason netio.Reason) *netio.Error {
 	t.Helper()
 	f := failure(t, err)
 	if f.Kind != kind || f.Reason != reason {

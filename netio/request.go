@@ -60,7 +60,7 @@ func (f *Fetcher) ask(x *exchange, r Request) (*http.Response, error) {
 // choice, or, with SOCKS, for ever.
 func (f *Fetcher) limit(x *exchange) *time.Timer {
 	return time.AfterFunc(3*f.cfg.ConnectTimeout+f.cfg.HeaderTimeout, func() {
-		x.cancel(&Failure{Kind: Transient, Reason: ReasonTimeout, Detail: fmt.Sprintf("timeout %s", x.at())})
+		x.cancel(&Error{Kind: Transient, Reason: ReasonTimeout, Detail: fmt.Sprintf("timeout %s", x.at())})
 	})
 }
 

@@ -50,7 +50,7 @@ func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Respo
 	case resp.StatusCode == http.StatusProxyAuthRequired:
 		return refusef(resp.StatusCode, "the proxy wants other credentials (HTTP %d)", resp.StatusCode)
 	case resp.StatusCode >= 500:
-		return &Failure{
+		return &Error{
 			Kind: Transient, Reason: ReasonConnect, Status: resp.StatusCode,
 			Detail: fmt.Sprintf("the proxy cannot reach the origin (HTTP %d)", resp.StatusCode),
 		}
@@ -95,7 +95,7 @@ func readCAs(name string) (*x509.CertPool, error) {
 func readClientCertificate(certFile, keyFile string) (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return nil, &Failure{Kind: Transient, Reason: ReasonTLS, Detail: "client certificate: " + Scrub(err.Error()), Err: err}
+		return nil, &Error{Kind: Transient, Reason: ReasonTLS, Detail: "client certificate: " + Scrub(err.Error()), Err: err}
 	}
 	return &pair, nil
 }

@@ -33,8 +33,8 @@ type Updater interface {
 	Reset(ctx context.Context) error
 	// Snapshot answers from memory and never waits for the disk.
 	Snapshot() fsm.Snapshot
-	// Healthy is nil while the journal can be written.
-	Healthy() error
+	// Health is nil while the journal can be written.
+	Health() error
 }
 
 // Config is what New needs.
@@ -188,7 +188,7 @@ func (a *api) progress(w http.ResponseWriter, _ *http.Request) {
 
 // healthz is for supervisors, which look at nothing but the HTTP status.
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
-	if err := a.Updater.Healthy(); err != nil {
+	if err := a.Updater.Health(); err != nil {
 		refusal(http.StatusServiceUnavailable, "UNHEALTHY: "+err.Error()).write(w)
 		return
 	}

@@ -15,7 +15,7 @@ import (
 // there in the transaction of the transition itself, so they survive a reboot.
 type Outbox interface {
 	// Pending lists what waits, oldest first.
-	Pending() []journal.Notice
+	Pending() []journal.OutboxEntry
 	// Delivered takes the notice with that Seq out, durably. One that is not
 	// there any more is fine.
 	Delivered(seq uint64) error

@@ -51,7 +51,7 @@ func TestProgressAfterARestartIsPostedOnce(t *testing.T) {
 func TestProgressThatATransitionHasToldIsNotPosted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rg := newRig(t, &outbox{}, newReceiver())
-		rg.box.notices = []journal.Notice{{Seq: 1, State: string(fsm.Downloading), Progress: 47}} // from before the reboot
+		rg.box.notices = []journal.OutboxEntry{{Seq: 1, State: string(fsm.Downloading), Progress: 47}} // from before the reboot
 		rg.Notify(downloading(48))
 		stop := rg.run(t)
 		wantPosts(t, rg.to, "downloading 47")

@@ -54,7 +54,7 @@ func (c *Callbacks) sendTransitions(ctx context.Context) bool {
 }
 
 // settle posts a notice once. It reports whether the notice is done with.
-func (c *Callbacks) settle(ctx context.Context, n journal.Notice) bool {
+func (c *Callbacks) settle(ctx context.Context, n journal.OutboxEntry) bool {
 	m := messageOf(n)
 	if c.send(ctx, m) != delivered {
 		return false

@@ -56,7 +56,7 @@ func (u *updater) Snapshot() fsm.Snapshot {
 	return u.snapshot
 }
 
-func (u *updater) Healthy() error { return u.sick }
+func (u *updater) Health() error { return u.sick }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

@@ -23,7 +23,7 @@ type message struct {
 	Error    *string `json:"error"`
 }
 
-func messageOf(n journal.Notice) message {
+func messageOf(n journal.OutboxEntry) message {
 	return message{Stage: stage(fsm.State(n.State)), Progress: n.Progress, Message: n.Message, Error: failure(n.Error)}
 }
 

@@ -21,13 +21,13 @@ import (
 // outbox is the journal's, in memory.
 type outbox struct {
 	mu      sync.Mutex
-	notices []journal.Notice
+	notices []journal.OutboxEntry
 	seq     uint64
 	err     error  // what Delivered answers, instead of taking the notice out
 	empty   func() // what happens right after Pending saw nothing, once
 }
 
-func (o *outbox) Pending() []journal.Notice {
+func (o *outbox) Pending() []journal.OutboxEntry {
 	o.mu.Lock()
 	waiting, empty := slices.Clone(o.notices), o.empty
 	if len(waiting) > 0 {
@@ -48,7 +48,7 @@ func (o *outbox) Delivered(seq uint64) error {
 	if o.err != nil {
 		return o.err
 	}
-	o.notices = slices.DeleteFunc(o.notices, func(n journal.Notice) bool { return n.Seq == seq })
+	o.notices = slices.DeleteFunc(o.notices, func(n journal.OutboxEntry) bool { return n.Seq == seq })
 	return nil
 }
 
@@ -57,7 +57,7 @@ func (o *outbox) add(states ...fsm.State) {
 	defer o.mu.Unlock()
 	for _, s := range states {
 		o.seq++
-		n := journal.Notice{Seq: o.seq, State: string(s), Message: "state " + string(s)}
+		n := journal.OutboxEntry{Seq: o.seq, State: string(s), Message: "state " + string(s)}
 		if s == fsm.Failed {
 			n.Progress, n.Error = 37, "DOWNLOAD_FAILED: HTTP 404"
 		}

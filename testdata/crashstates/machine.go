@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"otad/board"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 	"otad/netio"
@@ -20,7 +20,7 @@ import (
 // origins in memory.
 type machine struct {
 	jobs    []*Job
-	dir     *board.StateDir
+	dir     *storage.StateDir
 	journal *journal.Journal
 	source  *netio.Fetcher
 	updater *fsm.Updater
@@ -38,7 +38,7 @@ func (r *Rig) start(jobs []*Job) (_ *machine, err error) {
 			m.close()
 		}
 	}()
-	if m.dir, err = board.OpenStateDir(r.Dir); err != nil {
+	if m.dir, err = storage.OpenStateDir(r.Dir); err != nil {
 		return nil, err
 	}
 	if m.journal, err = journal.Open(r.Dir, journal.Options{}); err != nil {
@@ -52,12 +52,12 @@ func (r *Rig) start(jobs []*Job) (_ *machine, err error) {
 	if m.source, err = netio.New(netio.Config{Dial: m.dial, ConnectTimeout: patience, HeaderTimeout: patience, ReadTimeout: patience}); err != nil {
 		return nil, err
 	}
-	deps := fsm.Deps{Journal: m.journal, Store: store{m.dir}, Source: m.source,
+	deps := fsm.Deps{Journal: m.journal, StateDir: store{m.dir}, Source: m.source,
 		Metrics: r.Metrics, Log: slog.New(slog.DiscardHandler)}
 	if r.SingleCheckpoint {
 		deps.Journal = newestOnly{m.journal}
 	}
-	m.updater, err = fsm.New(deps, fsm.Config{Checkpoint: Interval, Readback: r.Readback, Impatient: true, Observe: func(s fsm.Snapshot) {
+	m.updater, err = fsm.New(deps, fsm.Config{Checkpoint: Interval, Readback: r.Readback, FailOnJournalError: true, OnChange: func(s fsm.Snapshot) {
 		if s.State == fsm.Ready || s.State == fsm.Failed {
 			m.ends <- s
 		}
@@ -180,7 +180,7 @@ func (m *machine) firstByte(job *Job) (int64, error) {
 }
 
 // store shows the state directory as the machine wants to see it.
-type store struct{ *board.StateDir }
+type store struct{ *storage.StateDir }
 
 func (s store) OpenPartial(name string) (fsm.Partial, error) { return s.StateDir.OpenPartial(name) }
 func (s store) Published(name string) (fsm.Published, error) { return s.StateDir.Published(name) }

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"otad/board"
+	"otad/board/storage"
 	"otad/hashing"
 	"otad/journal"
 	"otad/netio"
@@ -89,7 +89,7 @@ func checksum(p plan) error {
 }
 
 func store(p plan) error {
-	dir, err := board.OpenStateDir(work)
+	dir, err := storage.OpenStateDir(work)
 	if err != nil {
 		return err
 	}

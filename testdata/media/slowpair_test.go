@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"otad/board"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 	"otad/metrics"
@@ -17,7 +17,7 @@ import (
 
 // slowStore is a state directory on a medium whose syncs take their time.
 type slowStore struct {
-	*board.StateDir
+	*storage.StateDir
 	sync time.Duration
 }
 
@@ -29,7 +29,7 @@ func (s slowStore) OpenPartial(name string) (fsm.Partial, error) {
 func (s slowStore) Published(name string) (fsm.Published, error) { return s.StateDir.Published(name) }
 
 type slowPartial struct {
-	*board.Partial
+	*storage.Partial
 	sync time.Duration
 }
 
@@ -109,7 +109,7 @@ func (p slowPair) download(t *testing.T) (took time.Duration) {
 // updater makes the machine on the slow medium.
 func (p slowPair) updater(t *testing.T, o *origintest.Origin, seen func(fsm.Snapshot)) *fsm.Updater {
 	t.Helper()
-	dir, err := board.OpenStateDir(t.TempDir())
+	dir, err := storage.OpenStateDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,9 +128,9 @@ func (p slowPair) updater(t *testing.T, o *origintest.Origin, seen func(fsm.Snap
 	for _, s := range fsm.States() {
 		labels.States = append(labels.States, s.Label())
 	}
-	u, err := fsm.New(fsm.Deps{Journal: slowJournal{j, p.sync}, Store: slowStore{dir, p.sync}, Source: fetcher,
+	u, err := fsm.New(fsm.Deps{Journal: slowJournal{j, p.sync}, StateDir: slowStore{dir, p.sync}, Source: fetcher,
 		Metrics: metrics.New(labels, metrics.BuildInfo{Version: "test"}), Log: slog.New(slog.DiscardHandler)},
-		fsm.Config{Checkpoint: p.checkpoint, Retries: 3, Observe: seen})
+		fsm.Config{Checkpoint: p.checkpoint, Retries: 3, OnChange: seen})
 	if err != nil {
 		t.Fatal(err)
 	}

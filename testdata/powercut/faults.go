@@ -26,7 +26,7 @@ func faults() map[string]fault {
 				"return err\n}\nif err := s.file.Sync(); err != nil {"},
 		// The sync of the file after the rename takes the rename along on ext4,
 		// so both have to go.
-		"unsynced-rename": {"board/publish.go", "if err := p.syncWhole(); err != nil {\n\t\treturn err\n\t}\n" +
+		"unsynced-rename": {"board/storage/publish.go", "if err := p.syncWhole(); err != nil {\n\t\treturn err\n\t}\n" +
 			"\t// A crash here leaves one of the two names, with all bytes.\n\treturn p.dir.sync()", "return nil"},
 		"unsynced-journal": {"journal/open.go", "&bolt.Options{", "&bolt.Options{NoSync: true, "},
 	}

@@ -1,4 +1,4 @@
-package board_test
+package storage_test
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"otad/board"
+	"otad/board/storage"
 )
 
 // holdLock in the environment makes the test binary a second otad: it locks the
@@ -24,7 +24,7 @@ const holdLock = "BOARD_TEST_HOLD_LOCK"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(holdLock); path != "" {
-		d, err := board.OpenStateDir(path)
+		d, err := storage.OpenStateDir(path)
 		if err != nil {
 			os.Stdout.WriteString(err.Error() + "\n")
 			os.Exit(1)
@@ -37,9 +37,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func open(t *testing.T, path string) *board.StateDir {
+func open(t *testing.T, path string) *storage.StateDir {
 	t.Helper()
-	d, err := board.OpenStateDir(path)
+	d, err := storage.OpenStateDir(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +78,8 @@ func TestOpenStateDirIsRefusedWhileAnotherProcessHoldsIt(t *testing.T) {
 	// patience passes at once.
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		_, err := board.OpenStateDir(dir)
-		if !errors.Is(err, board.ErrLocked) || !strings.Contains(err.Error(), dir) {
+		_, err := storage.OpenStateDir(dir)
+		if !errors.Is(err, storage.ErrLocked) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("error is %v, want ErrLocked that names %s", err, dir)
 		}
 		if waited := time.Since(start); waited < time.Second || waited > 1100*time.Millisecond {
@@ -98,12 +98,12 @@ func TestOpenStateDirIsRefusedWhileAnotherProcessHoldsIt(t *testing.T) {
 func TestOpenStateDirWaitsForAPredecessorThatIsStopping(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		first, err := board.OpenStateDir(dir)
+		first, err := storage.OpenStateDir(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.AfterFunc(600*time.Millisecond, func() { first.Close() })
-		second, err := board.OpenStateDir(dir)
+		second, err := storage.OpenStateDir(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestOpenStateDirNamesThePathAndTheMend(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := tt.path(t)
-			_, err := board.OpenStateDir(path)
+			_, err := storage.OpenStateDir(path)
 			if !errors.Is(err, tt.cause) {
 				t.Fatalf("error is %v, want %v", err, tt.cause)
 			}

@@ -1,4 +1,4 @@
-package board_test
+package storage_test
 
 import (
 	"bytes"
@@ -11,12 +11,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"otad/board"
+	"otad/board/storage"
 )
 
 // inAFile returns a partial file and its path, on a file system that is not
 // memory itself: there all writes are to the page cache.
-func inAFile(t *testing.T) (*board.StateDir, *board.Partial, string) {
+func inAFile(t *testing.T) (*storage.StateDir, *storage.Partial, string) {
 	t.Helper()
 	dir := t.TempDir()
 	var fs unix.Statfs_t
@@ -30,7 +30,7 @@ func inAFile(t *testing.T) (*board.StateDir, *board.Partial, string) {
 // memory is n bytes of noise that begin at a page.
 func memory(t *testing.T, n int) []byte {
 	t.Helper()
-	b, free := board.Memory(n)
+	b, free := storage.MapBuffer(n)
 	t.Cleanup(free)
 	rand.NewChaCha8([32]byte{1}).Read(b)
 	return b

@@ -1,4 +1,4 @@
-package command_test
+package app_test
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 	"sync"
 	"testing"
 
-	"otad/board/command"
+	"otad/board/app"
 	"otad/board/config"
 	"otad/journal"
 	"otad/netio/origintest"
@@ -103,7 +103,7 @@ func (o *overheard) run(ctx context.Context, t *testing.T, stdout *os.File, told
 			told(lines.Text())
 		}
 	})
-	err = command.Run(ctx, cfg, command.Build{Version: "test"}, stdout, w)
+	err = app.Run(ctx, cfg, app.Build{Version: "test"}, stdout, w)
 	w.Close()
 	reading.Wait()
 	r.Close()

@@ -1,4 +1,4 @@
-package command
+package app
 
 import (
 	"context"
@@ -53,7 +53,7 @@ func recorded(dir string) (deviceapi.Progress, error) {
 	if err != nil {
 		return deviceapi.Progress{}, err
 	}
-	return deviceapi.ProgressOf(fsm.Recorded(rec, checkpoints)), nil
+	return deviceapi.ProgressOf(fsm.SnapshotOf(rec, checkpoints)), nil
 }
 
 func indented(p deviceapi.Progress) (string, error) {

@@ -7,10 +7,10 @@
 // an error, and an error of it is final. Nothing here knows what a job, a
 // checkpoint or a journal is.
 //
-//	dir, err := board.OpenStateDir("/var/lib/otad")
+//	dir, err := storage.OpenStateDir("/var/lib/otad")
 //	part, err := dir.OpenPartial("update.zip")  // update.zip.part
 //	err = part.Reserve(size, 16<<20)            // or a *SpaceError
 //	_, err = part.WriteAt(block, offset)
 //	err = part.Sync()                           // now the block may be claimed
 //	err = part.Publish()                        // update.zip
-package board
+package storage

@@ -1,4 +1,4 @@
-package board
+package storage
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 )
 
 // ErrLocked means that another process holds the state directory.
-var ErrLocked = errors.New("board: another otad holds the state directory")
+var ErrLocked = errors.New("storage: another otad holds the state directory")
 
 // How long OpenStateDir waits for a predecessor that is still stopping, and how
 // often it looks.

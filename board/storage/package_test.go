@@ -1,4 +1,4 @@
-package board_test
+package storage_test
 
 import (
 	"bytes"
@@ -15,10 +15,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"otad/board"
+	"otad/board/storage"
 )
 
-func openPartial(t *testing.T, d *board.StateDir, name string) *board.Partial {
+func openPartial(t *testing.T, d *storage.StateDir, name string) *storage.Partial {
 	t.Helper()
 	p, err := d.OpenPartial(name)
 	if err != nil {
@@ -28,7 +28,7 @@ func openPartial(t *testing.T, d *board.StateDir, name string) *board.Partial {
 	return p
 }
 
-func writeAt(t *testing.T, p *board.Partial, b []byte, offset int64) {
+func writeAt(t *testing.T, p *storage.Partial, b []byte, offset int64) {
 	t.Helper()
 	if n, err := p.WriteAt(b, offset); n != len(b) || err != nil {
 		t.Fatalf("WriteAt = %d, %v", n, err)
@@ -86,9 +86,9 @@ func TestFailedOpenLeavesNoDescriptor(t *testing.T) {
 		}
 		return len(entries)
 	}
-	for name, spoil := range map[string]func(*board.StateDir){
-		"directory sync": func(d *board.StateDir) { d.Watch(func(string) error { return syscall.EIO }) },
-		"second open":    func(d *board.StateDir) { d.OpenDirect(syscall.EMFILE) },
+	for name, spoil := range map[string]func(*storage.StateDir){
+		"directory sync": func(d *storage.StateDir) { d.Watch(func(string) error { return syscall.EIO }) },
+		"second open":    func(d *storage.StateDir) { d.OpenDirect(syscall.EMFILE) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := open(t, t.TempDir())
@@ -129,7 +129,7 @@ func TestNamesThatAreNotPlainAreRefusedEverywhere(t *testing.T) {
 			_, publishedErr := d.Published(name)
 			removeErr := d.RemovePartial(name)
 			for _, err := range []error{openErr, publishedErr, removeErr} {
-				if !errors.Is(err, board.ErrName) {
+				if !errors.Is(err, storage.ErrName) {
 					t.Errorf("error is %v, want ErrName", err)
 				}
 			}
@@ -180,13 +180,13 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 func TestAFailedSyncIsFinal(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		after func(p *board.Partial) error
+		after func(p *storage.Partial) error
 	}{
-		{"sync", func(p *board.Partial) error { return p.Sync() }},
-		{"write", func(p *board.Partial) error { _, err := p.WriteAt([]byte("x"), 0); return err }},
-		{"cut", func(p *board.Partial) error { return p.Truncate(0) }},
-		{"reserve", func(p *board.Partial) error { return p.Reserve(1, 0) }},
-		{"publish", func(p *board.Partial) error { return p.Publish() }},
+		{"sync", func(p *storage.Partial) error { return p.Sync() }},
+		{"write", func(p *storage.Partial) error { _, err := p.WriteAt([]byte("x"), 0); return err }},
+		{"cut", func(p *storage.Partial) error { return p.Truncate(0) }},
+		{"reserve", func(p *storage.Partial) error { return p.Reserve(1, 0) }},
+		{"publish", func(p *storage.Partial) error { return p.Publish() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()

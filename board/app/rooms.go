@@ -1,14 +1,14 @@
 // Package command is otad's commands: it opens the rooms in order, joins them
 // and waits. What they do is decided in the rooms.
-package command
+package app
 
 import (
 	"io"
 	"log/slog"
 	"runtime"
 
-	"otad/board"
 	"otad/board/config"
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 	"otad/metrics"
@@ -18,7 +18,7 @@ import (
 // rooms are the parts that serve and fetch share, opened in order.
 type rooms struct {
 	log     *slog.Logger
-	dir     *board.StateDir
+	dir     *storage.StateDir
 	journal *journal.Journal
 	source  *netio.Fetcher
 	metrics *metrics.Metrics
@@ -36,13 +36,13 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 	if r.source, err = netio.New(sourceConfig(cfg.Transfer, b)); err != nil {
 		return nil, err
 	}
-	if r.dir, err = board.OpenStateDir(cfg.StateDir); err != nil {
+	if r.dir, err = storage.OpenStateDir(cfg.StateDir); err != nil {
 		return nil, err
 	}
 	// Without the journal that they belonged to, partial files are bytes that
 	// nobody can vouch for.
 	if r.journal, err = journal.Open(cfg.StateDir, journal.Options{
-		Observe: r.metrics.JournalCommit, Abandon: r.dir.RemoveAllPartials,
+		OnCommit: r.metrics.JournalCommit, BeforeQuarantine: r.dir.RemoveAllPartials,
 	}); err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 	})
 	machine := machineConfig(cfg.Transfer)
 	change(&machine)
-	r.updater, err = fsm.New(fsm.Deps{Journal: r.journal, Store: store{r.dir}, Source: r.source, Metrics: r.metrics, Log: r.log}, machine)
+	r.updater, err = fsm.New(fsm.Deps{Journal: r.journal, StateDir: store{r.dir}, Source: r.source, Metrics: r.metrics, Log: r.log}, machine)
 	return r, err
 }
 
@@ -117,12 +117,12 @@ func sourceConfig(t config.Transfer, b Build) netio.Config {
 func machineConfig(t config.Transfer) fsm.Config {
 	return fsm.Config{
 		Checkpoint: t.Checkpoint, Retries: t.Retries, NetworkWait: t.NetworkWait,
-		MinFree: t.MinFree, AllowHTTP: t.AllowHTTP, Readback: t.Readback, Memory: board.Memory,
+		MinFree: t.MinFree, AllowHTTP: t.AllowHTTP, Readback: t.Readback, AllocBuffer: storage.MapBuffer,
 	}
 }
 
 // store shows the state directory as the machine wants to see it.
-type store struct{ *board.StateDir }
+type store struct{ *storage.StateDir }
 
 func (s store) OpenPartial(name string) (fsm.Partial, error) { return s.StateDir.OpenPartial(name) }
 func (s store) Published(name string) (fsm.Published, error) { return s.StateDir.Published(name) }

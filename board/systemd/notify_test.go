@@ -1,4 +1,4 @@
-package board_test
+package systemd_test
 
 import (
 	"net"
@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"testing"
 
-	"otad/board"
+	"otad/board/systemd"
 )
 
 func TestNotifySpeaksToSystemd(t *testing.T) {
@@ -26,8 +26,8 @@ func TestNotifySpeaksToSystemd(t *testing.T) {
 				send func() error
 				want string
 			}{
-				{func() error { return board.NotifyReady("listening on\n127.0.0.1:12315") }, "READY=1\nSTATUS=listening on 127.0.0.1:12315"},
-				{board.NotifyStopping, "STOPPING=1"},
+				{func() error { return systemd.NotifyReady("listening on\n127.0.0.1:12315") }, "READY=1\nSTATUS=listening on 127.0.0.1:12315"},
+				{systemd.NotifyStopping, "STOPPING=1"},
 			} {
 				if err := tt.send(); err != nil {
 					t.Fatal(err)
@@ -44,14 +44,14 @@ func TestNotifySpeaksToSystemd(t *testing.T) {
 
 func TestNotifyIsSilentWithoutSystemd(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
-	if err := board.NotifyReady("up"); err != nil {
+	if err := systemd.NotifyReady("up"); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestNotifyTellsWhenNobodyListens(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
-	if err := board.NotifyReady("up"); err == nil {
+	if err := systemd.NotifyReady("up"); err == nil {
 		t.Error("no error")
 	}
 }

@@ -1,4 +1,4 @@
-package board
+package storage
 
 import (
 	"unsafe"
@@ -10,13 +10,13 @@ import (
 // are of 4 KiB.
 const hugePage = 2 << 20
 
-// Memory returns size bytes that are not the Go heap's, and what gives them
+// MapBuffer returns size bytes that are not the Go heap's, and what gives them
 // back; nothing may point into them then. They lie in huge pages where the
 // kernel has some, so that a disk and a processor take them in few pieces, and
 // they do not count when the collector decides how much garbage to let be.
 //
 // A kernel that gives none leaves it to the heap.
-func Memory(size int) (memory []byte, free func()) {
+func MapBuffer(size int) (memory []byte, free func()) {
 	mapped, err := unix.Mmap(-1, 0, size+hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return make([]byte, size), func() {}

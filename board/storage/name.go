@@ -1,4 +1,4 @@
-package board
+package storage
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 )
 
 // ErrName means that a name is not one that a package file may have.
-var ErrName = errors.New("board: not a plain file name")
+var ErrName = errors.New("storage: not a plain file name")
 
 var errNotRegular = errors.New("not a regular file")
 

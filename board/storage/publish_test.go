@@ -1,4 +1,4 @@
-package board_test
+package storage_test
 
 import (
 	"errors"

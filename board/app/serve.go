@@ -1,4 +1,4 @@
-package command
+package app
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"otad/board"
 	"otad/board/config"
 	"otad/board/deviceapi"
+	"otad/board/systemd"
 	"otad/fsm"
 	"otad/journal"
 	"otad/metrics"
@@ -29,8 +29,8 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 	}
 	var callbacks *deviceapi.Callbacks
 	r, err := open(cfg, b, newLog(cfg, stderr), func(c *fsm.Config) {
-		c.Notices = cfg.Serve.CallbackURL != ""
-		c.Observe = func(s fsm.Snapshot) {
+		c.KeepOutbox = cfg.Serve.CallbackURL != ""
+		c.OnChange = func(s fsm.Snapshot) {
 			if callbacks != nil {
 				callbacks.Notify(s)
 			}
@@ -61,10 +61,10 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 		g.Go(func() error { return callbacks.Run(running) })
 	}
 	g.Go(func() error { return r.updater.Run(running) })
-	r.notify(board.NotifyReady("serving on " + listeners[0].Addr().String()))
+	r.notify(systemd.NotifyReady("serving on " + listeners[0].Addr().String()))
 	r.log.Info("serving", "listen", listeners[0].Addr().String(), "version", b.Version, "state_dir", r.dir.Path())
 	<-running.Done()
-	r.notify(board.NotifyStopping())
+	r.notify(systemd.NotifyStopping())
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -113,11 +113,11 @@ func newCallbacks(url string, r *rooms) (*deviceapi.Callbacks, error) {
 // outbox is the journal's list of transitions that are still to be told.
 type outbox struct{ *journal.Journal }
 
-func (o outbox) Pending() []journal.Notice { return o.Record().Outbox }
+func (o outbox) Pending() []journal.OutboxEntry { return o.Record().Outbox }
 
 func (o outbox) Delivered(seq uint64) error {
 	_, err := o.Update(func(r *journal.Record) {
-		r.Outbox = slices.DeleteFunc(r.Outbox, func(n journal.Notice) bool { return n.Seq <= seq })
+		r.Outbox = slices.DeleteFunc(r.Outbox, func(n journal.OutboxEntry) bool { return n.Seq <= seq })
 	})
 	return err
 }

@@ -1,4 +1,4 @@
-package command_test
+package app_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"otad/board/command"
+	"otad/board/app"
 	"otad/board/config"
 	"otad/journal"
 	"otad/netio/origintest"
@@ -43,12 +43,12 @@ func distinct(t *testing.T, to any) {
 func TestTransferReachesTheRooms(t *testing.T) {
 	var given config.Transfer
 	distinct(t, &given)
-	build := command.Build{Version: "1.2.3", Time: time.Unix(1e9, 0)}
-	source := command.SourceConfig(given, build)
+	build := app.Build{Version: "1.2.3", Time: time.Unix(1e9, 0)}
+	source := app.SourceConfig(given, build)
 	if source.UserAgent != "otad/1.2.3" || !source.BuildTime.Equal(build.Time) {
 		t.Errorf("of the build the source is told %q and %v", source.UserAgent, source.BuildTime)
 	}
-	rooms := []reflect.Value{reflect.ValueOf(source), reflect.ValueOf(command.MachineConfig(given))}
+	rooms := []reflect.Value{reflect.ValueOf(source), reflect.ValueOf(app.MachineConfig(given))}
 	for i := range reflect.TypeFor[config.Transfer]().NumField() {
 		name, want := reflect.TypeFor[config.Transfer]().Field(i).Name, reflect.ValueOf(given).Field(i).Interface()
 		wanted := 0
@@ -128,7 +128,7 @@ func TestPartialFilesGoWithADamagedJournal(t *testing.T) {
 				stop()
 			}
 		}, "serve", "-state-dir", dir, "-listen", freeAddress(t))
-		if !errors.Is(err, command.ErrStopped) {
+		if !errors.Is(err, app.ErrStopped) {
 			t.Error(err)
 		}
 		wantFiles(t, dir, "a.part.txt", "published")

@@ -1,4 +1,4 @@
-package command
+package app
 
 import (
 	"context"
@@ -29,8 +29,8 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 	defer view.finish()
 	ended := make(chan fsm.Snapshot, 1)
 	r, err := open(cfg, b, log, func(c *fsm.Config) {
-		c.Impatient = true
-		c.Observe = func(s fsm.Snapshot) {
+		c.FailOnJournalError = true
+		c.OnChange = func(s fsm.Snapshot) {
 			view.checkpoint(s)
 			if s.State == fsm.Ready || s.State == fsm.Failed {
 				select {
@@ -65,7 +65,7 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 }
 
 func (r *rooms) adopt(ctx context.Context, job journal.Job, replace bool) error {
-	err := r.updater.Adopt(ctx, job, replace)
+	err := r.updater.StartBeforeRun(ctx, job, replace)
 	var unfinished *fsm.UnfinishedError
 	if errors.As(err, &unfinished) {
 		return fmt.Errorf("%w in %s: finish it first, or give it up with -replace", err, r.dir.Path())

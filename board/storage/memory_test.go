@@ -1,18 +1,18 @@
-package board_test
+package storage_test
 
 import (
 	"os"
 	"testing"
 	"unsafe"
 
-	"otad/board"
+	"otad/board/storage"
 )
 
 func TestMemoryBeginsAtAHugePageAndIsGivenBack(t *testing.T) {
 	const size, cycles = 3 << 20, 1000
 	before := addressSpace(t)
 	for range cycles {
-		b, free := board.Memory(size)
+		b, free := storage.MapBuffer(size)
 		if len(b) != size || cap(b) != size {
 			t.Fatalf("%d bytes, room for %d", len(b), cap(b))
 		}

@@ -1,4 +1,4 @@
-package board_test
+package storage_test
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"otad/board"
+	"otad/board/storage"
 )
 
 const mib = 1 << 20
@@ -55,7 +55,7 @@ func used(t *testing.T, path string) int64 {
 	return st.Blocks * 512
 }
 
-func free(t *testing.T, d *board.StateDir) int64 {
+func free(t *testing.T, d *storage.StateDir) int64 {
 	t.Helper()
 	n, err := d.Free()
 	if err != nil {
@@ -92,7 +92,7 @@ func TestReserveAllocatesWithoutGrowing(t *testing.T) {
 }
 
 // fill writes until the disk is full.
-func fill(t *testing.T, p *board.Partial) {
+func fill(t *testing.T, p *storage.Partial) {
 	t.Helper()
 	block := make([]byte, 64<<10)
 	for offset := int64(0); offset < 64*mib; offset += int64(len(block)) {
@@ -114,11 +114,11 @@ func TestReserveRefusesWhatDoesNotFit(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		size, minFree int64
-		want          *board.SpaceError
+		want          *storage.SpaceError
 	}{
-		{"larger than the disk", 5 * mib, 0, &board.SpaceError{Need: 5 * mib, Free: all}},
-		{"eats into what stays free", 3 * mib, 2 * mib, &board.SpaceError{Need: 3 * mib, Free: all - 2*mib}},
-		{"more is to stay free than there is", mib, 16 * mib, &board.SpaceError{Need: mib, Free: 0}},
+		{"larger than the disk", 5 * mib, 0, &storage.SpaceError{Need: 5 * mib, Free: all}},
+		{"eats into what stays free", 3 * mib, 2 * mib, &storage.SpaceError{Need: 3 * mib, Free: all - 2*mib}},
+		{"more is to stay free than there is", mib, 16 * mib, &storage.SpaceError{Need: mib, Free: 0}},
 		{"fits to the byte", 3 * mib, all - 3*mib, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestReserveRefusesWhatDoesNotFit(t *testing.T) {
 				}
 				return
 			}
-			var got *board.SpaceError
+			var got *storage.SpaceError
 			if !errors.As(err, &got) || *got != *tt.want {
 				t.Fatalf("error is %v, want %v", err, tt.want)
 			}
@@ -172,7 +172,7 @@ func TestReserveLeavesNothingOfAReservationThatFailed(t *testing.T) {
 		before := used(t, filepath.Join(dir, "u.zip.part"))
 		d.AllocateThenFail(mib, cause)
 		err := p.Reserve(2*mib, 0)
-		var space *board.SpaceError
+		var space *storage.SpaceError
 		if !errors.As(err, &space) {
 			t.Errorf("%v: error is %v, want a SpaceError", cause, err)
 		}
@@ -200,7 +200,7 @@ func TestReserveReportsOtherErrorsAsTheyAre(t *testing.T) {
 	d := open(t, t.TempDir())
 	d.AllocateThenFail(0, syscall.EFBIG)
 	err := openPartial(t, d, "u.zip").Reserve(mib, 0)
-	var space *board.SpaceError
+	var space *storage.SpaceError
 	if !errors.Is(err, syscall.EFBIG) || errors.As(err, &space) {
 		t.Errorf("error is %v, want EFBIG and no SpaceError", err)
 	}

@@ -1,14 +1,13 @@
-package board_test
+package init_test
 
 import (
 	"os/exec"
-	"path/filepath"
 	"testing"
 )
 
 func TestInitScriptsAreShell(t *testing.T) {
 	for _, name := range []string{"S90otad", "otad.procd"} {
-		if out, err := exec.Command("sh", "-n", filepath.Join("init", name)).CombinedOutput(); err != nil {
+		if out, err := exec.Command("sh", "-n", name).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", name, err, out)
 		}
 	}
