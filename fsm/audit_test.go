@@ -132,7 +132,7 @@ func exitCode(s fsm.Snapshot) int {
 	if s.State == fsm.Ready {
 		return 0
 	}
-	switch fsm.ParseError(s.Error).Code {
+	switch s.Code {
 	case fsm.MD5Mismatch, fsm.SHA256Mismatch, fsm.PackageSizeMismatch:
 		return 3
 	case fsm.DiskFull:

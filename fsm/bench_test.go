@@ -65,7 +65,7 @@ func plainUpdater(tb testing.TB, dir string, observe func(fsm.Snapshot)) (_ *fsm
 	must(err)
 	fetcher, err := netio.New(netio.Config{})
 	must(err)
-	u, err := fsm.New(fsm.Deps{Journal: j, StateDir: plainStore{state}, Source: fetcher, Metrics: newMetrics(), Log: slog.New(slog.DiscardHandler)},
+	u, err := fsm.New(fsm.Deps{Journal: j, StateDir: plainStore{state}, Source: fsm.SourceOf(fetcher), Metrics: newMetrics(), Log: slog.New(slog.DiscardHandler)},
 		fsm.Config{Checkpoint: 1 << 20, OnChange: observe, AllocBuffer: storage.MapBuffer})
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -12,8 +12,9 @@ import (
 	"otad/netio"
 )
 
-// Journal is what the machine needs of *journal.Journal. Whatever it was told
-// is durable when the call returns without an error.
+// Journal is what the machine needs of *journal.Journal. What a method was given
+// is durable when it returns without an error. Run's goroutine and the goroutine
+// of the work call it at the same time.
 type Journal interface {
 	Record() journal.Record
 	Update(func(*journal.Record)) (journal.Record, error)
@@ -22,25 +23,26 @@ type Journal interface {
 	Checkpoints() []journal.Checkpoint
 }
 
-// StateDir is the state directory: where partial files are kept and packages are
-// published.
+// StateDir is the directory of partial files and published packages. Run's
+// goroutine and the goroutine of the work call it at the same time, but for the
+// same name one after the other; Free and Writable may be called by anyone.
 type StateDir interface {
-	// OpenPartial opens NAME.part, and makes it when there is none; its
-	// directory entry is durable when it returns.
+	// OpenPartial opens the partial file of the package name, and makes it when
+	// there is none. Its directory entry is durable when OpenPartial returns.
 	OpenPartial(name string) (Partial, error)
-	// RemovePartial deletes NAME.part durably; none there is no error.
+	// RemovePartial deletes the partial file durably; none there is no error.
 	RemovePartial(name string) error
 	// Published opens the package under its final name; fs.ErrNotExist when
 	// there is none.
 	Published(name string) (Published, error)
-	// Writable is nil as long as nothing is known that keeps files from being
-	// written.
+	// Writable returns an error when files are known not to be writable.
 	Writable() error
-	// Free is how many bytes the file system has for otad.
+	// Free returns how many bytes the file system has for otad.
 	Free() (int64, error)
 }
 
-// Partial is the package while it is being fetched.
+// Partial is the package while it is being fetched. One goroutine at a time uses
+// it.
 type Partial interface {
 	io.ReaderAt
 	io.WriterAt
@@ -65,12 +67,53 @@ type Published interface {
 	Stat() (fs.FileInfo, error)
 }
 
-// Source opens the origin's bytes from an offset on. *netio.Fetcher is one.
+// Source opens packages at their origin. Run's goroutine calls CheckURL, the
+// goroutine of the work Open.
 type Source interface {
-	Open(context.Context, netio.Request) (*netio.Body, error)
+	// CheckURL returns why the source would refuse the URL, or nil. Its text
+	// holds no secret of the URL.
+	CheckURL(url string) error
+	// Open returns the bytes from an offset on. Its error is a *netio.Error, or
+	// ctx's.
+	Open(context.Context, netio.Request) (Body, error)
 }
 
-// Deps are the rooms that the machine works with. All are required.
+// Body is the rest of a package, being read. Read returns io.EOF when the
+// package is whole and the answer ended with it; any other error is a
+// *netio.Error, or that of the context that Open was given.
+type Body interface {
+	io.ReadCloser
+	// Info describes the answer. It does not change.
+	Info() netio.BodyInfo
+	// Discarded returns how many bytes were received and dropped.
+	Discarded() int64
+}
+
+// SourceOf returns s as a Source: it converts the type of body that s opens, as
+// *netio.Fetcher does.
+func SourceOf[B Body](s interface {
+	CheckURL(url string) error
+	Open(context.Context, netio.Request) (B, error)
+}) Source {
+	return source[B]{check: s.CheckURL, open: s.Open}
+}
+
+type source[B Body] struct {
+	check func(string) error
+	open  func(context.Context, netio.Request) (B, error)
+}
+
+func (s source[B]) CheckURL(url string) error { return s.check(url) }
+
+func (s source[B]) Open(ctx context.Context, r netio.Request) (Body, error) {
+	body, err := s.open(ctx, r)
+	if err != nil {
+		return nil, err // and not a Body around a nil pointer
+	}
+	return body, nil
+}
+
+// Deps are the parts that the machine works with. All are required.
 type Deps struct {
 	Journal  Journal
 	StateDir StateDir
@@ -79,19 +122,18 @@ type Deps struct {
 	Log      *slog.Logger
 }
 
-// Config is how the machine goes about a job.
+// Config is how the machine works on a job.
 type Config struct {
 	Checkpoint         int64          // bytes between two checkpoints; at least 1
 	Retries            int            // failures in a row without progress that are tried again
-	NetworkWait        time.Duration  // how long no network at all is waited for without spending retries
-	MinFree            int64          // bytes of the file system that are left alone
-	AllowHTTP          bool           // http to hosts other than loopback
+	NetworkWait        time.Duration  // longest wait for a network; it costs no retries
+	MinFree            int64          // bytes to leave free on the file system
 	Readback           bool           // Verifying reads the file from the medium once more
 	KeepOutbox         bool           // transitions go into the journal's outbox
-	FailOnJournalError bool           // Run ends by the error when the journal cannot be written, instead of trying again
-	OnChange           func(Snapshot) // told after every transition and checkpoint; must not block; nil: nobody
+	FailOnJournalError bool           // Run returns the error when the journal cannot be written, instead of trying again
+	OnChange           func(Snapshot) // called after every transition and checkpoint; must not block; nil: nobody
 	Jitter             func() float64 // in [0,1), spreads waiting times; nil: math/rand/v2
-	// AllocBuffer gives the blocks of a transfer, and what takes them back; nil: the
-	// heap's.
+	// AllocBuffer returns the memory of a transfer's blocks and the function
+	// that frees it; nil: the heap's.
 	AllocBuffer func(size int) (memory []byte, free func())
 }

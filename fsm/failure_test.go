@@ -249,13 +249,6 @@ func TestTransitionsThatWillNeverBeToldAreCounted(t *testing.T) {
 }
 
 func TestErrorsHaveACodeAndADetail(t *testing.T) {
-	e := fsm.ParseError("MD5_MISMATCH: expected a: b, got c")
-	if e.Code != fsm.MD5Mismatch || e.Detail != "expected a: b, got c" || e.Error() != "MD5_MISMATCH: expected a: b, got c" {
-		t.Errorf("parsed as %+v", e)
-	}
-	if fsm.ParseError("") != nil {
-		t.Error("no error is parsed as one")
-	}
 	for code, keeps := range map[fsm.Code]bool{fsm.DownloadFailed: true, fsm.DiskFull: true,
 		fsm.MD5Mismatch: false, fsm.SHA256Mismatch: false, fsm.PackageSizeMismatch: false} {
 		if code.KeepsPartial() != keeps {

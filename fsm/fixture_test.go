@@ -108,7 +108,7 @@ func (p *process) open() {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(fetcher.Close)
-	source := fsm.Source(fetcher)
+	source := fsm.SourceOf(fetcher)
 	if d.source != nil {
 		source = d.source(source)
 	}

@@ -4,115 +4,64 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	looplab "github.com/looplab/fsm"
 
 	"otad/journal"
 )
 
-// State is where a job stands. It is persisted and exported as its text.
-type State string
-
-// The states of the machine.
-const (
-	Idle        State = "Idle"
-	Downloading State = "Downloading"
-	Verifying   State = "Verifying"
-	Ready       State = "Ready"
-	Failed      State = "Failed"
-)
-
-type event string
-
-const (
-	evStart      event = "start"
-	evDownloaded event = "downloaded"
-	evVerified   event = "verified"
-	evFail       event = "fail"
-	evReset      event = "reset"
-)
-
-// Label is the state as it is named outside the machine: in lower case.
-func (s State) Label() string { return strings.ToLower(string(s)) }
-
-// States lists the states in the order of a job's life.
-func States() []State { return []State{Idle, Downloading, Verifying, Ready, Failed} }
-
-// table is the machine: everything else in this package only fires its events.
-func table() looplab.Events {
-	return looplab.Events{
-		{Name: string(evStart), Src: texts(Idle, Failed, Ready), Dst: string(Downloading)},
-		{Name: string(evDownloaded), Src: texts(Downloading), Dst: string(Verifying)},
-		{Name: string(evVerified), Src: texts(Verifying), Dst: string(Ready)},
-		{Name: string(evFail), Src: texts(Downloading, Verifying), Dst: string(Failed)},
-		{Name: string(evReset), Src: texts(States()...), Dst: string(Idle)},
-	}
-}
-
-func texts(states ...State) []string {
-	out := make([]string, len(states))
-	for i, s := range states {
-		out[i] = string(s)
-	}
-	return out
-}
-
-// Transitions lists every pair of different states that an event joins, in the
-// order of the table.
-func Transitions() [][2]State {
-	var out [][2]State
-	for _, e := range table() {
-		for _, src := range e.Src {
-			if src != e.Dst {
-				out = append(out, [2]State{State(src), State(e.Dst)})
-			}
-		}
-	}
-	return out
-}
-
-// edit changes the journal's record in the transaction of a transition.
-type edit func(*journal.Record)
-
 // machine is the state machine over the journal: the journal leads, the machine
-// follows. One goroutine owns it (looplab's Event races with itself).
+// follows. One goroutine owns it, because looplab's Event races with itself.
 type machine struct {
 	fsm *looplab.FSM
 }
 
-// newMachine takes up the machine in state. commit makes a transition durable
-// and vetoes it by an error; observe is told of it afterwards and cannot fail.
-func newMachine(state State, commit func(from, to State, e edit) error, observe func(from, to State)) *machine {
-	return &machine{fsm: looplab.NewFSM(string(state), table(), looplab.Callbacks{
+// newMachine returns a machine in state. commit makes a transition durable; its
+// error vetoes the transition. observe is called after the transition and cannot
+// fail.
+func newMachine(state State, commit func(from, to State, c recordChange) error, observe func(from, to State)) *machine {
+	return &machine{fsm: looplab.NewFSM(string(state), looplabEvents(), looplab.Callbacks{
 		// Write-ahead: an error here cancels the event, so that the machine
 		// never shows a state that the journal does not hold.
 		"before_event": func(_ context.Context, e *looplab.Event) {
-			if err := commit(State(e.Src), State(e.Dst), e.Args[0].(edit)); err != nil {
+			if err := commit(State(e.Src), State(e.Dst), e.Args[0].(recordChange)); err != nil {
 				e.Cancel(err)
 			}
 		},
-		// Callbacks only watch. An event fired in here would nest, and the
-		// outer watchers would run last, with the older state.
+		// This callback only reports. An event fired in here would nest, and the
+		// outer callbacks would run last, with the older state.
 		"enter_state": func(_ context.Context, e *looplab.Event) {
 			observe(State(e.Src), State(e.Dst))
 		},
 	})}
 }
 
+// looplabEvents returns the table of transitions as looplab takes it.
+func looplabEvents() looplab.Events {
+	var events looplab.Events
+	for _, t := range transitionTable() {
+		e := looplab.EventDesc{Name: string(t.event), Dst: string(t.to)}
+		for _, from := range t.from {
+			e.Src = append(e.Src, string(from))
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
 func (m *machine) current() State { return State(m.fsm.Current()) }
 
 // fire makes the transition durable, then visible. After an error the machine
-// stands where it stood, and so does the journal.
-func (m *machine) fire(ctx context.Context, ev event, e edit) error {
-	if e == nil {
-		e = func(*journal.Record) {}
+// and the journal are in the state that they were in before.
+func (m *machine) fire(ctx context.Context, ev event, c recordChange) error {
+	if c == nil {
+		c = func(*journal.Record) {}
 	}
-	// Detached: an event that is given a cancelled context wedges the machine
-	// for good (looplab/fsm#115).
-	err := m.fsm.Event(context.WithoutCancel(ctx), string(ev), e)
+	// Without the caller's cancellation: looplab's machine refuses every later
+	// event after one that got a cancelled context (looplab/fsm#115).
+	err := m.fsm.Event(context.WithoutCancel(ctx), string(ev), c)
 	if none := (looplab.NoTransitionError{}); errors.As(err, &none) && none.Err == nil {
-		return nil // reset in Idle: nothing to leave, the record is written
+		return nil // reset in Idle: the state stays, the record is written
 	}
 	if veto := (looplab.CanceledError{}); errors.As(err, &veto) {
 		return fmt.Errorf("%s in state %s: %w", ev, m.current(), veto.Err)
@@ -120,10 +69,10 @@ func (m *machine) fire(ctx context.Context, ev event, e edit) error {
 	return err
 }
 
-// Diagram draws the machine, generated from the machine itself. Formats are
-// "mermaid" and "dot" (Graphviz).
+// Diagram returns a picture of the machine, generated from its table. format is
+// "mermaid" or "dot" (Graphviz); any other is an error.
 func Diagram(format string) (string, error) {
-	m := looplab.NewFSM(string(Idle), table(), nil)
+	m := looplab.NewFSM(string(Idle), looplabEvents(), nil)
 	switch format {
 	case "mermaid":
 		return looplab.VisualizeForMermaidWithGraphType(m, looplab.StateDiagram)

@@ -3,44 +3,42 @@ package fsm
 import (
 	"context"
 	"errors"
-	"hash/crc32"
 	"io"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"otad/journal"
-	"otad/netio"
 )
 
 // The stages of a transfer overlap:
 //
 //	socket ──> digest ──> disk ──> journal
-//	receive    hash       store.put, store.checkpoint
+//	receiver   hasher     diskWriter
 //
-// A fixed set of blocks goes round, so that memory is constant and a slow disk
-// holds back the socket. Each block carries the checkpoint that may be made once
-// it is stored, so that the record is exact however far the digest has run ahead
-// of the disk. The disk's side does not touch the bytes again.
+// A fixed number of blocks goes round, so that memory is constant and a slow
+// disk slows the socket down. Each block carries the checkpoint that may be made
+// once the block is stored. So the record is exact however far the digest is
+// ahead of the disk, and the disk's stage does not read the bytes again. No two
+// stages share a field: what one hands on goes through a channel.
 
 const (
 	// blockSize is what one read, one digest and one write move at a time: large
-	// enough that handing it on costs little, small enough to be in a processor's
-	// cache from one stage to the next.
+	// enough that handing a block on costs little, small enough to stay in a
+	// processor's cache from one stage to the next.
 	blockSize = 512 << 10
-	// blockCount bounds what is under way. It has to outlast one checkpoint, so
-	// that the digest never waits for the disk on a medium that keeps up: the
-	// network fills the blocks while what was in them before is made durable.
+	// blockCount bounds the bytes in flight. The blocks must last for one
+	// checkpoint, so that the digest never waits for a disk that keeps up: the
+	// network fills them while their last contents are made durable.
 	blockCount = 8
-	// pieceSize is what the digest and the CRC take in turn, so that the second
-	// finds it in the processor's cache.
+	// pieceSize is what the digest and the CRC take in turn, so that the CRC
+	// finds the bytes in the processor's cache.
 	pieceSize = 32 << 10
-	// storeBudget and stopBudget are what a stop, which is to be over in 2 s, may
-	// take of that: it begins to store another block when that and a checkpoint
-	// are over in storeBudget, and a checkpoint when that is over in stopBudget,
-	// going by what the last ones took.
+	// A stop must finish within 2 s. After the signal, another block is written
+	// only if the write and the checkpoint after it are expected to end within
+	// storeBudget; a checkpoint is made only if it is expected to end within
+	// stopBudget. Expected times are those of the last write and checkpoint.
 	storeBudget = time.Second
 	stopBudget  = 1500 * time.Millisecond
 )
@@ -53,36 +51,53 @@ type block struct {
 	after  journal.Checkpoint // of all up to the last byte of data
 }
 
-// pump moves body to the disk until the package is whole or an answer breaks
-// off. Whatever was received is checkpointed when it returns, unless the disk
-// or the journal failed: then that error is returned; or unless ctx ended and
-// the disk takes too long for a stop: then ctx's error is returned, together
-// with what was wrong with the answer. cancel breaks the body's read off. No
-// goroutine of it outlives the call.
-func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body *netio.Body, size int64) error {
+// blockPool holds the blocks that are not in flight.
+type blockPool struct{ free chan *block }
+
+func newBlockPool(memory []byte) *blockPool {
+	p := &blockPool{free: make(chan *block, blockCount)}
+	for data := range slices.Chunk(memory, blockSize) {
+		p.free <- &block{data: data}
+	}
+	return p
+}
+
+// pump moves body to the disk until the package is whole or the answer breaks
+// off. Whatever was received is checkpointed when it returns, with two
+// exceptions. When the disk or the journal fails, that error is returned. When
+// ctx ends and the disk takes too long for a stop, ctx's error is returned,
+// joined with what was wrong with the answer. cancel ends a read of the body.
+// No goroutine outlives the call.
+func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.Reader, size int64) error {
 	received, hashed := make(chan *block, blockCount), make(chan *block, blockCount)
-	store := &store{transfer: t, size: size, next: journal.Checkpoint{Offset: t.at.Offset}}
-	unwatch := context.AfterFunc(ctx, store.noteStop)
+	from := t.at.saved.Offset
+	in := &receiver{body: body, count: t.report.received, free: t.blocks.free, interval: t.cfg.Checkpoint}
+	sum := &hasher{digest: t.at.digest, interval: t.cfg.Checkpoint}
+	disk := &diskWriter{file: t.file, commit: t.journal.commit, synced: t.report.synced, durable: t.report.durable,
+		free: t.blocks.free, interval: t.cfg.Checkpoint, size: size,
+		next: journal.Checkpoint{Offset: from}, saved: t.at.saved, pace: t.pace}
+	unwatch := context.AfterFunc(ctx, disk.stopAt.note)
 	defer unwatch()
 	var receiveErr, storeErr error
 	var stages sync.WaitGroup
 	stages.Go(func() {
 		defer close(received)
-		receiveErr = t.receive(body, size, received)
+		receiveErr = in.run(from, size, received)
 	})
 	stages.Go(func() {
 		defer close(hashed)
-		t.hash(received, hashed)
+		sum.run(received, hashed)
 	})
 	stages.Go(func() {
-		if storeErr = store.drain(ctx, hashed); storeErr != nil {
+		if storeErr = disk.run(ctx, hashed); storeErr != nil {
 			cancel()
 			for b := range hashed { // the stages before it must not wait for blocks
-				t.free <- b
+				t.blocks.free <- b
 			}
 		}
 	})
 	stages.Wait()
+	t.at.saved, t.pace = disk.saved, disk.pace
 	switch {
 	case storeErr == nil:
 		return receiveErr
@@ -93,176 +108,121 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body *ne
 	}
 }
 
-// receive fills blocks from the socket up to the end of the package, and then
-// makes sure that the answer ends there too.
-func (t *transfer) receive(body io.Reader, size int64, out chan<- *block) error {
-	for off := t.at.Offset; off < size; {
-		b := <-t.free
-		n, err := t.fill(body, b.data[:min(blockSize, size-off, t.cfg.Checkpoint-off%t.cfg.Checkpoint)])
-		b.offset, b.data = off, b.data[:n]
-		off += int64(n)
-		if n > 0 {
-			out <- b
-		} else {
-			t.free <- b
-		}
-		if err != nil {
-			return err
-		}
+// diskWriter is the stage of the disk: the one that stores bytes and has the
+// journal claim them. It reaches only what its fields name.
+type diskWriter struct {
+	file interface {
+		io.WriterAt
+		Sync() error
 	}
-	var surplus [1]byte
-	if _, err := body.Read(surplus[:]); err != io.EOF {
-		return err
-	}
-	return nil
-}
+	commit   func(journal.Checkpoint) error // durable when it returns nil
+	synced   func(time.Duration)            // reports the time of a checkpoint's writes and sync
+	durable  func(offset int64)             // reports what the journal claims
+	free     chan<- *block
+	interval int64
+	size     int64 // of the package
 
-// fill reads until p is full. Other than io.ReadFull it counts what comes, as it
-// comes: on a slow link a block takes longer than a look at the rate.
-func (t *transfer) fill(body io.Reader, p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
-		var k int
-		k, err = body.Read(p[n:])
-		n += k
-		t.progress.received(int64(k))
-		t.Metrics.Received(int64(k))
-	}
-	if n == len(p) {
-		return n, nil
-	}
-	return n, err
-}
-
-// hash carries the digest along the stream, and the CRC of what will be the tail
-// of the next checkpoint. It has a thread of its own: all others wait for it, and
-// it shall wait for no goroutine's turn.
-func (t *transfer) hash(in <-chan *block, out chan<- *block) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	tail, crc := int64(0), uint32(0)
-	for b := range in {
-		if b.offset%t.cfg.Checkpoint == 0 {
-			tail, crc = 0, 0 // store makes a checkpoint before it
-		}
-		for piece := range slices.Chunk(b.data, pieceSize) {
-			t.at.digest.Write(piece)
-			crc = crc32.Update(crc, castagnoli, piece)
-		}
-		tail += int64(len(b.data))
-		b.after = journal.Checkpoint{Offset: b.offset + int64(len(b.data)), Tail: tail, TailCRC: crc,
-			Digest: t.at.digest.AppendState(b.after.Digest[:0])}
-		out <- b
-	}
-}
-
-// store is the disk's side of the pipeline.
-type store struct {
-	*transfer
-	size int64 // of the package
-	// What has been written.
-	next  journal.Checkpoint // that claims all of it
+	next  journal.Checkpoint // claims all that has been written
+	saved journal.Checkpoint // the newest that the journal holds
 	spent time.Duration      // in writes since the last checkpoint
+	pace  pace
 
-	stopped atomic.Pointer[time.Time] // when ctx ended; nil: it has not
+	stopAt stopTime
 }
 
-// drain stores every block and leaves nothing unaccounted for at the end. When
-// ctx ends it goes on for as long as a stop may take: what is left then is
-// dropped, and asked for again.
-func (s *store) drain(ctx context.Context, in <-chan *block) error {
+// pace is how long the disk took for the last write and for the last checkpoint:
+// what the next ones are expected to take.
+type pace struct{ write, checkpoint time.Duration }
+
+// run stores every block and leaves nothing unclaimed at the end. After ctx has
+// ended it goes on for as long as a stop may take; the rest is dropped, and
+// requested again by the next start.
+func (w *diskWriter) run(ctx context.Context, in <-chan *block) error {
 	for b := range in {
-		if ctx.Err() != nil && s.sinceStop()+s.pace.write+s.pace.checkpoint > storeBudget {
-			s.free <- b
+		if ctx.Err() != nil && w.stopAt.since()+w.pace.write+w.pace.checkpoint > storeBudget {
+			w.free <- b
 			break
 		}
-		err := s.put(b)
-		s.free <- b // before the sync: the network fills it meanwhile
-		if err == nil && s.due() && !s.tooLate(ctx) {
-			err = s.checkpoint()
+		err := w.put(b)
+		w.free <- b // before the sync: the network fills it meanwhile
+		due := w.next.Offset%w.interval == 0 || w.next.Offset == w.size
+		if err == nil && due && !w.tooLate(ctx) {
+			err = w.checkpoint()
 		}
 		if err != nil {
 			return err
 		}
 	}
 	for b := range in {
-		s.free <- b
+		w.free <- b
 	}
-	if !s.tooLate(ctx) {
-		if err := s.checkpoint(); err != nil {
+	if !w.tooLate(ctx) {
+		if err := w.checkpoint(); err != nil {
 			return err
 		}
 	}
 	return ctx.Err() // and not nil, as if all that was received had been stored
 }
 
-// tooLate tells whether otad is being stopped and has no time left for another
+// tooLate reports whether otad is being stopped and has no time left for another
 // checkpoint.
-func (s *store) tooLate(ctx context.Context) bool {
-	return ctx.Err() != nil && s.sinceStop()+s.pace.checkpoint > stopBudget
+func (w *diskWriter) tooLate(ctx context.Context) bool {
+	return ctx.Err() != nil && w.stopAt.since()+w.pace.checkpoint > stopBudget
 }
 
-func (s *store) noteStop() {
-	now := time.Now()
-	s.stopped.Store(&now)
-}
-
-func (s *store) sinceStop() time.Duration {
-	if at := s.stopped.Load(); at != nil {
-		return time.Since(*at)
-	}
-	return 0 // ended a moment ago
-}
-
-func (s *store) put(b *block) error {
+func (w *diskWriter) put(b *block) error {
 	begun := time.Now()
-	if _, err := s.file.WriteAt(b.data, b.offset); err != nil {
+	if _, err := w.file.WriteAt(b.data, b.offset); err != nil {
 		return err
 	}
-	s.pace.write = time.Since(begun)
-	s.spent += s.pace.write
-	digest := append(s.next.Digest[:0], b.after.Digest...) // b will be filled again
-	s.next = b.after
-	s.next.Digest = digest
+	w.pace.write = time.Since(begun)
+	w.spent += w.pace.write
+	digest := append(w.next.Digest[:0], b.after.Digest...) // b will be filled again
+	w.next = b.after
+	w.next.Digest = digest
 	return nil
 }
 
-// due tells whether an interval, or the package, is whole.
-func (s *store) due() bool { return s.next.Offset%s.cfg.Checkpoint == 0 || s.next.Offset == s.size }
-
-// checkpoint is the one place where the journal learns of bytes. The order is
-// the durability rule of otad: write, sync, commit, tell. A power cut
+// checkpoint is the one place where the journal claims bytes. The order is the
+// durability rule of otad: write, sync, commit, report. A power cut
 //
 //	before the sync   loses what the journal does not claim;
 //	before the commit leaves durable bytes unclaimed, fetched again;
 //	after it          loses nothing.
 //
-// The commit before the sync would claim bytes that a cut takes away.
-func (s *store) checkpoint() error {
-	if s.next.Offset == s.at.Offset {
+// A commit before the sync would claim bytes that a cut takes away.
+func (w *diskWriter) checkpoint() error {
+	if w.next.Offset == w.saved.Offset {
 		return nil
 	}
 	begun := time.Now()
-	if err := s.file.Sync(); err != nil {
+	if err := w.file.Sync(); err != nil {
 		return err
 	}
-	s.Metrics.DataSync(s.spent + time.Since(begun))
-	if err := s.wrote(s.Journal.Commit(s.next)); err != nil {
+	w.synced(w.spent + time.Since(begun))
+	if err := w.commit(w.next); err != nil {
 		return err
 	}
-	s.pace.checkpoint = time.Since(begun)
-	s.spent = 0
-	s.at.Checkpoint = s.next
-	s.at.Digest = slices.Clone(s.next.Digest)
-	s.tell(s.next.Offset)
+	w.pace.checkpoint = time.Since(begun)
+	w.spent = 0
+	w.saved = w.next
+	w.saved.Digest = slices.Clone(w.next.Digest)
+	w.durable(w.next.Offset)
 	return nil
 }
 
-// pace is how long the disk took for the last write and for the last checkpoint:
-// what the next ones will take.
-type pace struct{ write, checkpoint time.Duration }
+// stopTime is when a stop began.
+type stopTime struct{ at atomic.Pointer[time.Time] }
 
-// tell shows what is durable to those who watch.
-func (s *store) tell(offset int64) {
-	s.Metrics.SetDurable(offset)
-	s.cfg.OnChange(s.progress.change(func(p *Snapshot) { p.Durable = offset }))
+func (s *stopTime) note() {
+	now := time.Now()
+	s.at.Store(&now)
+}
+
+// since returns how long ago the stop began, 0 before it was noted.
+func (s *stopTime) since() time.Duration {
+	if at := s.at.Load(); at != nil {
+		return time.Since(*at)
+	}
+	return 0
 }

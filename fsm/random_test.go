@@ -166,7 +166,7 @@ type patience struct {
 	over    int // times started over
 }
 
-func (p *patience) Open(ctx context.Context, r netio.Request) (*netio.Body, error) {
+func (p *patience) Open(ctx context.Context, r netio.Request) (fsm.Body, error) {
 	if p.url != r.URL { // another post
 		p.url, p.mark, p.count, p.over = r.URL, r.Offset, 0, 0
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log/slog"
 
 	"otad/hashing"
 	"otad/journal"
@@ -15,11 +16,19 @@ import (
 // castagnoli is the polynomial of a checkpoint's tail CRC.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// position is how far a package has come: a checkpoint, and the digest of
-// exactly the bytes before its offset.
+// position is how far a package has come: the newest checkpoint that the journal
+// holds, and the digest of exactly the bytes before its offset. While a body is
+// being stored the digest belongs to the hasher and is ahead of the checkpoint.
 type position struct {
-	journal.Checkpoint
+	saved  journal.Checkpoint
 	digest *hashing.Digest
+}
+
+// resumer finds the position that a job goes on from.
+type resumer struct {
+	journal *journalWriter
+	report  *reporter
+	log     *slog.Logger
 }
 
 // algorithms are the digests that a job asks for.
@@ -34,52 +43,55 @@ func algorithms(job journal.Job) hashing.Algorithms {
 	return a
 }
 
-// resume finds the position that the journal claims and the file bears out, and
-// cuts the file back to it. What each arm finds was left by:
+// resume returns the position that the journal claims and the file confirms, and
+// cuts the file back to it. It finds
 //
-//   - a file longer than the checkpoint: a cut between write and commit;
-//   - a file shorter, or a tail that does not match: a disk that lost what it
-//     had called durable. Older checkpoints are tried, newest first;
-//   - a digest state that cannot be restored: another version of otad. The file
-//     is hashed again up to the offset, and every byte of it kept.
+//   - a file longer than the checkpoint, left by a cut between write and commit;
+//   - a file shorter, or a tail that does not match, left by a disk that lost
+//     what it had reported durable: the newest older checkpoint that holds is
+//     taken, or offset 0;
+//   - a digest state that cannot be restored, written by another version of
+//     otad: the file is hashed again up to the offset, and no byte is given up.
 //
-// Nothing is read but the block before the checkpoint.
-func (u *Updater) resume(ctx context.Context, file Partial, job journal.Job) (position, error) {
+// It reads nothing but the block before the checkpoint.
+func (r resumer) resume(ctx context.Context, file Partial, job journal.Job) (position, error) {
 	size, err := file.Size()
 	if err != nil {
 		return position{}, err
 	}
-	checkpoints := u.Journal.Checkpoints()
+	checkpoints := r.journal.checkpoints()
 	for i, cp := range checkpoints {
 		if err := holds(file, size, cp); err != nil {
-			u.Log.Warn("a checkpoint does not hold", "offset", cp.Offset, "err", err)
+			r.log.Warn("a checkpoint does not hold", "offset", cp.Offset, "err", err)
 			continue
 		}
-		digest, err := u.restore(ctx, file, cp, algorithms(job))
+		digest, err := r.restore(ctx, file, cp, algorithms(job))
 		if err != nil {
 			return position{}, err
 		}
 		if i > 0 {
-			u.Metrics.Restart(metrics.RestartCheckpointLost)
-			if err := u.wrote(u.Journal.Rewind(cp)); err != nil {
+			r.report.restart(metrics.RestartCheckpointLost)
+			if err := r.journal.rewind(cp); err != nil {
 				return position{}, err
 			}
 		}
 		cp.Digest = digest.AppendState(nil)
-		return position{cp, digest}, cutBack(file, size, cp.Offset)
+		return position{saved: cp, digest: digest}, cutBack(file, size, cp.Offset)
 	}
 	if len(checkpoints) > 0 {
-		u.Metrics.Restart(metrics.RestartCheckpointLost)
-		if err := u.forgetBytes(); err != nil {
+		r.report.restart(metrics.RestartCheckpointLost)
+		if err := r.journal.dropCheckpoints(); err != nil {
 			return position{}, err
 		}
 	}
 	return position{digest: hashing.New(algorithms(job))}, cutBack(file, size, 0)
 }
 
-// errTail is a checkpoint that the file does not bear out.
+// errTail is returned for a checkpoint whose tail is not in the file.
 var errTail = errors.New("the block before it is not what was written")
 
+// holds returns nil when the file is long enough for the checkpoint and the
+// checkpoint's CRC matches the block before its offset.
 func holds(file Partial, size int64, cp journal.Checkpoint) error {
 	if size < cp.Offset {
 		return fmt.Errorf("the file ends at %d", size)
@@ -94,22 +106,22 @@ func holds(file Partial, size int64, cp journal.Checkpoint) error {
 	return nil
 }
 
-// restore brings the digest of the first cp.Offset bytes back.
-func (u *Updater) restore(ctx context.Context, file Partial, cp journal.Checkpoint, a hashing.Algorithms) (*hashing.Digest, error) {
+// restore returns the digest of the first cp.Offset bytes.
+func (r resumer) restore(ctx context.Context, file Partial, cp journal.Checkpoint, a hashing.Algorithms) (*hashing.Digest, error) {
 	digest, err := hashing.Resume(cp.Digest)
 	if err == nil && digest.Len() == cp.Offset && digest.Algorithms() == a {
 		return digest, nil
 	}
-	u.Log.Warn("the digest state cannot be restored, hashing the file again", "offset", cp.Offset, "err", err)
-	u.Metrics.Restart(metrics.RestartDigestState)
+	r.log.Warn("the digest state cannot be restored, hashing the file again", "offset", cp.Offset, "err", err)
+	r.report.restart(metrics.RestartDigestState)
 	return rehash(ctx, file, cp.Offset, a, func(int64) {})
 }
 
-// rehashStep is how many bytes rehash reads at a time, and tells of.
+// rehashStep is how many bytes rehash reads between two reports.
 const rehashStep = 256 << 10
 
-// rehash digests the first n bytes of file and tells how far it has come.
-func rehash(ctx context.Context, file io.ReaderAt, n int64, a hashing.Algorithms, tell func(done int64)) (*hashing.Digest, error) {
+// rehash digests the first n bytes of file. It calls report with the bytes done.
+func rehash(ctx context.Context, file io.ReaderAt, n int64, a hashing.Algorithms, report func(done int64)) (*hashing.Digest, error) {
 	digest := hashing.New(a)
 	block := make([]byte, rehashStep)
 	for off := int64(0); off < n; {
@@ -122,7 +134,7 @@ func rehash(ctx context.Context, file io.ReaderAt, n int64, a hashing.Algorithms
 		}
 		digest.Write(block[:k])
 		off += int64(k)
-		tell(off)
+		report(off)
 	}
 	return digest, nil
 }
@@ -132,10 +144,4 @@ func cutBack(file Partial, size, offset int64) error {
 		return nil
 	}
 	return file.Truncate(offset)
-}
-
-// forgetBytes makes the journal claim nothing of the job any more.
-func (u *Updater) forgetBytes() error {
-	_, err := u.update(giveUpBytes)
-	return err
 }

@@ -103,7 +103,7 @@ func (r *rig) open() {
 	must(err)
 	l.close = []func(){fetcher.Close, func() { j.Close() }, func() { dir.Close() }}
 	l.witness = newWitness(r, j)
-	l.source = &watchedSource{Source: fetcher, witness: l.witness}
+	l.source = &watchedSource{Source: fsm.SourceOf(fetcher), witness: l.witness}
 	cfg := r.cfg
 	cfg.OnChange = func(s fsm.Snapshot) {
 		l.seen(s)

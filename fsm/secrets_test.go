@@ -173,7 +173,7 @@ type eavesdropper struct {
 	to io.Writer
 }
 
-func (e eavesdropper) Open(ctx context.Context, r netio.Request) (*netio.Body, error) {
+func (e eavesdropper) Open(ctx context.Context, r netio.Request) (fsm.Body, error) {
 	body, err := e.Source.Open(ctx, r)
 	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 		fmt.Fprintf(e.to, "error %v\n", cause)

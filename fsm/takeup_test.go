@@ -184,21 +184,6 @@ func TestReadyAndFailedStand(t *testing.T) {
 	}
 }
 
-func TestUnknownStateInTheJournalIsAnError(t *testing.T) {
-	r := newRigOn(t, origintest.Config{})
-	j, err := journal.Open(r.dir, journal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.Close()
-	if _, err := j.Update(func(rec *journal.Record) { rec.State = "Installing" }); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fsm.New(fsm.Deps{Journal: j}, fsm.Config{}); err == nil {
-		t.Error("taken up all the same")
-	}
-}
-
 // A partial file that no checkpoint speaks of is cut to nothing: whose bytes
 // they are is not known.
 func TestBytesWithoutACheckpointAreNotKept(t *testing.T) {

@@ -1,70 +1,50 @@
-// Package fsm is the heart of otad: an explicit state machine that brings one
-// update package onto the board and makes it Ready.
-//
-// # Who owns what
-//
-// One goroutine, [Updater.Run], owns the machine and fires its events. The work
-// of a state (fetching, verifying) runs beside it and ends in the next event.
-// Everyone else asks by [Updater.Start] and [Updater.Reset] and watches
-// [Updater.Snapshot].
-//
-// # What is promised
-//
-// The journal leads and the machine follows: a transition is durable before it
-// is visible. A checkpoint never claims a byte that a power cut can take: write,
-// sync, commit, tell, in this order (pipeline.go). Ready means that the digest
-// of the bytes on disk is the job's.
 package fsm
 
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"math/rand/v2"
-	"slices"
-	"sync/atomic"
 	"time"
 
 	"otad/journal"
 	"otad/metrics"
-	"otad/netio"
 )
 
-// Updater runs the machine. Start, Reset, Snapshot and Healthy may be called
-// from any goroutine, Adopt and Run from one.
+// Updater runs the machine. Start, Reset, Snapshot and Health may be called from
+// any goroutine, StartBeforeRun and Run from one.
 type Updater struct {
-	Deps
+	// Set by New and never changed. What they point to has its own owner.
 	cfg      Config
-	machine  *machine
-	progress *progress
+	dir      StateDir
+	source   Source
+	log      *slog.Logger
+	journal  *journalWriter
+	report   *reporter
+	restarts *restartCounter
 	commands chan command
-	newURL   chan struct{} // wakes a transfer that waits with an old URL
-	sick     atomic.Pointer[error]
+	newURL   chan struct{} // ends the wait of a transfer that has an old URL
 
 	// Owned by Run's goroutine.
+	machine *machine
 	work    *work
 	cause   metrics.Cause // why the next transfer resumes
-	started time.Time     // of the current job in this process
-	alive   *time.Timer   // fires when this process's take-up is survived
+	started time.Time     // of the current job in this process; zero: not begun by it
 }
 
+// command is a call of Start or Reset on its way to Run's goroutine.
 type command struct {
 	do    func(context.Context) error
-	reply chan error
+	reply chan error // holds one
 }
 
 // journalRetry is how long a transition that the journal refused waits for its
-// next try: a full or read-only disk is mended by people, not by haste.
+// next try. A full or read-only disk is repaired by people, so haste is of no
+// use.
 const journalRetry = 5 * time.Second
 
-// survival is how long a process lives until its take-up of a job counts as
-// survived, and not as another turn of a crash loop.
-const survival = time.Minute
-
-// maxTakeUps is how often in a row a job is taken up without a new checkpoint.
-const maxTakeUps = 10
-
-// New takes up the machine where the journal left it. Nothing runs yet.
+// New returns an Updater in the state that the journal holds. Nothing runs yet,
+// and nothing is written.
 func New(d Deps, c Config) (*Updater, error) {
 	if c.OnChange == nil {
 		c.OnChange = func(Snapshot) {}
@@ -75,55 +55,52 @@ func New(d Deps, c Config) (*Updater, error) {
 	if c.AllocBuffer == nil {
 		c.AllocBuffer = func(size int) ([]byte, func()) { return make([]byte, size), func() {} }
 	}
-	u := &Updater{Deps: d, cfg: c, progress: newProgress(),
+	w := &journalWriter{journal: d.Journal}
+	u := &Updater{cfg: c, dir: d.StateDir, source: d.Source, log: d.Log, journal: w,
+		report:   &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: time.Now()},
+		restarts: &restartCounter{journal: w, log: d.Log},
 		commands: make(chan command), newURL: make(chan struct{}, 1)}
-	rec := d.Journal.Record()
+	rec := w.record()
 	state := stateOf(rec)
-	if !slices.Contains(States(), state) {
-		return nil, fmt.Errorf("the journal holds a state that this otad does not know: %q", rec.State)
+	if rec.State != "" && !State(rec.State).known() {
+		u.log.Warn("the journal is of a newer otad: its state is not known here", "recorded", rec.State, "state", state)
 	}
 	u.machine = newMachine(state, u.commitTransition, u.observe)
-	u.show(rec)
+	u.report.load(rec, w.checkpoints())
 	return u, nil
 }
 
 // Start makes job the current one. The same job again only refreshes its URL; a
-// failed one goes on from its checkpoint. Errors: ErrBusy, *journal.FieldError
-// for a job that cannot be, or the journal's when it cannot be written.
+// failed one goes on from its checkpoint. Start blocks until Run has taken the
+// job and the journal holds it. Errors: ErrBusy, *journal.FieldError for a job
+// that breaks a rule, the journal's when it cannot be written, or ctx's.
 func (u *Updater) Start(ctx context.Context, job journal.Job) error {
 	return u.ask(ctx, func(ctx context.Context) error { return u.start(ctx, job) })
 }
 
-// Reset stops the transfer and forgets the job and its partial file.
+// Reset stops the transfer and deletes the job and its partial file. It blocks
+// like Start. Errors: the journal's, or ctx's.
 func (u *Updater) Reset(ctx context.Context) error {
 	return u.ask(ctx, u.reset)
 }
 
-// Snapshot is answered from memory, also in the middle of a slow sync.
-func (u *Updater) Snapshot() Snapshot { return u.progress.snapshot() }
+// Snapshot returns the present state from memory, also during a slow sync.
+func (u *Updater) Snapshot() Snapshot { return u.report.snapshot() }
 
-// Health is nil while the journal can be written, else the error of its last
-// write, or what would keep the next one from succeeding.
+// Health returns nil while the journal can be written. Otherwise it returns the
+// error of the last write, or what would make the next one fail.
 func (u *Updater) Health() error {
-	if err := u.sickness(); err != nil {
+	if err := u.journal.err(); err != nil {
 		return err
 	}
-	return u.StateDir.Writable()
+	return u.dir.Writable()
 }
 
-// sickness is the error of the journal's last write.
-func (u *Updater) sickness() error {
-	if err := u.sick.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-// StartBeforeRun makes job the one that Run takes up; it is to be called before Run. An
-// unfinished other job is given up with replace, and else refused by an
-// *UnfinishedError.
+// StartBeforeRun makes job the one that Run begins with. Another job that is
+// unfinished is given up with replace, and reported by an *UnfinishedError
+// without. The other errors are those of Start.
 func (u *Updater) StartBeforeRun(ctx context.Context, job journal.Job, replace bool) error {
-	rec := u.Journal.Record()
+	rec := u.journal.record()
 	if offset, unfinished := u.unfinished(rec); unfinished && !rec.Job.Same(job) {
 		if !replace {
 			return &UnfinishedError{Job: rec.Job, Offset: offset}
@@ -136,46 +113,40 @@ func (u *Updater) StartBeforeRun(ctx context.Context, job journal.Job, replace b
 }
 
 func (u *Updater) unfinished(rec journal.Record) (offset int64, yes bool) {
-	offset = u.durable()
-	switch stateOf(rec) {
-	case Downloading, Verifying:
-		return offset, true
-	case Failed:
-		return offset, offset > 0
-	default:
-		return offset, false
-	}
+	offset = u.journal.durable()
+	state := stateOf(rec)
+	return offset, state.Active() || state == Failed && offset > 0
 }
 
-// Run works until ctx ends; what was received until then is checkpointed, as much
-// of it as the disk takes in a second. Its error is the journal's: of an impatient
-// Updater the first one, of any other journal.ErrUnusable, which no patience mends
-// but the next start may.
+// Run works until ctx ends, and checkpoints as much of what was received until
+// then as the disk takes in a second. It returns an error of the journal only:
+// the first one with FailOnJournalError, else journal.ErrUnusable, which the next
+// start of the process may mend and waiting cannot.
 func (u *Updater) Run(ctx context.Context) error {
-	if err := u.takeUp(ctx); err != nil && u.cfg.FailOnJournalError {
+	if err := u.recoverJob(ctx); err != nil && u.cfg.FailOnJournalError {
 		return err
 	}
-	u.alive = time.NewTimer(survival)
-	defer u.alive.Stop()
+	u.restarts.stable = time.NewTimer(stableAfter)
+	defer u.restarts.stable.Stop()
 	for {
-		if err := u.sickness(); errors.Is(err, journal.ErrUnusable) {
-			u.halt()
+		if err := u.journal.err(); errors.Is(err, journal.ErrUnusable) {
+			u.stopWork()
 			return err
 		}
 		u.begin(ctx)
 		select {
 		case <-ctx.Done():
-			u.halt()
-			u.survived()
+			u.stopWork()
+			u.restarts.clear()
 			return nil
 		case c := <-u.commands:
 			c.reply <- c.do(ctx)
 		case <-u.work.ended():
-			if err := u.conclude(ctx); err != nil {
+			if err := u.finishWork(ctx); err != nil {
 				return err
 			}
-		case <-u.alive.C:
-			u.survived()
+		case <-u.restarts.stable.C:
+			u.restarts.clear()
 		}
 	}
 }
@@ -195,39 +166,39 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	if err := job.Validate(); err != nil {
 		return err
 	}
-	if err := netio.CheckURL(job.URL, u.cfg.AllowHTTP); err != nil {
+	if err := u.source.CheckURL(job.URL); err != nil {
 		return &journal.FieldError{Field: "package_url", Problem: "is refused: " + err.Error()}
 	}
-	rec := u.Journal.Record()
+	rec := u.journal.record()
 	same := rec.Job.Same(job)
-	switch u.machine.current() {
-	case Downloading, Verifying:
-		if !same {
-			return ErrBusy
-		}
+	switch state := u.machine.current(); {
+	case state.Active() && !same:
+		return ErrBusy
+	case state.Active():
 		return u.refreshURL(job.URL)
-	case Ready:
-		if same && u.isPublished(sized(rec)) {
+	case state == Ready:
+		if same && isPublished(u.dir, jobWithSize(rec)) {
 			return nil
 		}
-		same = false // its user has taken the package away: fetch it anew
+		same = false // the package was taken away: fetch it anew
 	}
 	u.cause = metrics.CauseNewURL
 	u.started = time.Now()
-	if err := u.machine.fire(ctx, evStart, startEdit(job, same)); err != nil {
+	if err := u.machine.fire(ctx, evStart, startChange(job, same)); err != nil {
 		return err
 	}
-	u.collect()
+	u.journal.removePending(u.dir, u.log)
 	return nil
 }
 
-// refreshURL does nothing for the URL that is known already: a client that asks
-// again and again must neither wear out the flash nor cut every wait short.
+// refreshURL does nothing for the URL that the journal has already: a client
+// that asks again and again must neither wear out the flash nor cut every wait
+// short.
 func (u *Updater) refreshURL(url string) error {
-	if u.Journal.Record().Job.URL == url {
+	if u.journal.record().Job.URL == url {
 		return nil
 	}
-	_, err := u.update(func(r *journal.Record) {
+	_, err := u.journal.update(func(r *journal.Record) {
 		r.Validator = keptValidator(*r, url)
 		r.Job.URL = url
 	})
@@ -235,7 +206,7 @@ func (u *Updater) refreshURL(url string) error {
 		return err
 	}
 	if u.work.failed() {
-		u.halt() // by the old URL: the new one is to be tried before anything is said
+		u.stopWork() // the old URL failed; the new one is tried before anything is reported
 		return nil
 	}
 	select {
@@ -246,137 +217,52 @@ func (u *Updater) refreshURL(url string) error {
 }
 
 func (u *Updater) reset(ctx context.Context) error {
-	busy := u.machine.current() == Downloading || u.machine.current() == Verifying
-	u.halt()
-	err := u.machine.fire(ctx, evReset, func(r *journal.Record) {
-		if r.Job.Name != "" {
-			r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
-		}
-		*r = journal.Record{Generation: r.Generation + 1, PendingDeletes: r.PendingDeletes, Outbox: r.Outbox, OutboxSeq: r.OutboxSeq}
-	})
-	if err != nil {
+	busy := u.machine.current().Active()
+	u.stopWork()
+	if err := u.machine.fire(ctx, evReset, resetChange); err != nil {
 		return err
 	}
 	if busy {
-		u.Metrics.Finished(metrics.Cancelled)
+		u.report.finished(metrics.Cancelled, time.Time{}, nil)
 	}
-	u.collect()
+	u.journal.removePending(u.dir, u.log)
 	return nil
 }
 
-// collect deletes the partial files that the journal has given up. A crash in
-// here is made good at the next start.
-func (u *Updater) collect() {
-	garbage := u.Journal.Record().PendingDeletes
-	var left []string
-	for i, name := range garbage {
-		if slices.Contains(garbage[:i], name) {
-			continue
-		}
-		if err := u.StateDir.RemovePartial(name); err != nil {
-			u.Log.Warn("a partial file stays behind", "name", name, "err", err)
-			left = append(left, name)
-		}
-	}
-	if len(left) == len(garbage) {
-		return
-	}
-	if _, err := u.update(func(r *journal.Record) { r.PendingDeletes = left }); err != nil {
-		u.Log.Warn("the journal cannot forget a deleted file", "err", err)
-	}
-}
-
-func (u *Updater) isPublished(job journal.Job) bool {
-	f, err := u.StateDir.Published(job.Name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	return err == nil && st.Size() == job.Size
-}
-
-// durable is how many bytes the newest of the checkpoints claims.
-func durable(newestFirst []journal.Checkpoint) int64 {
-	if len(newestFirst) == 0 {
-		return 0
-	}
-	return newestFirst[0].Offset
-}
-
-func (u *Updater) durable() int64 { return durable(u.Journal.Checkpoints()) }
-
-// update writes the record and remembers whether that went well.
-func (u *Updater) update(f func(*journal.Record)) (journal.Record, error) {
-	rec, err := u.Journal.Update(f)
-	return rec, u.wrote(err)
-}
-
-// wrote remembers how a write of the journal went, and returns err.
-func (u *Updater) wrote(err error) error {
-	if err != nil {
-		err = fmt.Errorf("write the journal: %w", err)
-		u.sick.Store(&err)
-	} else if u.sick.Load() != nil {
-		u.sick.Store(nil)
-	}
-	return err
-}
-
-// commitTransition is the write-ahead half of every transition.
-func (u *Updater) commitTransition(from, to State, e edit) error {
-	told := 0 // how many transitions are then to be told
-	rec, err := u.update(func(r *journal.Record) {
-		kept, generation := u.Journal.Checkpoints(), r.Generation
-		e(r)
+// commitTransition makes a transition durable, with the change that belongs to
+// it and its entry in the outbox.
+func (u *Updater) commitTransition(from, to State, c recordChange) error {
+	entries := 0 // before the outbox is cut to its bound
+	rec, err := u.journal.update(func(r *journal.Record) {
+		kept, generation := u.journal.checkpoints(), r.Generation
+		c(r)
 		r.State = string(to)
 		if r.Generation != generation {
-			kept = nil // they go in this very transaction
+			kept = nil // this transaction drops them
 		}
 		if u.cfg.KeepOutbox && from != to {
-			s := (&progress{shown: recorded(*r, kept), readback: u.cfg.Readback}).snapshot()
+			s := recorded(*r, kept, u.cfg.Readback)
 			r.OutboxSeq++
 			r.Outbox = append(r.Outbox, journal.OutboxEntry{Seq: r.OutboxSeq, State: r.State,
 				Progress: s.Progress, Message: s.Message, Error: s.Error})
 		}
-		told = len(r.Outbox)
+		entries = len(r.Outbox)
 	})
-	if lost := told - len(rec.Outbox); err == nil && lost > 0 {
-		u.Log.Warn("the outbox is full: the oldest transitions will never be told", "dropped", lost, "kept", len(rec.Outbox))
-		for range lost {
-			u.Metrics.Callback(metrics.CallbackDropped)
-		}
+	if dropped := entries - len(rec.Outbox); err == nil && dropped > 0 {
+		u.log.Warn("the outbox is full: the oldest transitions are dropped", "dropped", dropped, "kept", len(rec.Outbox))
+		u.report.dropped(dropped)
 	}
 	return err
 }
 
-// observe is the visible half of a transition.
+// observe makes a transition visible.
 func (u *Updater) observe(from, to State) {
-	rec := u.Journal.Record()
-	s := u.show(rec)
-	u.Metrics.Transition(from.Label(), to.Label())
-	log := u.Log.With("from", from, "to", to, "name", s.Name, "version", s.Version)
+	rec := u.journal.record()
+	s := u.report.transition(from, to, rec, u.journal.checkpoints())
+	log := u.log.With("from", from, "to", to, "name", s.Name, "version", s.Version)
 	if to == Failed {
 		log.Error("the job failed", "err", rec.Error, "durable", s.Durable)
 	} else {
 		log.Info("transition", "durable", s.Durable, "size", s.Size)
 	}
-	u.cfg.OnChange(s)
-}
-
-// show takes the record over into what is shown.
-func (u *Updater) show(rec journal.Record) Snapshot {
-	u.progress.quiet(u.cfg.Readback)
-	s := u.progress.change(func(s *Snapshot) {
-		next := recorded(rec, u.Journal.Checkpoints())
-		if next.State != Idle && next.Name == s.Name && next.Version == s.Version {
-			next.Retries, next.ResumedFrom = s.Retries, s.ResumedFrom
-		}
-		*s = next
-	})
-	u.Metrics.SetState(s.State.Label())
-	u.Metrics.SetSize(s.Size)
-	u.Metrics.SetDurable(s.Durable)
-	u.Metrics.NetworkWaiting(false)
-	return s
 }

@@ -11,62 +11,131 @@ import (
 	"otad/metrics"
 )
 
-// verify is the work of Verifying: the digest that came along the stream is
-// compared, and the file published. It takes the digest from the journal, as a
-// start after a power cut would, so that there is one way into Ready.
-func (u *Updater) verify(ctx context.Context) (err error) {
-	defer func() { u.countVerification(ctx, err) }()
-	job := sized(u.Journal.Record())
-	file, err := u.StateDir.OpenPartial(job.Name)
+// verifier is the work of Verifying. The goroutine of the work owns it.
+type verifier struct {
+	dir      StateDir
+	journal  *journalWriter
+	report   *reporter
+	resumer  resumer
+	readback bool
+}
+
+func (u *Updater) newVerifier() *verifier {
+	return &verifier{dir: u.dir, journal: u.journal, report: u.report,
+		resumer: resumer{u.journal, u.report, u.log}, readback: u.cfg.Readback}
+}
+
+// verify compares the digest that came along the stream and publishes the file.
+// It takes the digest from the journal, as a start after a power cut does, so
+// that there is one way into Ready.
+func (v *verifier) verify(ctx context.Context) (err error) {
+	defer func() { v.count(ctx, err) }()
+	job := jobWithSize(v.journal.record())
+	file, err := v.dir.OpenPartial(job.Name)
 	if err != nil {
 		return err
 	}
-	defer closing(file, &err)
+	defer closeKeepErr(file, &err)
 	size, err := file.Size()
 	switch {
 	case err != nil:
 		return err
 	case size == 0:
-		return u.verifyPublished(ctx, job)
-	case !u.isWhole(file, size, job) && u.isPublished(job):
-		// What stands beside it need not be a partial file any more. An older
-		// package of that name says nothing of this one; a stop or a medium that
-		// cannot be read gives nothing up.
-		if err := u.verifyPublished(ctx, job); !isMismatch(err) {
+		return v.finishPublished(ctx, job)
+	case !v.isWhole(file, size, job) && isPublished(v.dir, job):
+		// A package with this name exists, so the crash may have come after the
+		// rename. If it matches the digest, the job is done. If it does not (an
+		// older package), go on with the partial file. On any other error (stop,
+		// read error) return it and delete nothing.
+		if err := v.finishPublished(ctx, job); !isMismatch(err) {
 			return err
 		}
 	}
-	at, err := u.resume(ctx, file, job)
+	at, err := v.resumer.resume(ctx, file, job)
 	if err != nil {
 		return err
 	}
-	if at.Offset != job.Size {
-		return &Error{Code: DownloadFailed, Detail: fmt.Sprintf("STORAGE lost durable bytes: %d of %d are left; the same job goes on from there", at.Offset, job.Size)}
+	if at.saved.Offset != job.Size {
+		return storageLost("lost durable bytes: %d of %d are left; the same job goes on from there", at.saved.Offset, job.Size)
 	}
 	if err := compare(job, at.digest); err != nil {
 		return err
 	}
-	if u.cfg.Readback {
-		if err := u.readBack(ctx, file, job); err != nil {
+	if v.readback {
+		if err := v.readFile(ctx, file, job); err != nil {
 			return err
 		}
 	}
 	return file.Publish()
 }
 
-// isWhole tells whether the newest checkpoint is the package's end and holds.
-func (u *Updater) isWhole(file Partial, size int64, job journal.Job) bool {
-	checkpoints := u.Journal.Checkpoints()
+// isWhole reports whether the newest checkpoint is the package's end and holds.
+func (v *verifier) isWhole(file Partial, size int64, job journal.Job) bool {
+	checkpoints := v.journal.checkpoints()
 	return len(checkpoints) > 0 && checkpoints[0].Offset == job.Size && holds(file, size, checkpoints[0]) == nil
 }
 
-// verifyPublished finishes a Verifying that was cut after the rename: only the
-// final name is left. Its whole content is digested, because an older package
-// may have the same name.
-func (u *Updater) verifyPublished(ctx context.Context, job journal.Job) error {
-	f, err := u.StateDir.Published(job.Name)
+// finishPublished ends a Verifying that was cut after the rename: only the final
+// name is left. A package that is not there, or has another size, means that the
+// disk lost the bytes; the journal's claim to them ends first.
+func (v *verifier) finishPublished(ctx context.Context, job journal.Job) error {
+	err := verifyPublished(ctx, v.dir, job, v.report.read)
+	var lost *Error
+	if errors.As(err, &lost) && lost.Reason == StorageLost {
+		if err := v.journal.dropCheckpoints(); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return v.dir.RemovePartial(job.Name) // the empty one that was just opened
+}
+
+// readFile digests what the medium holds, not what the page cache holds.
+func (v *verifier) readFile(ctx context.Context, file Partial, job journal.Job) error {
+	v.report.read(0)
+	if err := file.DropCache(); err != nil {
+		return err
+	}
+	digest, err := rehash(ctx, file, job.Size, algorithms(job), v.report.readBack)
+	if err != nil {
+		return err
+	}
+	return compare(job, digest)
+}
+
+// count counts how the comparison ended. A stop is no end.
+func (v *verifier) count(ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		v.report.verification(metrics.VerificationMatch)
+	case isMismatch(err):
+		v.report.verification(metrics.VerificationMismatch)
+	case ctx.Err() == nil:
+		v.report.verification(metrics.VerificationError)
+	}
+}
+
+// isPublished reports whether a file of the package's name and size is there.
+func isPublished(dir StateDir, job journal.Job) bool {
+	f, err := dir.Published(job.Name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	return err == nil && st.Size() == job.Size
+}
+
+// verifyPublished digests the whole package under its final name, because an
+// older package may have the same one. It calls report with the bytes done. It
+// returns nil when the package is the job's, a mismatch when it is not, and
+// StorageLost when it is not there or has another size.
+func verifyPublished(ctx context.Context, dir StateDir, job journal.Job, report func(int64)) error {
+	f, err := dir.Published(job.Name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return u.lost("STORAGE lost the package: neither the partial file nor the published one is there")
+		return storageLost("lost the package: neither the partial file nor the published one is there")
 	}
 	if err != nil {
 		return err
@@ -77,43 +146,20 @@ func (u *Updater) verifyPublished(ctx context.Context, job journal.Job) error {
 		return err
 	}
 	if size := st.Size(); size != job.Size {
-		return u.lost(fmt.Sprintf("STORAGE lost the partial file, and the published %s has %d bytes instead of %d", job.Name, size, job.Size))
+		return storageLost("lost the partial file, and the published %s has %d bytes instead of %d", job.Name, size, job.Size)
 	}
-	digest, err := rehash(ctx, f, job.Size, algorithms(job), u.progress.readBack)
-	if err != nil {
-		return err
-	}
-	if err := compare(job, digest); err != nil {
-		return err
-	}
-	return u.StateDir.RemovePartial(job.Name) // the empty one that was just opened
-}
-
-// lost ends a job whose bytes are gone, and the journal's claim to them first.
-func (u *Updater) lost(detail string) error {
-	if err := u.forgetBytes(); err != nil {
-		return err
-	}
-	return &Error{Code: DownloadFailed, Detail: detail}
-}
-
-// readBack digests what the medium holds, not what the page cache remembers.
-func (u *Updater) readBack(ctx context.Context, file Partial, job journal.Job) error {
-	u.progress.readBack(0)
-	if err := file.DropCache(); err != nil {
-		return err
-	}
-	digest, err := rehash(ctx, file, job.Size, algorithms(job), func(n int64) {
-		u.progress.readBack(n)
-		u.cfg.OnChange(u.Snapshot())
-	})
+	digest, err := rehash(ctx, f, job.Size, algorithms(job), report)
 	if err != nil {
 		return err
 	}
 	return compare(job, digest)
 }
 
-// compare says whether the digest is the one that the job asks for.
+func storageLost(format string, args ...any) *Error {
+	return &Error{Code: DownloadFailed, Reason: StorageLost, Detail: fmt.Sprintf(format, args...)}
+}
+
+// compare returns a mismatch when a digest is not the one that the job asks for.
 func compare(job journal.Job, d *hashing.Digest) error {
 	if got := d.MD5(); job.MD5 != "" && got != job.MD5 {
 		return &Error{Code: MD5Mismatch, Detail: fmt.Sprintf("expected %s, got %s", job.MD5, got)}
@@ -124,19 +170,8 @@ func compare(job journal.Job, d *hashing.Digest) error {
 	return nil
 }
 
-// isMismatch tells whether err says that bytes are not the package's.
+// isMismatch reports whether err proves that bytes are not the package's.
 func isMismatch(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && !e.Code.KeepsPartial()
-}
-
-func (u *Updater) countVerification(ctx context.Context, err error) {
-	switch {
-	case err == nil:
-		u.Metrics.Verification(metrics.VerificationMatch)
-	case isMismatch(err):
-		u.Metrics.Verification(metrics.VerificationMismatch)
-	case ctx.Err() == nil:
-		u.Metrics.Verification(metrics.VerificationError)
-	}
 }

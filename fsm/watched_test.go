@@ -256,7 +256,7 @@ type watchedSource struct {
 	*witness
 }
 
-func (s *watchedSource) Open(ctx context.Context, r netio.Request) (*netio.Body, error) {
+func (s *watchedSource) Open(ctx context.Context, r netio.Request) (fsm.Body, error) {
 	var size int64
 	if st, err := os.Stat(s.rig.path(s.inner.Record().Job.Name + ".part")); err == nil {
 		size = st.Size()

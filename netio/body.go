@@ -9,13 +9,9 @@ import (
 )
 
 // A Body is the rest of an object, being read. Read and Close belong to one goroutine; to break off a Read from another,
-// end the context that Open was given. The fields do not change after Open.
+// end the context that Open was given.
 type Body struct {
-	Offset       int64     // of the first byte that Read gives: Request.Offset, or 0 when the origin ignored the range
-	Size         int64     // of the whole object
-	Validator    Validator // what is now known of the object's version
-	Status       int       // 206 or 200
-	RangeIgnored bool      // bytes held from before are not part of this object's reading: start over with this Body
+	BodyInfo
 
 	fetcher *Fetcher
 	x       *exchange
@@ -30,10 +26,22 @@ type Body struct {
 	received, discarded atomic.Int64
 }
 
+// BodyInfo describes the answer that a Body is read from. It does not change after Open.
+type BodyInfo struct {
+	Offset       int64     // of the first byte that Read gives: Request.Offset, or 0 when the origin ignored the range
+	Size         int64     // of the whole object
+	Validator    Validator // what is now known of the object's version
+	Status       int       // 206 or 200
+	RangeIgnored bool      // bytes held from before are not part of this object's reading: start over with this Body
+}
+
+// Info returns the description of the answer.
+func (b *Body) Info() BodyInfo { return b.BodyInfo }
+
 func (f *Fetcher) newBody(x *exchange, resp *http.Response, r Request, a answer) *Body {
 	b := &Body{
-		Offset: r.Offset, Size: a.size, Validator: a.validator, Status: resp.StatusCode,
-		fetcher: f, x: x, src: resp.Body, next: a.start, end: a.end,
+		BodyInfo: BodyInfo{Offset: r.Offset, Size: a.size, Validator: a.validator, Status: resp.StatusCode},
+		fetcher:  f, x: x, src: resp.Body, next: a.start, end: a.end,
 	}
 	if resp.StatusCode == http.StatusOK {
 		b.Offset, b.RangeIgnored = 0, r.Offset > 0

@@ -69,3 +69,6 @@ func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.Unmap().IsLoopback()
 }
+
+// CheckURL is the function of that name with the fetcher's own rule for plain http.
+func (f *Fetcher) CheckURL(raw string) error { return CheckURL(raw, f.cfg.AllowHTTP) }

@@ -55,7 +55,7 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 		return err
 	}
 	if last.State == fsm.Failed {
-		return fsm.ParseError(last.Error)
+		return last.Err()
 	}
 	path := filepath.Join(r.dir.Path(), last.Name)
 	if err := printf(stdout, "%s\n", path); err != nil {

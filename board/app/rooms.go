@@ -56,7 +56,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 	})
 	machine := machineConfig(cfg.Transfer)
 	change(&machine)
-	r.updater, err = fsm.New(fsm.Deps{Journal: r.journal, StateDir: store{r.dir}, Source: r.source, Metrics: r.metrics, Log: r.log}, machine)
+	r.updater, err = fsm.New(fsm.Deps{Journal: r.journal, StateDir: store{r.dir}, Source: fsm.SourceOf(r.source), Metrics: r.metrics, Log: r.log}, machine)
 	return r, err
 }
 
@@ -92,7 +92,7 @@ func newLog(cfg *config.Config, to io.Writer) *slog.Logger {
 }
 
 func newMetrics(b Build) *metrics.Metrics {
-	labels := metrics.Labels{}
+	labels := metrics.Labels{Failures: fsm.Failures()}
 	for _, s := range fsm.States() {
 		labels.States = append(labels.States, s.Label())
 	}
@@ -117,7 +117,7 @@ func sourceConfig(t config.Transfer, b Build) netio.Config {
 func machineConfig(t config.Transfer) fsm.Config {
 	return fsm.Config{
 		Checkpoint: t.Checkpoint, Retries: t.Retries, NetworkWait: t.NetworkWait,
-		MinFree: t.MinFree, AllowHTTP: t.AllowHTTP, Readback: t.Readback, AllocBuffer: storage.MapBuffer,
+		MinFree: t.MinFree, Readback: t.Readback, AllocBuffer: storage.MapBuffer,
 	}
 }
 

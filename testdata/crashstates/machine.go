@@ -52,7 +52,7 @@ func (r *Rig) start(jobs []*Job) (_ *machine, err error) {
 	if m.source, err = netio.New(netio.Config{Dial: m.dial, ConnectTimeout: patience, HeaderTimeout: patience, ReadTimeout: patience}); err != nil {
 		return nil, err
 	}
-	deps := fsm.Deps{Journal: m.journal, StateDir: store{m.dir}, Source: m.source,
+	deps := fsm.Deps{Journal: m.journal, StateDir: store{m.dir}, Source: fsm.SourceOf(m.source),
 		Metrics: r.Metrics, Log: slog.New(slog.DiscardHandler)}
 	if r.SingleCheckpoint {
 		deps.Journal = newestOnly{m.journal}

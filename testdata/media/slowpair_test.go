@@ -128,7 +128,7 @@ func (p slowPair) updater(t *testing.T, o *origintest.Origin, seen func(fsm.Snap
 	for _, s := range fsm.States() {
 		labels.States = append(labels.States, s.Label())
 	}
-	u, err := fsm.New(fsm.Deps{Journal: slowJournal{j, p.sync}, StateDir: slowStore{dir, p.sync}, Source: fetcher,
+	u, err := fsm.New(fsm.Deps{Journal: slowJournal{j, p.sync}, StateDir: slowStore{dir, p.sync}, Source: fsm.SourceOf(fetcher),
 		Metrics: metrics.New(labels, metrics.BuildInfo{Version: "test"}), Log: slog.New(slog.DiscardHandler)},
 		fsm.Config{Checkpoint: p.checkpoint, Retries: 3, OnChange: seen})
 	if err != nil {

@@ -20,10 +20,10 @@ type fault struct {
 
 func faults() map[string]fault {
 	return map[string]fault{
-		"unsynced-data": {"fsm/pipeline.go", "s.file.Sync()", "error(nil)"},
-		"early-commit": {"fsm/pipeline.go", "if err := s.file.Sync(); err != nil {",
-			"if err := s.Journal.Commit(s.next); err != nil {\n" +
-				"return err\n}\nif err := s.file.Sync(); err != nil {"},
+		"unsynced-data": {"fsm/pipeline.go", "w.file.Sync()", "error(nil)"},
+		"early-commit": {"fsm/pipeline.go", "if err := w.file.Sync(); err != nil {",
+			"if err := w.commit(w.next); err != nil {\n" +
+				"return err\n}\nif err := w.file.Sync(); err != nil {"},
 		// The sync of the file after the rename takes the rename along on ext4,
 		// so both have to go.
 		"unsynced-rename": {"board/storage/publish.go", "if err := p.syncWhole(); err != nil {\n\t\treturn err\n\t}\n" +

@@ -1,0 +1,90 @@
+package fsm
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"otad/journal"
+)
+
+// journalWriter is the one writer of the journal in this package, and remembers
+// how its last write ended. Run's goroutine and the goroutine of the work may
+// call it at the same time: the journal writes one transaction after the other.
+type journalWriter struct {
+	journal Journal
+	lastErr atomic.Pointer[error] // of the last write; nil: it succeeded
+}
+
+func (w *journalWriter) record() journal.Record            { return w.journal.Record() }
+func (w *journalWriter) checkpoints() []journal.Checkpoint { return w.journal.Checkpoints() }
+
+// durable returns how many bytes the newest checkpoint claims.
+func (w *journalWriter) durable() int64 { return newestOffset(w.checkpoints()) }
+
+func newestOffset(newestFirst []journal.Checkpoint) int64 {
+	if len(newestFirst) == 0 {
+		return 0
+	}
+	return newestFirst[0].Offset
+}
+
+// update changes the record durably and returns what is stored.
+func (w *journalWriter) update(c recordChange) (journal.Record, error) {
+	rec, err := w.journal.Update(c)
+	return rec, w.note(err)
+}
+
+// commit adds a checkpoint durably. Its bytes are durable already.
+func (w *journalWriter) commit(cp journal.Checkpoint) error { return w.note(w.journal.Commit(cp)) }
+
+// rewind makes cp the newest checkpoint again.
+func (w *journalWriter) rewind(cp journal.Checkpoint) error { return w.note(w.journal.Rewind(cp)) }
+
+// dropCheckpoints ends every claim of the journal to bytes of the job.
+func (w *journalWriter) dropCheckpoints() error {
+	_, err := w.update(dropCheckpoints)
+	return err
+}
+
+// err returns the error of the last write, nil when it succeeded.
+func (w *journalWriter) err() error {
+	if err := w.lastErr.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// note remembers how a write ended, and returns its error.
+func (w *journalWriter) note(err error) error {
+	if err != nil {
+		err = fmt.Errorf("write the journal: %w", err)
+		w.lastErr.Store(&err)
+	} else if w.lastErr.Load() != nil {
+		w.lastErr.Store(nil)
+	}
+	return err
+}
+
+// removePending deletes the partial files that the journal has given up. What a
+// crash in here leaves is deleted at the next start.
+func (w *journalWriter) removePending(dir StateDir, log *slog.Logger) {
+	pending := w.record().PendingDeletes
+	var left []string
+	for i, name := range pending {
+		if slices.Contains(pending[:i], name) {
+			continue
+		}
+		if err := dir.RemovePartial(name); err != nil {
+			log.Warn("a partial file cannot be deleted", "name", name, "err", err)
+			left = append(left, name)
+		}
+	}
+	if len(left) == len(pending) {
+		return
+	}
+	if _, err := w.update(func(r *journal.Record) { r.PendingDeletes = left }); err != nil {
+		log.Warn("the journal still lists a deleted file", "err", err)
+	}
+}

@@ -1,0 +1,118 @@
+package fsm
+
+import (
+	"net/url"
+	"slices"
+
+	"otad/journal"
+)
+
+// What each event writes into the journal's record, and what is read out of it.
+
+// recordChange changes the journal's record. The change of an event is committed
+// in one transaction with the event's new state.
+type recordChange func(*journal.Record)
+
+// stateOf returns the state that the record holds. A new journal is Idle. A
+// state that this build does not have was written by a newer otad, before the
+// board was rolled back: its job goes on as a download, from its checkpoint.
+// download looks first whether the package is published already.
+func stateOf(r journal.Record) State {
+	switch s := State(r.State); {
+	case s.known():
+		return s
+	case r.State == "" || r.Job.Name == "":
+		return Idle
+	default:
+		return Downloading
+	}
+}
+
+// jobWithSize returns the record's job with the size that the origin reported,
+// where the job came without one. The journal keeps the two apart: a reported
+// size is given up with the bytes of the object that it was reported for.
+func jobWithSize(r journal.Record) journal.Job {
+	job := r.Job
+	if job.Size == 0 {
+		job.Size = r.Validator.Total
+	}
+	return job
+}
+
+// startChange puts job into the record. The same job keeps its bytes; another
+// one gives them up.
+func startChange(job journal.Job, same bool) recordChange {
+	return func(r *journal.Record) {
+		if same {
+			job.Size = max(job.Size, r.Job.Size)
+			r.Validator = keptValidator(*r, job.URL)
+		} else {
+			r.Generation++
+			r.Validator = journal.Validator{}
+			if r.Job.Name != "" {
+				r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
+			}
+		}
+		// The job's own file must not be deleted. Without a checkpoint it is
+		// truncated to nothing when it is opened.
+		r.PendingDeletes = slices.DeleteFunc(r.PendingDeletes, func(name string) bool { return name == job.Name })
+		r.Job = job
+		r.Error, r.Code, r.Reason = "", "", ""
+		r.Changed, r.Unsatisfiable, r.Restarts = 0, 0, 0
+	}
+}
+
+// failChange records why the job failed. It gives the bytes up where they cannot
+// become the package any more, or where there are none.
+func failChange(why *Error, durable int64) recordChange {
+	return func(r *journal.Record) {
+		r.Error, r.Code, r.Reason = why.Error(), string(why.Code), string(why.Reason)
+		if !why.Code.KeepsPartial() || durable == 0 {
+			dropCheckpoints(r)
+			r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
+		}
+	}
+}
+
+// readyChange deletes the URL, which may be a key and which nobody needs any
+// more. The size, given or reported, is the package's now: a later start
+// compares it with the published file.
+func readyChange(r *journal.Record) {
+	r.Job = jobWithSize(*r)
+	r.Job.URL, r.Validator = "", journal.Validator{}
+}
+
+// resetChange deletes the job and all that belongs to it. The outbox stays: its
+// transitions are still to be delivered.
+func resetChange(r *journal.Record) {
+	if r.Job.Name != "" {
+		r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
+	}
+	*r = journal.Record{Generation: r.Generation + 1, PendingDeletes: r.PendingDeletes,
+		Outbox: r.Outbox, OutboxSeq: r.OutboxSeq}
+}
+
+// dropCheckpoints gives up every checkpoint, and with the bytes the validator of
+// the object that they came from.
+func dropCheckpoints(r *journal.Record) {
+	r.Generation++
+	r.Validator = journal.Validator{}
+}
+
+// keptValidator returns what is left of r's validator under the URL raw. The
+// same object, signed anew, keeps it. Another origin's validator has to be
+// learned from its answer; the size is the package's, wherever it comes from.
+func keptValidator(r journal.Record, raw string) journal.Validator {
+	if sameObject(r.Job.URL, raw) {
+		return r.Validator
+	}
+	return journal.Validator{Total: r.Validator.Total}
+}
+
+// sameObject reports whether two URLs differ at most in userinfo, query and
+// fragment, as two signatures of one object do.
+func sameObject(a, b string) bool {
+	u, errA := url.Parse(a)
+	v, errB := url.Parse(b)
+	return errA == nil && errB == nil && u.Scheme == v.Scheme && u.Host == v.Host && u.EscapedPath() == v.EscapedPath()
+}
