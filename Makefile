@@ -11,6 +11,7 @@ SOURCES    := $(shell find . -name '*.go' -o -name go.mod -o -name go.sum)
 # Programs inside testdata, which ./... does not reach.
 EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
 
@@ -26,11 +27,13 @@ test: ## every test that needs nothing but Go
 	go test $(RACE) -shuffle=on -count=1 ./...
 	go test -count=1 -v ./testdata/crashstates
 
-check: ## gofmt, go vet, staticcheck
+check: ## gofmt, go vet, staticcheck, govulncheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./... $(EXTRA)
 	go run $(STATICCHECK) ./... $(EXTRA)
 	@go mod tidy -diff
+	@out=$$(go run $(GOVULNCHECK) -tags $(TAGS) . 2>&1) && echo "govulncheck: nothing known" || \
+	  case "$$out" in *"fetching vulnerabilities"*) echo "govulncheck: skipped, its database cannot be reached";; *) echo "$$out"; exit 1;; esac
 
 test-nginx: bin/otad ## 500 MB from Debian's nginx, killed once at about half
 	@testdata/install nginx-light
