@@ -127,6 +127,9 @@ type Config struct {
 	Checkpoint         int64          // bytes between two checkpoints; at least 1
 	Retries            int            // failures in a row without progress that are tried again
 	NetworkWait        time.Duration  // longest wait for a network; it costs no retries
+	TryAgain           TryAgain       // how a failed job is started again by itself
+	Flush              time.Duration  // longest time of transfer between two checkpoints; 0: they count bytes only
+	Held               func() bool    // no request is made while it returns true; any goroutine; nil: never
 	MinFree            int64          // bytes to leave free on the file system
 	Readback           bool           // Verifying reads the file from the medium once more
 	KeepOutbox         bool           // transitions go into the journal's outbox

@@ -38,7 +38,8 @@ const (
 	URLExpired          Reason = "URL_EXPIRED"           // the same job with a newly signed URL goes on
 	StorageLost         Reason = "STORAGE"               // the disk lost bytes that it had reported durable
 	CrashLoop           Reason = "CRASH_LOOP"            // otad ended at every start without a new checkpoint
-	Refused             Reason = "REFUSED"               // the origin's answer is final: 404, a bad certificate, ...
+	Refused             Reason = "REFUSED"               // the origin refused for good, as by a 404
+	Unusable            Reason = "UNUSABLE"              // the origin's answer cannot be used
 	RetriesSpent        Reason = "RETRIES_SPENT"         // every retry failed
 	BoardError          Reason = "BOARD_ERROR"           // the board's file system or journal failed
 )
@@ -63,7 +64,7 @@ func (r Reason) prefix() string {
 // label values of a metric.
 func Failures() [][2]string {
 	var out [][2]string
-	for _, r := range []Reason{ObjectChanged, RangeNotSatisfiable, URLExpired, StorageLost, CrashLoop, Refused, RetriesSpent, BoardError} {
+	for _, r := range []Reason{ObjectChanged, RangeNotSatisfiable, URLExpired, StorageLost, CrashLoop, Refused, Unusable, RetriesSpent, BoardError} {
 		out = append(out, [2]string{string(DownloadFailed), string(r)})
 	}
 	for _, c := range []Code{MD5Mismatch, SHA256Mismatch, PackageSizeMismatch, DiskFull} {

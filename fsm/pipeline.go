@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"otad/hashing"
 	"otad/journal"
 )
 
@@ -48,6 +49,7 @@ const (
 type block struct {
 	offset int64
 	data   []byte
+	flush  bool               // a checkpoint is due after it, although no interval ends
 	after  journal.Checkpoint // of all up to the last byte of data
 }
 
@@ -68,15 +70,30 @@ func newBlockPool(memory []byte) *blockPool {
 // ctx ends and the disk takes too long for a stop, ctx's error is returned,
 // joined with what was wrong with the answer. cancel ends a read of the body.
 // No goroutine outlives the call.
-func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.Reader, size int64) error {
+//
+// takeOver, where it is not nil, gives up the held bytes for the body, which then
+// begins at 0. It is called when the body's first interval is in memory, and not
+// at all when the answer ends before: a page of somebody else's costs nothing.
+func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.Reader, size int64, takeOver func() error) error {
 	received, hashed := make(chan *block, blockCount), make(chan *block, blockCount)
-	from := t.at.saved.Offset
-	in := &receiver{body: body, count: t.report.received, free: t.blocks.free, interval: t.cfg.Checkpoint}
-	sum := &hasher{digest: t.at.digest, interval: t.cfg.Checkpoint}
-	disk := &diskWriter{file: t.file, commit: t.journal.commit, synced: t.report.synced, durable: t.report.durable,
+	from, digest := t.at.saved.Offset, t.at.digest
+	if takeOver != nil {
+		from, digest = 0, hashing.New(algorithms(t.journal.record().Job))
+	}
+	in := &receiver{body: body, count: t.received, free: t.blocks.free, interval: t.cfg.Checkpoint, flush: &t.flush}
+	sum := &hasher{digest: digest, interval: t.cfg.Checkpoint}
+	stopped := &stopTime{}
+	disk := &diskWriter{sinceStop: stopped.since, file: t.file, commit: t.journal.commit, synced: t.report.synced, durable: t.report.durable,
 		free: t.blocks.free, interval: t.cfg.Checkpoint, size: size,
 		next: journal.Checkpoint{Offset: from}, saved: t.at.saved, pace: t.pace}
-	unwatch := context.AfterFunc(ctx, disk.stopAt.note)
+	if takeOver != nil {
+		disk.takeOver = func() error {
+			err := takeOver()
+			t.at.digest, disk.saved = digest, t.at.saved
+			return err
+		}
+	}
+	unwatch := context.AfterFunc(ctx, stopped.note)
 	defer unwatch()
 	var receiveErr, storeErr error
 	var stages sync.WaitGroup
@@ -118,16 +135,18 @@ type diskWriter struct {
 	commit   func(journal.Checkpoint) error // durable when it returns nil
 	synced   func(time.Duration)            // reports the time of a checkpoint's writes and sync
 	durable  func(offset int64)             // reports what the journal claims
+	takeOver func() error                   // gives up the held bytes; nil: it was called, or there are none
 	free     chan<- *block
 	interval int64
 	size     int64 // of the package
 
-	next  journal.Checkpoint // claims all that has been written
-	saved journal.Checkpoint // the newest that the journal holds
-	spent time.Duration      // in writes since the last checkpoint
-	pace  pace
+	waiting []*block           // of a body that takes over, until its first interval is there
+	next    journal.Checkpoint // claims all that has been written
+	saved   journal.Checkpoint // the newest that the journal holds
+	spent   time.Duration      // in writes since the last checkpoint
+	pace    pace
 
-	stopAt stopTime
+	sinceStop func() time.Duration // since ctx ended; 0 before
 }
 
 // pace is how long the disk took for the last write and for the last checkpoint:
@@ -139,24 +158,21 @@ type pace struct{ write, checkpoint time.Duration }
 // requested again by the next start.
 func (w *diskWriter) run(ctx context.Context, in <-chan *block) error {
 	for b := range in {
-		if ctx.Err() != nil && w.stopAt.since()+w.pace.write+w.pace.checkpoint > storeBudget {
+		if ctx.Err() != nil && w.sinceStop()+w.pace.write+w.pace.checkpoint > storeBudget {
 			w.free <- b
 			break
 		}
-		err := w.put(b)
-		w.free <- b // before the sync: the network fills it meanwhile
-		due := w.next.Offset%w.interval == 0 || w.next.Offset == w.size
-		if err == nil && due && !w.tooLate(ctx) {
-			err = w.checkpoint()
-		}
-		if err != nil {
+		if err := w.take(ctx, b); err != nil {
 			return err
 		}
 	}
 	for b := range in {
 		w.free <- b
 	}
-	if !w.tooLate(ctx) {
+	for _, b := range w.waiting {
+		w.free <- b
+	}
+	if w.takeOver == nil && !w.tooLate(ctx) {
 		if err := w.checkpoint(); err != nil {
 			return err
 		}
@@ -164,23 +180,50 @@ func (w *diskWriter) run(ctx context.Context, in <-chan *block) error {
 	return ctx.Err() // and not nil, as if all that was received had been stored
 }
 
-// tooLate reports whether otad is being stopped and has no time left for another
-// checkpoint.
-func (w *diskWriter) tooLate(ctx context.Context) bool {
-	return ctx.Err() != nil && w.stopAt.since()+w.pace.checkpoint > stopBudget
-}
-
-func (w *diskWriter) put(b *block) error {
-	begun := time.Now()
-	if _, err := w.file.WriteAt(b.data, b.offset); err != nil {
+// take stores b, or keeps it in memory until a body that takes over has its first
+// interval there.
+func (w *diskWriter) take(ctx context.Context, b *block) error {
+	if w.takeOver == nil {
+		return w.store(ctx, b)
+	}
+	w.waiting = append(w.waiting, b)
+	if b.after.Offset < min(w.interval, w.size, (blockCount-2)*blockSize) {
+		return nil
+	}
+	if err := w.takeOver(); err != nil {
 		return err
 	}
+	w.takeOver = nil
+	for _, b := range w.waiting {
+		if err := w.store(ctx, b); err != nil {
+			return err
+		}
+	}
+	w.waiting = nil
+	return nil
+}
+
+// store writes b, and makes a checkpoint where one is due.
+func (w *diskWriter) store(ctx context.Context, b *block) error {
+	begun := time.Now()
+	_, err := w.file.WriteAt(b.data, b.offset)
 	w.pace.write = time.Since(begun)
 	w.spent += w.pace.write
 	digest := append(w.next.Digest[:0], b.after.Digest...) // b will be filled again
 	w.next = b.after
 	w.next.Digest = digest
-	return nil
+	due := b.flush || w.next.Offset%w.interval == 0 || w.next.Offset == w.size
+	w.free <- b // before the sync: the network fills it meanwhile
+	if err != nil || !due || w.tooLate(ctx) {
+		return err
+	}
+	return w.checkpoint()
+}
+
+// tooLate reports whether otad is being stopped and has no time left for another
+// checkpoint.
+func (w *diskWriter) tooLate(ctx context.Context) bool {
+	return ctx.Err() != nil && w.sinceStop()+w.pace.checkpoint > stopBudget
 }
 
 // checkpoint is the one place where the journal claims bytes. The order is the

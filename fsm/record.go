@@ -58,8 +58,21 @@ func startChange(job journal.Job, same bool) recordChange {
 		r.PendingDeletes = slices.DeleteFunc(r.PendingDeletes, func(name string) bool { return name == job.Name })
 		r.Job = job
 		r.Error, r.Code, r.Reason = "", "", ""
-		r.Changed, r.Unsatisfiable, r.Restarts = 0, 0, 0
+		r.Tries, r.TryStep, r.TryOffset = 0, 0, 0
+		clearCounts(r)
 	}
+}
+
+// againChange starts the failed job of the record again. It keeps its bytes, and
+// the count of its tries.
+func againChange(r *journal.Record) {
+	r.Error, r.Code, r.Reason = "", "", ""
+	clearCounts(r)
+}
+
+// clearCounts gives a job that starts again every allowance again.
+func clearCounts(r *journal.Record) {
+	r.Changed, r.Unsatisfiable, r.Mismatched, r.Restarts = 0, 0, 0, 0
 }
 
 // failChange records why the job failed. It gives the bytes up where they cannot
@@ -67,6 +80,7 @@ func startChange(job journal.Job, same bool) recordChange {
 func failChange(why *Error, durable int64) recordChange {
 	return func(r *journal.Record) {
 		r.Error, r.Code, r.Reason = why.Error(), string(why.Code), string(why.Reason)
+		countTry(r, why, durable)
 		if !why.Code.KeepsPartial() || durable == 0 {
 			dropCheckpoints(r)
 			r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
@@ -96,7 +110,25 @@ func resetChange(r *journal.Record) {
 // the object that they came from.
 func dropCheckpoints(r *journal.Record) {
 	r.Generation++
+	r.Mixed = false
 	r.Validator = journal.Validator{}
+}
+
+// addToOutbox adds an entry that a callback is to deliver. A job that fails again
+// in the same way, while the entry of the failure before still waits, takes that
+// entry's place, and the entries between the two go: a receiver that is away for
+// a week must not find its outbox full of one failure.
+func addToOutbox(r *journal.Record, e journal.OutboxEntry) {
+	if e.State == string(Failed) && r.Tries > 1 {
+		i := len(r.Outbox) - 1
+		for i >= 0 && r.Outbox[i].State == string(Downloading) {
+			i--
+		}
+		if i >= 0 && r.Outbox[i].State == e.State && r.Outbox[i].Code == e.Code && r.Outbox[i].Reason == e.Reason {
+			r.Outbox = r.Outbox[:i]
+		}
+	}
+	r.Outbox = append(r.Outbox, e)
 }
 
 // keptValidator returns what is left of r's validator under the URL raw. The

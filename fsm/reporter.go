@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type reporter struct {
 	verified int64 // bytes read back
 	reading  bool  // the file is being read, or will be
 	rate     rate
+	next     time.Time // when the failed job is started again; zero: it is not
 }
 
 // load replaces the snapshot by what the journal says. The same job keeps its
@@ -35,6 +37,7 @@ func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint) Sn
 	}
 	r.shown = next
 	r.rate, r.reading, r.verified = rate{}, r.readback, 0 // nothing is being received
+	r.next = time.Time{}
 	r.mu.Unlock()
 	r.metrics.SetState(next.State.Label())
 	r.metrics.SetSize(next.Size)
@@ -105,19 +108,31 @@ func (r *reporter) retry(reason netio.Reason, message string) {
 	})
 }
 
-// network reports whether the transfer waits for a network.
-func (r *reporter) network(there bool) {
-	r.metrics.NetworkWaiting(!there)
-	message := "waiting for the network"
-	if there {
-		message = Downloading.message()
-	}
-	r.message(message)
+// waiting reports what the transfer waits for, at no cost to its retries.
+func (r *reporter) waiting(w waitFor) {
+	r.metrics.NetworkWaiting(w == waitNetwork)
+	r.metrics.Held(w == waitHold)
+	r.message(string(w))
 }
 
 // message shows one line for a person, until the next transition.
 func (r *reporter) message(text string) {
 	r.change(func(s *Snapshot) { s.Message = text })
+}
+
+// nextTry reports when the failed job is started again.
+func (r *reporter) nextTry(at time.Time) {
+	r.mu.Lock()
+	r.next = at
+	r.mu.Unlock()
+}
+
+// secondsToNextTry returns NaN when no try is due.
+func (r *reporter) secondsToNextTry() float64 {
+	if next := r.snapshot().NextTry; next > 0 {
+		return next.Seconds()
+	}
+	return math.NaN()
 }
 
 // synced counts the time that one checkpoint's writes and sync took.
@@ -174,6 +189,9 @@ func (r *reporter) snapshot() Snapshot {
 	defer r.mu.Unlock()
 	s := r.shown
 	s.Progress = progress(s, r.verified, r.reading)
+	if !r.next.IsZero() {
+		s.NextTry = max(1, time.Until(r.next))
+	}
 	if s.State == Downloading {
 		s.BytesPerSecond = r.rate.perSecond(time.Since(r.start))
 		if s.BytesPerSecond > 0 && s.Size > 0 {

@@ -19,10 +19,14 @@ const (
 // that lost the same origin must not come back in step. jitter, in [0,1), is the
 // place in that range; rand.Float64 returns one.
 func Backoff(n int, jitter float64) time.Duration {
-	d := firstBackoff
+	return backoff(firstBackoff, maxBackoff, n, jitter)
+}
+
+func backoff(first, longest time.Duration, n int, jitter float64) time.Duration {
+	d := first
 	for range n {
-		if d *= 2; d >= maxBackoff {
-			d = maxBackoff
+		if d *= 2; d >= longest {
+			d = longest
 			break
 		}
 	}
@@ -38,7 +42,9 @@ type retryPolicy struct {
 
 	failures int       // in a row, without an interval committed in between
 	mark     int64     // highest offset at which failures began to be counted anew
-	offline  time.Time // since when there is no network; zero: there is one
+	offline  time.Time // since when there is no network, or no clock; zero: there is one
+	insisted int       // answers in a row that the origin may be believed for
+	believed bool      // it was
 }
 
 // action is what a decision asks the transfer to do.
@@ -67,10 +73,17 @@ type alreadyRestarted struct{ changed, unsatisfiable bool }
 
 // next decides what follows f at offset. now and jitter come from outside.
 func (p *retryPolicy) next(f *netio.Error, offset int64, already alreadyRestarted, now time.Time, jitter float64) decision {
+	if f.Kind == netio.NotPackage && f.Insist {
+		p.insisted++
+	} else {
+		p.insisted = 0
+	}
 	switch f.Kind {
 	case netio.Transient:
 		return p.retry(f, offset, jitter)
-	case netio.Offline:
+	case netio.NotPackage:
+		return p.notPackage(f, offset, jitter)
+	case netio.Offline, netio.NoClock:
 		if d, ok := p.waitForNetwork(now, jitter); ok {
 			return d
 		}
@@ -86,8 +99,24 @@ func (p *retryPolicy) next(f *netio.Error, offset int64, already alreadyRestarte
 	case netio.Expired:
 		return fail(URLExpired, f.Detail, f)
 	default:
-		return fail(Refused, f.Detail, f)
+		if f.Status >= 400 && f.Status < 500 {
+			return fail(Refused, f.Detail, f)
+		}
+		return fail(Unusable, f.Detail, f)
 	}
+}
+
+// notPackage retries an answer that is not the package. Somebody else may have
+// answered, so it proves nothing. Only an origin that answers in the same way at
+// every retry in a row, and could not do otherwise (Insist), is believed once:
+// the job starts over with that answer.
+func (p *retryPolicy) notPackage(f *netio.Error, offset int64, jitter float64) decision {
+	d := p.retry(f, offset, jitter)
+	if d.action == actionFail && p.insisted > p.retries && offset > 0 && !p.believed {
+		p.believed, p.failures, p.mark = true, 0, 0
+		return decision{action: actionRestart, restart: metrics.RestartRangeIgnored}
+	}
+	return d
 }
 
 // retry spends one of the retries. They are counted anew when another whole

@@ -5,6 +5,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"time"
 
 	"otad/hashing"
 	"otad/journal"
@@ -16,6 +17,7 @@ type receiver struct {
 	count    func(n int64) // counts received bytes
 	free     chan *block
 	interval int64
+	flush    *flushClock
 }
 
 // run fills blocks from the socket up to the end of the package, and then makes
@@ -23,9 +25,12 @@ type receiver struct {
 func (r *receiver) run(from, size int64, out chan<- *block) error {
 	for off := from; off < size; {
 		b := <-r.free
-		n, err := r.fill(b.data[:min(blockSize, size-off, r.interval-off%r.interval)])
-		b.offset, b.data = off, b.data[:n]
+		n, flush, err := r.fill(b.data[:min(blockSize, size-off, r.interval-off%r.interval)])
+		b.offset, b.data, b.flush = off, b.data[:n], flush
 		off += int64(n)
+		if off%r.interval == 0 {
+			r.flush.restart(time.Now())
+		}
 		if n > 0 {
 			out <- b
 		} else {
@@ -42,20 +47,54 @@ func (r *receiver) run(from, size int64, out chan<- *block) error {
 	return nil
 }
 
-// fill reads until p is full. Unlike io.ReadFull it counts bytes as they come:
-// on a slow link a block takes longer than the rate's window.
-func (r *receiver) fill(p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
+// fill reads until p is full, or until a checkpoint is due by the clock. Unlike
+// io.ReadFull it counts bytes as they come: on a slow link a block takes longer
+// than the rate's window.
+func (r *receiver) fill(p []byte) (n int, flush bool, err error) {
+	for n < len(p) && err == nil && !flush {
 		var k int
 		k, err = r.body.Read(p[n:])
 		n += k
 		r.count(int64(k))
+		flush = k > 0 && r.flush.due(time.Now())
 	}
-	if n == len(p) {
-		return n, nil
+	if n == len(p) || flush {
+		return n, flush, nil
 	}
-	return n, err
+	return n, false, err
 }
+
+// flushClock says when bytes that do not fill an interval are checkpointed all
+// the same: first after firstFlush, then after twice the time of before up to
+// longest. So a slow link makes durable progress, and a board that is up for
+// seconds at a time arrives. The receiver owns it.
+type flushClock struct {
+	longest time.Duration // 0: never
+	step    time.Duration
+	at      time.Time // zero: no byte has been received
+}
+
+const firstFlush = 2 * time.Second
+
+// due reports whether a checkpoint is due. The first byte starts the clock.
+func (c *flushClock) due(now time.Time) bool {
+	switch {
+	case c.longest == 0:
+		return false
+	case c.at.IsZero():
+		c.step = min(firstFlush, c.longest)
+		c.restart(now)
+		return false
+	case now.Before(c.at):
+		return false
+	}
+	c.step = min(2*c.step, c.longest)
+	c.restart(now)
+	return true
+}
+
+// restart counts the time from now: a checkpoint is being made.
+func (c *flushClock) restart(now time.Time) { c.at = now.Add(c.step) }
 
 // hasher is the stage of the digest.
 type hasher struct {

@@ -18,6 +18,8 @@ type Snapshot struct {
 	BytesPerSecond int64         // over the last seconds, from the network
 	ETA            time.Duration // -1: not known
 	Retries        int           // of this job since the process started
+	Tries          int           // times in a row that the job failed; it is started again by itself
+	NextTry        time.Duration // until then; 0: it is not
 	ResumedFrom    int64         // offset at which this process began with the job
 	Message        string        // one line for a person
 	Error          string        // "CODE: detail" in Failed, else empty
@@ -44,7 +46,7 @@ func SnapshotOf(rec journal.Record, newestFirst []journal.Checkpoint) Snapshot {
 func recorded(rec journal.Record, newestFirst []journal.Checkpoint, readback bool) Snapshot {
 	state := stateOf(rec)
 	s := Snapshot{State: state, Version: rec.Job.Version, Name: rec.Job.Name, Size: jobWithSize(rec).Size,
-		Durable: newestOffset(newestFirst), ETA: -1, Message: state.message(),
+		Durable: newestOffset(newestFirst), ETA: -1, Tries: rec.Tries, Message: state.message(),
 		Error: rec.Error, failure: recordedError(rec)}
 	if s.failure != nil {
 		s.Code, s.Reason = s.failure.Code, s.failure.Reason

@@ -26,19 +26,25 @@ type transfer struct {
 	restarts *restartCounter
 	newURL   <-chan struct{}
 
-	file   Partial
-	at     position
-	blocks *blockPool
-	pace   pace // of the disk, from one attempt to the next
-	policy retryPolicy
-	cause  metrics.Cause // why the next attempt resumes
-	url    string        // of the last attempt
-	paused bool          // this start is out of the count of restarts
+	file    Partial
+	at      position
+	blocks  *blockPool
+	pace    pace       // of the disk, from one attempt to the next
+	flush   flushClock // the receiver's while a body is being stored
+	policy  retryPolicy
+	cause   metrics.Cause // why the next attempt resumes
+	url     string        // of the last attempt
+	paused  bool          // this start is out of the count of restarts
+	counted bool          // a byte was received; the receiver's
 }
 
 func (u *Updater) newTransfer() *transfer {
-	return &transfer{cfg: u.cfg, dir: u.dir, source: u.source, log: u.log, journal: u.journal,
-		report: u.report, restarts: u.restarts, newURL: u.newURL, cause: u.cause,
+	log := u.log
+	if u.journal.record().Tries > 0 {
+		log = quiet(log)
+	}
+	return &transfer{cfg: u.cfg, dir: u.dir, source: u.source, log: log, journal: u.journal,
+		report: u.report, restarts: u.restarts, newURL: u.newURL, cause: u.cause, flush: flushClock{longest: u.cfg.Flush},
 		policy: retryPolicy{retries: u.cfg.Retries, interval: u.cfg.Checkpoint, networkWait: u.cfg.NetworkWait}}
 }
 
@@ -92,7 +98,16 @@ func (t *transfer) isReady(ctx context.Context, job journal.Job) (bool, error) {
 
 func (t *transfer) run(ctx context.Context) error {
 	for {
+		if err := t.waitHeld(ctx); err != nil {
+			return err
+		}
 		err := t.attempt(ctx)
+		if err == nil && t.mixtureFailed() {
+			err = t.startOver(metrics.RestartMixed, func(r *journal.Record) { r.Mismatched++ })
+			if err == nil {
+				continue
+			}
+		}
 		if err == nil {
 			return nil
 		}
@@ -116,8 +131,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 	if size := jobWithSize(rec).Size; size > 0 && offset == size {
 		return nil // cut between the last checkpoint and Verifying
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go t.watchHold(ctx, cancel)
 	t.url = rec.Job.URL
 	if offset == 0 {
 		rec.Validator = journal.Validator{} // no byte is held that could be mixed with another object's
@@ -126,42 +142,77 @@ func (t *transfer) attempt(ctx context.Context) error {
 		Validator: netio.Validator(rec.Validator)})
 	if err != nil {
 		t.report.request(statusOf(err))
-		return err
+		return t.heldOr(ctx, err)
 	}
 	defer body.Close()
 	info := body.Info()
 	t.report.request(info.Status)
 	t.networkBack()
-	switch {
-	case info.RangeIgnored && t.urlReplaced():
-		return errURLReplaced
-	case info.RangeIgnored:
-		if err := t.startOver(metrics.RestartRangeIgnored, func(*journal.Record) {}); err != nil {
-			return err
+	if info.RangeIgnored {
+		if t.urlReplaced() {
+			return errURLReplaced
 		}
-	case offset > 0:
+		// The held bytes are given up only when the first interval of those that
+		// take their place is there.
+		err = t.storeBody(ctx, cancel, body, info.Size, func() error {
+			if err := t.startOver(metrics.RestartRangeIgnored, func(*journal.Record) {}); err != nil {
+				return err
+			}
+			return t.recordValidator(rec, info)
+		})
+		return t.heldOr(ctx, err)
+	}
+	if offset > 0 {
 		t.report.resume(t.cause)
 		t.log.Info("resuming", "offset", offset, "size", info.Size, "cause", t.cause)
 	}
 	if err := t.recordValidator(rec, info); err != nil {
 		return err
 	}
-	return t.storeBody(ctx, cancel, body, info.Size)
+	return t.heldOr(ctx, t.storeBody(ctx, cancel, body, info.Size, nil))
 }
 
 // storeBody stores the body. When an answer goes on after its end, none of it
 // can be trusted: the file goes back to where it was before.
-func (t *transfer) storeBody(ctx context.Context, cancel context.CancelFunc, body Body, size int64) error {
-	begin := t.at.saved
-	err := t.pump(ctx, cancel, body, size)
+//
+// takeOver is nil, or gives up the held bytes for the body, which begins at 0.
+func (t *transfer) storeBody(ctx context.Context, cancel context.CancelCauseFunc, body Body, size int64, takeOver func() error) error {
+	begin, took := t.at.saved, false
+	if takeOver != nil {
+		give := takeOver
+		takeOver = func() error {
+			begin, took = journal.Checkpoint{}, true
+			return give()
+		}
+	}
+	err := t.pump(ctx, func() { cancel(nil) }, body, size, takeOver)
 	t.report.overlap(body.Discarded())
 	var f *netio.Error
-	if errors.As(err, &f) && f.Kind == netio.TooLong {
+	if errors.As(err, &f) && f.Kind == netio.TooLong && (takeOver == nil || took) {
 		if rewindErr := t.rewind(begin); rewindErr != nil {
 			return rewindErr
 		}
 	}
 	return err
+}
+
+// received counts bytes from the network. A start that received bytes is no turn
+// of a crash loop.
+func (t *transfer) received(n int64) {
+	t.report.received(n)
+	if n > 0 && !t.counted {
+		t.counted = true
+		t.restarts.clear()
+	}
+}
+
+// mixtureFailed reports whether the whole package does not match its digest
+// because bytes of several answers were joined that no validator holds together.
+// One download of a single answer is then worth a try. A mismatch of bytes that
+// belong together is final.
+func (t *transfer) mixtureFailed() bool {
+	rec := t.journal.record()
+	return rec.Mixed && rec.Mismatched == 0 && isMismatch(compare(rec.Job, t.at.digest))
 }
 
 func statusOf(err error) int {
@@ -177,10 +228,14 @@ func statusOf(err error) int {
 // the request's.
 func (t *transfer) recordValidator(asked journal.Record, info netio.BodyInfo) error {
 	known := jobWithSize(asked).Size
+	joined := t.at.saved.Offset > 0
+	mixed := joined && (asked.Mixed || asked.Validator.ETag == "" && asked.Validator.LastModified == "")
 	asked.Validator = journal.Validator(info.Validator)
 	asked.Validator.Total = info.Size // an answer need not repeat a size that is known
-	if rec := t.journal.record(); rec.Validator != keptValidator(asked, rec.Job.URL) {
-		_, err := t.journal.update(func(r *journal.Record) { r.Validator = keptValidator(asked, r.Job.URL) })
+	if rec := t.journal.record(); rec.Validator != keptValidator(asked, rec.Job.URL) || rec.Mixed != mixed {
+		_, err := t.journal.update(func(r *journal.Record) {
+			r.Validator, r.Mixed = keptValidator(asked, r.Job.URL), mixed
+		})
 		if err != nil {
 			return err
 		}
@@ -214,7 +269,7 @@ func (t *transfer) urlReplaced() bool { return t.url != t.journal.record().Job.U
 func (t *transfer) recover(err error) (time.Duration, error) {
 	var f *netio.Error
 	switch {
-	case errors.Is(err, errURLReplaced):
+	case errors.Is(err, errURLReplaced), errors.Is(err, errHeld):
 		return 0, nil
 	case !errors.As(err, &f):
 		return 0, err
@@ -224,7 +279,7 @@ func (t *transfer) recover(err error) (time.Duration, error) {
 		return 0, nil
 	}
 	t.cause = metrics.CauseNetwork
-	if f.Kind != netio.Offline {
+	if f.Kind != netio.Offline && f.Kind != netio.NoClock {
 		t.networkBack()
 	}
 	rec := t.journal.record()
@@ -236,10 +291,14 @@ func (t *transfer) recover(err error) (time.Duration, error) {
 		return d.wait, nil
 	case actionOffline:
 		if d.first {
-			t.log.Warn("no network, waiting for it", "at_most", t.cfg.NetworkWait, "err", f.Detail)
+			t.log.Warn("no network or no clock, waiting for it", "at_most", t.cfg.NetworkWait, "err", f.Detail)
 			t.paused = t.restarts.pause()
 		}
-		t.report.network(false)
+		if f.Kind == netio.NoClock {
+			t.report.waiting(waitClock)
+		} else {
+			t.report.waiting(waitNetwork)
+		}
 		return d.wait, nil
 	case actionRestart:
 		return 0, t.startOver(d.restart, func(r *journal.Record) {
@@ -263,7 +322,7 @@ func (t *transfer) networkBack() {
 	if t.paused {
 		t.paused = !t.restarts.resume()
 	}
-	t.report.network(true)
+	t.report.waiting(waitNothing)
 }
 
 // pause waits; a new URL ends it early.

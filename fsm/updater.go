@@ -30,6 +30,8 @@ type Updater struct {
 	work    *work
 	cause   metrics.Cause // why the next transfer resumes
 	started time.Time     // of the current job in this process; zero: not begun by it
+	nextTry *time.Timer   // of a failed job; nil: none is due
+	trouble Distance      // of one failure that comes again and again
 }
 
 // command is a call of Start or Reset on its way to Run's goroutine.
@@ -67,6 +69,7 @@ func New(d Deps, c Config) (*Updater, error) {
 	}
 	u.machine = newMachine(state, u.commitTransition, u.observe)
 	u.report.load(rec, w.checkpoints())
+	d.Metrics.NextTry(u.report.secondsToNextTry)
 	return u, nil
 }
 
@@ -134,9 +137,11 @@ func (u *Updater) Run(ctx context.Context) error {
 			return err
 		}
 		u.begin(ctx)
+		u.armTry()
 		select {
 		case <-ctx.Done():
 			u.stopWork()
+			u.stopTry()
 			u.restarts.clear()
 			return nil
 		case c := <-u.commands:
@@ -145,6 +150,8 @@ func (u *Updater) Run(ctx context.Context) error {
 			if err := u.finishWork(ctx); err != nil {
 				return err
 			}
+		case <-u.tryDue():
+			u.tryAgain(ctx)
 		case <-u.restarts.stable.C:
 			u.restarts.clear()
 		}
@@ -172,8 +179,13 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	rec := u.journal.record()
 	same := rec.Job.Same(job)
 	switch state := u.machine.current(); {
-	case state.Active() && !same:
+	case state.Active() && !same && rec.Tries == 0:
 		return ErrBusy
+	case state.Active() && !same:
+		// It was reported failed: whoever asked for it has been answered.
+		if err := u.reset(ctx); err != nil {
+			return err
+		}
 	case state.Active():
 		return u.refreshURL(job.URL)
 	case state == Ready:
@@ -243,8 +255,8 @@ func (u *Updater) commitTransition(from, to State, c recordChange) error {
 		if u.cfg.KeepOutbox && from != to {
 			s := recorded(*r, kept, u.cfg.Readback)
 			r.OutboxSeq++
-			r.Outbox = append(r.Outbox, journal.OutboxEntry{Seq: r.OutboxSeq, State: r.State,
-				Progress: s.Progress, Message: s.Message, Error: s.Error})
+			addToOutbox(r, journal.OutboxEntry{Seq: r.OutboxSeq, State: r.State, Progress: s.Progress,
+				Message: s.Message, Error: s.Error, Code: r.Code, Reason: r.Reason})
 		}
 		entries = len(r.Outbox)
 	})
@@ -260,9 +272,19 @@ func (u *Updater) observe(from, to State) {
 	rec := u.journal.record()
 	s := u.report.transition(from, to, rec, u.journal.checkpoints())
 	log := u.log.With("from", from, "to", to, "name", s.Name, "version", s.Version)
-	if to == Failed {
-		log.Error("the job failed", "err", rec.Error, "durable", s.Durable)
-	} else {
+	if to != Failed {
+		if rec.Tries > 0 && to == Downloading {
+			log = quiet(log)
+		}
 		log.Info("transition", "durable", s.Durable, "size", s.Size)
+		return
+	}
+	switch times, due := u.trouble.Due(rec.Code+rec.Reason, time.Now()); {
+	case rec.Tries <= 1 || times == 1:
+		log.Error("the job failed", "err", rec.Error, "durable", s.Durable)
+	case due:
+		log.Error("the job still fails", "err", rec.Error, "durable", s.Durable, "tries", rec.Tries)
+	default:
+		quiet(log).Error("the job still fails", "err", rec.Error, "durable", s.Durable, "tries", rec.Tries)
 	}
 }

@@ -40,6 +40,8 @@ type OutboxEntry struct {
 	Progress int    `json:"progress"` // percent
 	Message  string `json:"message,omitempty"`
 	Error    string `json:"error,omitempty"` // empty unless failed
+	Code     string `json:"code,omitempty"`
+	Reason   string `json:"reason,omitempty"`
 }
 
 // Record is everything the updater must find again after a power cut, but for
@@ -53,6 +55,11 @@ type Record struct {
 	Error          string        `json:"error,omitempty"`         // text of the failure, empty unless failed
 	Code           string        `json:"code,omitempty"`          // its code; empty in a record of a build before codes were stored
 	Reason         string        `json:"reason,omitempty"`        // its reason, where it has one
+	Tries          int           `json:"tries,omitempty"`         // times in a row that the job was reported failed and started again by itself
+	TryStep        int           `json:"try_step,omitempty"`      // of them, those in a row without a byte committed
+	Mixed         bool          `json:"mixed,omitempty"` // bytes of answers are joined that no validator holds together
+	Mismatched     int           `json:"mismatched,omitempty"`    // times that bytes of several answers did not match the digest
+	TryOffset      int64         `json:"try_offset,omitempty"`    // bytes durable at the last of them
 	Changed        int           `json:"changed,omitempty"`       // times the object changed under this job
 	Unsatisfiable  int           `json:"unsatisfiable,omitempty"` // times the origin refused the offset
 	Restarts       int           `json:"take_ups,omitempty"`      // starts in a row that made no progress

@@ -27,6 +27,7 @@ const (
 	RestartChanged        RestartReason = "changed"         // the object at the origin is another one now
 	RestartRangeIgnored   RestartReason = "range_ignored"   // the origin answered 200 to a range request
 	RestartUnsatisfiable  RestartReason = "unsatisfiable"   // the origin answered 416
+	RestartMixed          RestartReason = "mixed"           // bytes of several answers did not match the digest
 	RestartDigestState    RestartReason = "digest_state"    // the digest could not be taken up again
 	RestartCheckpointLost RestartReason = "checkpoint_lost" // no checkpoint matches the partial file
 )
@@ -79,7 +80,7 @@ const other = "other"
 func causes() []Cause { return []Cause{CauseRestart, CauseNetwork, CauseNewURL} }
 
 func restartReasons() []RestartReason {
-	return []RestartReason{RestartChanged, RestartRangeIgnored, RestartUnsatisfiable, RestartDigestState, RestartCheckpointLost}
+	return []RestartReason{RestartChanged, RestartRangeIgnored, RestartUnsatisfiable, RestartMixed, RestartDigestState, RestartCheckpointLost}
 }
 
 func results() []Result { return []Result{Succeeded, Failed, Cancelled} }

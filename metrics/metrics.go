@@ -50,7 +50,8 @@ type Metrics struct {
 	requests, retries   counterSet[string]
 	resumes             counterSet[Cause]
 	restarts            counterSet[RestartReason]
-	waiting             prometheus.Gauge
+	waiting, held       prometheus.Gauge
+	nextTry             *sourceGauge
 	finished            counterSet[Result]
 	failures            pairSet
 	duration            prometheus.Histogram
@@ -63,7 +64,7 @@ type Metrics struct {
 	callbacks     counterSet[CallbackResult]
 	callbackQueue prometheus.Gauge
 
-	storage *storageFree
+	storage *sourceGauge
 }
 
 // New makes every series: counters and gauges at zero, the first state of l at
@@ -117,6 +118,10 @@ func (m *Metrics) addDownload(factory promauto.Factory, l Labels) {
 		"Downloads that went on from an offset above 0, by cause.", "cause", causes())
 	m.restarts = newCounterSet(factory, "ota_download_restarts_total",
 		"Downloads that had to begin again at offset 0, by reason.", "reason", restartReasons())
+	m.nextTry = newSourceGauge(factory, "ota_download_next_try_seconds",
+		"Seconds until a failed download is started again, NaN when it is not.")
+	m.held = newGauge(factory, "ota_held",
+		"1 while the hold file keeps a download from making requests, else 0.")
 	m.waiting = newGauge(factory, "ota_network_waiting",
 		"1 while a download waits for the board to get a network, else 0.")
 	m.finished = newCounterSet(factory, "ota_downloads_total",
@@ -139,7 +144,8 @@ func (m *Metrics) addDurability(factory promauto.Factory) {
 		"Openings of the journal, by how it was found.", "result", recoveries())
 	m.syncDuration = newHistogram(factory, "ota_data_sync_duration_seconds",
 		"Time the writes and the fdatasync of one checkpoint's package data took.", syncBuckets()...)
-	m.storage = newStorageFree(factory)
+	m.storage = newSourceGauge(factory, "ota_storage_free_bytes",
+		"Bytes free in the state directory for a user other than root, NaN when not known.")
 }
 
 func (m *Metrics) addCallbacks(factory promauto.Factory) {

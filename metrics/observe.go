@@ -39,12 +39,13 @@ func (m *Metrics) Resume(c Cause) { m.resumes.inc(c) }
 func (m *Metrics) Restart(r RestartReason) { m.restarts.inc(r) }
 
 // NetworkWaiting tells whether a download waits for the board to get a network.
-func (m *Metrics) NetworkWaiting(waiting bool) {
-	value := 0.0
-	if waiting {
-		value = 1
+func (m *Metrics) NetworkWaiting(waiting bool) { m.waiting.Set(oneIf(waiting)) }
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
 	}
-	m.waiting.Set(value)
+	return 0
 }
 
 // Finished counts one download that ended.
@@ -53,6 +54,13 @@ func (m *Metrics) Finished(r Result) { m.finished.inc(r) }
 // DownloadSeconds records how long a download took in this process, waits
 // included. What an earlier process spent on it is not known.
 func (m *Metrics) DownloadSeconds(d time.Duration) { m.duration.Observe(d.Seconds()) }
+
+// Held sets whether the hold file keeps a download from making requests.
+func (m *Metrics) Held(held bool) { m.held.Set(oneIf(held)) }
+
+// NextTry sets the source of ota_download_next_try_seconds. It is called at each
+// scrape and must be safe for concurrent use; NaN: no try is due.
+func (m *Metrics) NextTry(seconds func() float64) { m.nextTry.source.Store(&seconds) }
 
 // JobFailed counts one job that failed, by the code and the reason of its error:
 // one of [Labels].Failures.

@@ -117,23 +117,20 @@ func (s *stateSet) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// storageFree is the gauge of free storage, measured when it is scraped.
-type storageFree struct {
+// sourceGauge is a gauge that is read from its source at each scrape.
+type sourceGauge struct {
 	source atomic.Pointer[func() float64]
 }
 
-func newStorageFree(factory promauto.Factory) *storageFree {
-	s := &storageFree{}
-	factory.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ota_storage_free_bytes",
-		Help: "Bytes free in the state directory for a user other than root, NaN when not known.",
-	}, s.value)
+func newSourceGauge(factory promauto.Factory, name, help string) *sourceGauge {
+	s := &sourceGauge{}
+	factory.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, s.value)
 	return s
 }
 
-// value is NaN, not 0, without a source: no alert on too little storage may
-// fire for a number that nobody has measured.
-func (s *storageFree) value() float64 {
+// value is NaN, not 0, without a source: no alert may fire for a number that
+// nobody has measured.
+func (s *sourceGauge) value() float64 {
 	source := s.source.Load()
 	if source == nil {
 		return math.NaN()

@@ -20,11 +20,13 @@ const (
 	Unsatisfiable             // the origin has nothing at the offset: start over from 0
 	Complete                  // nothing is left to fetch: the bytes held are the whole object
 	WrongSize                 // the origin's object is not of Request.Size
+	NotPackage                // somebody else may have answered: ask again, nothing held is lost
+	NoClock                   // the board's clock is wrong, so no certificate can be judged: ask again, at no cost to the retries
 	TooLong                   // the answer did not end with the object: nothing of it may be kept
 )
 
 var kindNames = [...]string{
-	"transient", "offline", "permanent", "expired", "changed", "unsatisfiable", "complete", "wrong size", "surplus",
+	"transient", "offline", "permanent", "expired", "changed", "unsatisfiable", "complete", "wrong size", "not the package", "no clock", "surplus",
 }
 
 // String returns k in words, for logs and tests.
@@ -71,6 +73,7 @@ type Error struct {
 	Reason Reason        // of a Transient or Offline failure; else empty
 	Status int           // of the answer; 0: there was none
 	Wait   time.Duration // asked for by Retry-After, capped; 0: the caller's own back-off
+	Insist bool          // of NotPackage: an origin that answers so each time can do no other
 	Detail string        // one line, safe to show
 	Err    error         // the cause, for errors.Is and errors.As; may be nil
 }

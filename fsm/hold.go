@@ -1,0 +1,67 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// waitFor is what a transfer waits for without spending retries, as a person
+// reads it.
+type waitFor string
+
+const (
+	waitNothing waitFor = "Downloading"
+	waitNetwork waitFor = "waiting for the network"
+	waitClock   waitFor = "waiting for the clock: the board's time is before the build of otad"
+	waitHold    waitFor = "held by the hold file"
+)
+
+// holdPoll is how often the hold file is looked at: a schedule that touches it
+// counts in minutes.
+const holdPoll = 2 * time.Second
+
+// errHeld ends an attempt while the hold file exists. What was received is
+// checkpointed; no retry is spent.
+var errHeld = errors.New("held")
+
+// waitHeld returns when no hold file exists, or with ctx's error.
+func (t *transfer) waitHeld(ctx context.Context) error {
+	if t.cfg.Held == nil || !t.cfg.Held() {
+		return nil
+	}
+	t.log.Info("held: no request is made", "offset", t.at.saved.Offset)
+	t.report.waiting(waitHold)
+	for t.cfg.Held() {
+		if err := t.pause(ctx, holdPoll); err != nil {
+			return err
+		}
+	}
+	t.log.Info("no longer held")
+	t.report.waiting(waitNothing)
+	return nil
+}
+
+// heldOr returns errHeld for an attempt that a hold file has ended, else err.
+func (t *transfer) heldOr(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errHeld) {
+		return errHeld
+	}
+	return err
+}
+
+// watchHold ends the attempt of cancel when a hold file appears. It returns when
+// ctx ends.
+func (t *transfer) watchHold(ctx context.Context, cancel context.CancelCauseFunc) {
+	for t.cfg.Held != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(holdPoll):
+			if t.cfg.Held() {
+				cancel(errHeld)
+				return
+			}
+		}
+	}
+}
