@@ -6,70 +6,41 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"otad/board/app"
-	"otad/board/config"
 	"otad/journal"
 	"otad/netio/origintest"
 )
 
-// distinct sets each field of a struct to a value that no other has.
-func distinct(t *testing.T, to any) {
-	t.Helper()
-	v := reflect.ValueOf(to).Elem()
-	for i := range v.NumField() {
-		f, n := v.Field(i), 1000+i
-		switch f.Interface().(type) {
-		case int, int64, time.Duration:
-			f.SetInt(int64(n))
-		case bool:
-			f.SetBool(true)
-		case string:
-			f.SetString(fmt.Sprint(n))
-		case []int:
-			f.Set(reflect.ValueOf([]int{n}))
-		default:
-			t.Fatalf("%s: nobody knows how to set a %s", v.Type().Field(i).Name, f.Type())
-		}
+// The origin shows that both reach it: a User-Agent with the version, and a
+// second request only because of -retry-status.
+func TestSourceIsConfiguredByTheFlagsAndTheBuild(t *testing.T) {
+	origin := origintest.New(t, object, origintest.On(1).Status(500))
+	var heard overheard
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	err = heard.run(t.Context(), t, out, func(string) {}, "fetch", "-state-dir", t.TempDir(), "-name", "u.bin", "-min-free", "0",
+		"-retry-status", "500", "-retries", "1", "-md5", object.MD5(), origin.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := origin.Requests()
+	if len(requests) != 2 {
+		t.Fatalf("%d requests, want 2: -retry-status is not obeyed", len(requests))
+	}
+	if got := requests[0].Header.Get("User-Agent"); got != "otad/test" {
+		t.Errorf("the User-Agent is %q", got)
 	}
 }
 
-// Whoever wants a field of Transfer has one of the same name, and somebody wants it.
-func TestTransferReachesTheRooms(t *testing.T) {
-	var given config.Transfer
-	distinct(t, &given)
-	build := app.Build{Version: "1.2.3", Time: time.Unix(1e9, 0)}
-	source := app.SourceConfig(given, build)
-	if source.UserAgent != "otad/1.2.3" || !source.BuildTime.Equal(build.Time) {
-		t.Errorf("of the build the source is told %q and %v", source.UserAgent, source.BuildTime)
-	}
-	rooms := []reflect.Value{reflect.ValueOf(source), reflect.ValueOf(app.MachineConfig(given))}
-	for i := range reflect.TypeFor[config.Transfer]().NumField() {
-		name, want := reflect.TypeFor[config.Transfer]().Field(i).Name, reflect.ValueOf(given).Field(i).Interface()
-		wanted := 0
-		for _, room := range rooms {
-			got := room.FieldByName(name)
-			if !got.IsValid() {
-				continue
-			}
-			wanted++
-			if !reflect.DeepEqual(got.Interface(), want) {
-				t.Errorf("%s of %s is %v, want %v", name, room.Type(), got, want)
-			}
-		}
-		if wanted == 0 {
-			t.Errorf("nobody wants %s", name)
-		}
-	}
-}
-
-// strew makes a state directory with a journal that is damaged and partial files that it alone could vouch for, and with
-// files that are none.
+// strew makes a state directory with a damaged journal, the partial files that
+// belong to it, and other files.
 func strew(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -81,7 +52,7 @@ func strew(t *testing.T) string {
 	return dir
 }
 
-// wantFiles wants these in dir, beside the locks and the journals.
+// wantFiles checks that dir holds these files beside the locks and the journals.
 func wantFiles(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
