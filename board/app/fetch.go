@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"otad/board/config"
+	"otad/board/console"
 	"otad/fsm"
 	"otad/journal"
 	"otad/netio"
@@ -24,7 +25,7 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 	if err := errors.Join(job.Validate(), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {
 		return err
 	}
-	log, view := newView(cfg, stderr)
+	log, view := newProgressView(cfg, stderr)
 	defer view.finish()
 	ended := make(chan fsm.Snapshot, 1)
 	s, err := open(cfg, b, log, func(c *fsm.Config) {
@@ -50,12 +51,17 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 	if alreadyReady {
 		ended <- s.updater.Snapshot()
 	}
+	began := time.Now()
 	last, err := s.runJob(ctx, view, ended)
 	if err != nil {
 		return err
 	}
 	if last.State == fsm.Failed {
 		return fsm.ParseError(last.Error)
+	}
+	if !alreadyReady {
+		view.ready(last, console.Summary{Size: last.Size, ResumedFrom: last.ResumedFrom,
+			Elapsed: time.Since(began), Verified: digestNames(job)})
 	}
 	path := filepath.Join(s.dir.Path(), last.Name)
 	if err := printf(stdout, "%s\n", path); err != nil {
@@ -77,7 +83,7 @@ func (s *services) startJob(ctx context.Context, job journal.Job, replace bool) 
 
 // runJob runs the updater until the job is Ready or Failed, or ctx ends. It
 // returns the last snapshot of the job.
-func (s *services) runJob(ctx context.Context, view view, ended <-chan fsm.Snapshot) (fsm.Snapshot, error) {
+func (s *services) runJob(ctx context.Context, view progressView, ended <-chan fsm.Snapshot) (fsm.Snapshot, error) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
@@ -90,6 +96,7 @@ func (s *services) runJob(ctx context.Context, view view, ended <-chan fsm.Snaps
 			stop()
 			return last, <-done
 		case err := <-done:
+			view.tick(s.updater.Snapshot()) // with the checkpoint of the stop
 			if err == nil {
 				err = ErrStopped
 			}

@@ -1,73 +1,141 @@
 package app
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"otad/board/config"
 	"otad/board/console"
 	"otad/fsm"
+	"otad/journal"
 )
 
-// view is how fetch shows its progress.
-type view interface {
-	checkpoint(fsm.Snapshot) // after each checkpoint and transition
-	tick(fsm.Snapshot)       // a few times a second
-	finish()
+// progressView shows the progress of fetch. The updater's goroutines call
+// checkpoint, the goroutine of fetch calls the other methods.
+type progressView interface {
+	checkpoint(fsm.Snapshot)             // after each checkpoint and transition
+	tick(fsm.Snapshot)                   // a few times a second
+	ready(fsm.Snapshot, console.Summary) // once, when this run has made the package Ready
+	finish()                             // last, whatever the result
 }
 
-// newView chooses the view that fits, and the log that goes with it.
-func newView(cfg *config.Config, stderr *os.File) (*slog.Logger, view) {
+// newProgressView returns the view that fits stderr, and the log that goes with
+// it.
+func newProgressView(cfg *config.Config, stderr *os.File) (*slog.Logger, progressView) {
 	switch {
 	case cfg.Fetch.Quiet:
-		return slog.New(slog.DiscardHandler), quiet{}
+		return slog.New(slog.DiscardHandler), noView{}
 	case console.IsTerminal(stderr):
-		// The line tells what the log would; warnings go above it.
+		// The progress line replaces the log's messages below a warning.
 		cfg.LogLevel = max(cfg.LogLevel, slog.LevelWarn)
-		b := bar{console.New(stderr)}
-		return newLog(cfg, b), b
+		v := &barView{bar: console.New(stderr)}
+		return slog.New(withoutFailure{newLog(cfg, v.bar).Handler()}), v
 	default:
 		log := newLog(cfg, stderr)
-		return log, &lines{log: log}
+		return log, &logView{log: log}
 	}
 }
 
-// quiet leaves it to the exit code and the one line of an error.
-type quiet struct{}
+// noView shows nothing: with -quiet the exit code and an error's line are all.
+type noView struct{}
 
-func (quiet) checkpoint(fsm.Snapshot) {}
-func (quiet) tick(fsm.Snapshot)       {}
-func (quiet) finish()                 {}
+func (noView) checkpoint(fsm.Snapshot)             {}
+func (noView) tick(fsm.Snapshot)                   {}
+func (noView) ready(fsm.Snapshot, console.Summary) {}
+func (noView) finish()                             {}
 
-// bar is one line on a terminal.
-type bar struct{ *console.Bar }
-
-func (b bar) checkpoint(fsm.Snapshot) {}
-func (b bar) tick(s fsm.Snapshot)     { b.Draw(shown(s)) }
-func (b bar) finish()                 { b.Finish("") }
-
-// lines is a line of the log for every tenth of the package.
-type lines struct {
-	log   *slog.Logger
-	tenth int // the last one that was told
+// barView is the progress line of a terminal.
+type barView struct {
+	bar  *console.Bar
+	last console.State // as drawn; zero: nothing is drawn yet
 }
 
-func (l *lines) checkpoint(s fsm.Snapshot) {
+func (*barView) checkpoint(fsm.Snapshot) {}
+
+// tick draws the line only while the job is active: the line of a failed fetch
+// stays where it was.
+func (v *barView) tick(s fsm.Snapshot) {
+	if s.State == fsm.Downloading || s.State == fsm.Verifying {
+		v.last = lineOf(s)
+		v.bar.Draw(v.last)
+	}
+}
+
+func (v *barView) ready(s fsm.Snapshot, sum console.Summary) {
+	v.last = lineOf(s)
+	v.finish()
+	fmt.Fprintln(v.bar, sum)
+}
+
+// finish leaves the name, the bar and the amount on the terminal.
+func (v *barView) finish() {
+	if v.last != (console.State{}) {
+		v.last.Message, v.last.BytesPerSecond, v.last.ResumedFrom = "", 0, 0
+		v.bar.Draw(v.last)
+	}
+	v.bar.Finish()
+}
+
+// withoutFailure drops the machine's log line of a failed job. On a terminal it
+// would repeat the error that otad prints at its end.
+type withoutFailure struct{ slog.Handler }
+
+func (h withoutFailure) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "the job failed" {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h withoutFailure) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return withoutFailure{h.Handler.WithAttrs(attrs)}
+}
+
+// logView is one line of the log for every tenth of the package.
+type logView struct {
+	log   *slog.Logger
+	tenth int // the last one that was logged
+}
+
+func (v *logView) checkpoint(s fsm.Snapshot) {
 	tenth := s.Progress / 10
-	if s.State != fsm.Downloading || tenth == l.tenth {
+	if s.State != fsm.Downloading || tenth == v.tenth {
 		return
 	}
-	l.tenth = tenth
-	l.log.Info("progress", "percent", s.Progress, "durable", s.Durable, "size", s.Size, "bytes_per_second", s.BytesPerSecond)
+	v.tenth = tenth
+	v.log.Info("progress", "percent", s.Progress, "durable", s.Durable, "size", s.Size, "bytes_per_second", s.BytesPerSecond)
 }
 
-func (*lines) tick(fsm.Snapshot) {}
-func (*lines) finish()           {}
+func (*logView) tick(fsm.Snapshot) {}
 
-func shown(s fsm.Snapshot) console.State {
-	c := console.State{Name: s.Name, Done: s.Durable, Size: s.Size, BytesPerSecond: s.BytesPerSecond, Left: s.ETA, ResumedFrom: s.ResumedFrom}
+func (v *logView) ready(s fsm.Snapshot, sum console.Summary) {
+	v.log.Info("package ready", "size", sum.Size, "resumed_from", sum.ResumedFrom, "seconds", sum.Elapsed.Seconds(),
+		"bytes_per_second", sum.BytesPerSecond(), "verified", sum.Verified)
+}
+
+func (*logView) finish() {}
+
+func lineOf(s fsm.Snapshot) console.State {
+	c := console.State{Name: s.Name, Percent: s.Progress, Done: s.Durable, Size: s.Size,
+		BytesPerSecond: s.BytesPerSecond, Left: s.ETA, ResumedFrom: s.ResumedFrom}
 	if s.State != fsm.Downloading || s.BytesPerSecond == 0 {
 		c.Message = s.Message
 	}
 	return c
+}
+
+// digestNames names the digests of the job, all of which have matched when it is
+// Ready.
+func digestNames(j journal.Job) string {
+	var names []string
+	if j.MD5 != "" {
+		names = append(names, "MD5")
+	}
+	if j.SHA256 != "" {
+		names = append(names, "SHA-256")
+	}
+	return strings.Join(names, " and ")
 }
