@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"otad/board/config"
 	"otad/board/console"
@@ -112,7 +113,7 @@ func (v *logView) checkpoint(s fsm.Snapshot) {
 func (*logView) tick(fsm.Snapshot) {}
 
 func (v *logView) ready(s fsm.Snapshot, sum console.Summary) {
-	v.log.Info("package ready", "size", sum.Size, "resumed_from", sum.ResumedFrom, "seconds", sum.Elapsed.Seconds(),
+	v.log.Info("package ready", "size", sum.Size, "resumed_from", sum.ResumedFrom, "seconds", sum.Elapsed.Round(time.Millisecond).Seconds(),
 		"bytes_per_second", sum.BytesPerSecond(), "verified", sum.Verified)
 }
 

@@ -19,13 +19,13 @@ import (
 // second request only because of -retry-status.
 func TestSourceIsConfiguredByTheFlagsAndTheBuild(t *testing.T) {
 	origin := origintest.New(t, object, origintest.On(1).Status(500))
-	var heard overheard
+	var rec recorder
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	err = heard.run(t.Context(), t, out, func(string) {}, "fetch", "-state-dir", t.TempDir(), "-name", "u.bin", "-min-free", "0",
+	err = rec.run(t.Context(), t, out, func(string) {}, "fetch", "-state-dir", t.TempDir(), "-name", "u.bin", "-min-free", "0",
 		"-retry-status", "500", "-retries", "1", "-md5", object.MD5(), origin.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -39,9 +39,9 @@ func TestSourceIsConfiguredByTheFlagsAndTheBuild(t *testing.T) {
 	}
 }
 
-// strew makes a state directory with a damaged journal, the partial files that
+// damagedDir makes a state directory with a damaged journal, the partial files that
 // belong to it, and other files.
-func strew(t *testing.T) string {
+func damagedDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{journal.FileName, "a.part", "u.bin.part", "published", "a.part.txt"} {
@@ -75,14 +75,14 @@ func wantFiles(t *testing.T, dir string, want ...string) {
 
 func TestPartialFilesGoWithADamagedJournal(t *testing.T) {
 	t.Run("fetch", func(t *testing.T) {
-		dir := strew(t)
-		var heard overheard
+		dir := damagedDir(t)
+		var rec recorder
 		out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer out.Close()
-		err = heard.run(t.Context(), t, out, func(string) {}, "fetch", "-state-dir", dir, "-name", "u.bin", "-min-free", "0",
+		err = rec.run(t.Context(), t, out, func(string) {}, "fetch", "-state-dir", dir, "-name", "u.bin", "-min-free", "0",
 			"-md5", object.MD5(), "-size", fmt.Sprint(object.Len()), origintest.New(t, object).URL())
 		if err != nil {
 			t.Error(err)
@@ -90,11 +90,11 @@ func TestPartialFilesGoWithADamagedJournal(t *testing.T) {
 		wantFiles(t, dir, "a.part.txt", "published", "u.bin")
 	})
 	t.Run("serve", func(t *testing.T) {
-		dir := strew(t)
+		dir := damagedDir(t)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		var heard overheard
-		err := heard.run(ctx, t, nil, func(line string) {
+		var rec recorder
+		err := rec.run(ctx, t, nil, func(line string) {
 			if strings.Contains(line, "msg=serving") {
 				stop()
 			}

@@ -140,7 +140,7 @@ func wantLines(t *testing.T, lines []string, patterns ...string) {
 	}
 }
 
-// slow is large enough, and its link slow enough, for some drawings.
+// slow returns an origin whose object takes long enough for several drawings.
 func slow(t *testing.T, rules ...*origintest.Rule) (*origintest.Origin, origintest.Object) {
 	object := origintest.Object{Size: 3 << 20, Seed: 7}
 	return origintest.NewConfig(t, origintest.Config{Object: object, Script: rules,
@@ -221,4 +221,36 @@ func TestTerminalOfAFastFetch(t *testing.T) {
 	}
 	wantLines(t, lines, `u\.bin  100% \[={30}\]  500 kB of 500 kB`,
 		`500 kB in \d+m?s \(\d+\.?\d* [kM]B/s\), MD5 and SHA-256 verified`, regexp.QuoteMeta(filepath.Join(dir, "u.bin")), "")
+}
+
+func TestFetchWithoutATerminal(t *testing.T) {
+	for name, c := range map[string]struct {
+		quiet string
+		last  string // line of stderr
+	}{
+		"log":   {"-quiet=false", `time=\S+ level=INFO msg="package ready" size=500000 resumed_from=0 seconds=\S+ bytes_per_second=\d+ verified=MD5`},
+		"quiet": {"-quiet", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer out.Close()
+			var rec recorder
+			dir, last := t.TempDir(), ""
+			err = rec.run(t.Context(), t, out, func(line string) { last = line }, "fetch", "-state-dir", dir, c.quiet,
+				"-name", "u.bin", "-min-free", "0", "-md5", object.MD5(), origintest.New(t, object).URL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantLines(t, []string{last}, c.last)
+			if all := rec.all.String(); strings.ContainsAny(all, "\r\x1b") {
+				t.Errorf("control characters on stderr: %q", all)
+			}
+			if printed, err := os.ReadFile(out.Name()); err != nil || string(printed) != filepath.Join(dir, "u.bin")+"\n" {
+				t.Errorf("stdout is %q, %v", printed, err)
+			}
+		})
+	}
 }
