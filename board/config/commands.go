@@ -89,6 +89,7 @@ func complete(c *Config) error {
 		return nil
 	}
 	j := &c.Fetch.Job
+	j.MD5, j.SHA256 = strings.ToLower(j.MD5), strings.ToLower(j.SHA256)
 	if j.MD5 == "" && j.SHA256 == "" {
 		return usagef("otad fetch needs -md5 or -sha256: a package that cannot be checked is not fetched")
 	}

@@ -9,48 +9,27 @@ import (
 	"otad/journal"
 )
 
-// The values of a job follow the rules of the journal, which stores them. A
-// value that is given must not be empty, even if the journal allows that.
-
-// digest is a digest of so many hex digits, kept in lower case.
-func digest(target *string, digits int) value {
-	return field[string]{target, func(s string) (string, error) {
-		s = strings.ToLower(s)
-		return s, jobError(s, fmt.Sprintf("%d hex digits", digits), digestProblem(s, digits))
-	}, asIs}
-}
-
-func version(target *string) value {
+// jobText is a field of the job. It follows the journal's rule, of which problem
+// returns the violation, and must not be empty even if the journal allows that.
+func jobText(target *string, want string, problem func(string) string) value {
 	return checked(target, func(s string) error {
-		return jobError(s, "a version such as 1.2.3", versionProblem(s))
+		p := problem(s)
+		if s == "" {
+			p = "is missing"
+		}
+		if p == "" {
+			return nil
+		}
+		return fmt.Errorf("want %s, %s, which %s", want, got(s), p)
 	})
-}
-
-func packageName(target *string) value {
-	return checked(target, func(s string) error {
-		return jobError(s, "a plain file name", journal.NameProblem(s))
-	})
-}
-
-// jobError returns the error of s, which has the given problem, nil for none.
-func jobError(s, want, problem string) error {
-	if s == "" {
-		problem = "is missing"
-	}
-	if problem == "" {
-		return nil
-	}
-	return fmt.Errorf("want %s, %s, which %s", want, got(s), problem)
 }
 
 func versionProblem(s string) string { return jobProblem(journal.Job{Version: s}) }
 
-func digestProblem(s string, digits int) string {
-	if digits == 32 {
-		return jobProblem(journal.Job{MD5: s})
-	}
-	return jobProblem(journal.Job{SHA256: s})
-}
+// Upper case is accepted on the command line: complete stores lower case.
+
+func md5Problem(s string) string    { return jobProblem(journal.Job{MD5: strings.ToLower(s)}) }
+func sha256Problem(s string) string { return jobProblem(journal.Job{SHA256: strings.ToLower(s)}) }
 
 // jobProblem returns the problem of the one field of j that is set.
 func jobProblem(j journal.Job) string {
