@@ -24,29 +24,20 @@ type progressView interface {
 }
 
 // newProgressView returns the view that fits stderr, and the log that goes with
-// it.
+// it. With -quiet both write nothing.
 func newProgressView(cfg *config.Config, stderr *os.File) (*slog.Logger, progressView) {
+	log := newLog(cfg, stderr)
 	switch {
 	case cfg.Fetch.Quiet:
-		return slog.New(slog.DiscardHandler), noView{}
+		log = slog.New(slog.DiscardHandler)
 	case console.IsTerminal(stderr):
 		// The progress line replaces the log's messages below a warning.
 		cfg.LogLevel = max(cfg.LogLevel, slog.LevelWarn)
 		v := &barView{bar: console.New(stderr)}
 		return slog.New(withoutFailure{newLog(cfg, v.bar).Handler()}), v
-	default:
-		log := newLog(cfg, stderr)
-		return log, &logView{log: log}
 	}
+	return log, &logView{log: log}
 }
-
-// noView shows nothing: with -quiet the exit code and an error's line are all.
-type noView struct{}
-
-func (noView) checkpoint(fsm.Snapshot)             {}
-func (noView) tick(fsm.Snapshot)                   {}
-func (noView) ready(fsm.Snapshot, console.Summary) {}
-func (noView) finish()                             {}
 
 // barView is the progress line of a terminal.
 type barView struct {
@@ -107,13 +98,15 @@ func (v *logView) checkpoint(s fsm.Snapshot) {
 		return
 	}
 	v.tenth = tenth
-	v.log.Info("progress", "percent", s.Progress, "durable", s.Durable, "size", s.Size, "bytes_per_second", s.BytesPerSecond)
+	v.log.Info("progress", "percent", s.Progress, "durable", s.Durable, "size", s.Size,
+		"bytes_per_second", s.BytesPerSecond)
 }
 
 func (*logView) tick(fsm.Snapshot) {}
 
 func (v *logView) ready(s fsm.Snapshot, sum console.Summary) {
-	v.log.Info("package ready", "size", sum.Size, "resumed_from", sum.ResumedFrom, "seconds", sum.Elapsed.Round(time.Millisecond).Seconds(),
+	v.log.Info("package ready", "size", sum.Size, "resumed_from", sum.ResumedFrom,
+		"seconds", sum.Elapsed.Round(time.Millisecond).Seconds(),
 		"bytes_per_second", sum.BytesPerSecond(), "verified", sum.Verified)
 }
 

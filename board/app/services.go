@@ -58,7 +58,9 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 	machine := cfg.Machine
 	machine.AllowHTTP, machine.AllocBuffer = source.AllowHTTP, storage.MapBuffer
 	change(&machine)
-	s.updater, err = fsm.New(fsm.Deps{Journal: s.journal, StateDir: stateDir{s.dir}, Source: s.source, Metrics: s.metrics, Log: s.log}, machine)
+	s.updater, err = fsm.New(fsm.Deps{
+		Journal: s.journal, StateDir: stateDir{s.dir}, Source: s.source, Metrics: s.metrics, Log: s.log,
+	}, machine)
 	return s, err
 }
 
@@ -104,7 +106,9 @@ func newMetrics(b Build) *metrics.Metrics {
 	for _, reason := range netio.Reasons() {
 		labels.RetryReasons = append(labels.RetryReasons, string(reason))
 	}
-	return metrics.New(labels, metrics.BuildInfo{Version: b.Version, Revision: b.Revision, GoVersion: runtime.Version(), GoArch: runtime.GOARCH})
+	return metrics.New(labels, metrics.BuildInfo{
+		Version: b.Version, Revision: b.Revision, GoVersion: runtime.Version(), GoArch: runtime.GOARCH,
+	})
 }
 
 // stateDir adapts the state directory to the machine's interface.

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"otad/board/app"
+	"otad/board/config"
 	"otad/journal"
 	"otad/netio/origintest"
 )
@@ -36,6 +39,37 @@ func TestSourceIsConfiguredByTheFlagsAndTheBuild(t *testing.T) {
 	}
 	if got := requests[0].Header.Get("User-Agent"); got != "otad/test" {
 		t.Errorf("the User-Agent is %q", got)
+	}
+}
+
+func TestClockBeforeTheBuildIsNamed(t *testing.T) {
+	origin := origintest.NewConfig(t, origintest.Config{Object: object, TLS: &origintest.TLS{}, Allow: origintest.Malformed})
+	cfg, err := config.Parse([]string{"fetch", "-quiet", "-state-dir", t.TempDir(), "-retries", "0", "-min-free", "0",
+		"-name", "u.bin", "-md5", object.MD5(), origin.URL()}, nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = app.Run(t.Context(), cfg, app.Build{Version: "test", Time: time.Now().AddDate(1, 0, 0)}, os.Stdout, os.Stderr)
+	if err == nil || !strings.Contains(err.Error(), "clock") {
+		t.Errorf("got %v, want an error that names the clock", err)
+	}
+}
+
+// 0.0.0.0 reaches this board but is no loopback address.
+func TestHTTPToOtherHostsNeedsItsFlag(t *testing.T) {
+	url := strings.Replace(origintest.New(t, object).URL(), "127.0.0.1", "0.0.0.0", 1)
+	args := []string{"fetch", "-state-dir", t.TempDir(), "-name", "u.bin", "-min-free", "0", "-md5", object.MD5(), url}
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	var rec recorder
+	if err := rec.run(t.Context(), t, out, func(string) {}, args...); err == nil || !strings.Contains(err.Error(), "-allow-http") {
+		t.Errorf("without -allow-http: %v", err)
+	}
+	if err := rec.run(t.Context(), t, out, func(string) {}, append(args, "-allow-http")...); err != nil {
+		t.Errorf("with -allow-http: %v", err)
 	}
 }
 

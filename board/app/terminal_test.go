@@ -186,6 +186,22 @@ func TestTerminalOfAFetch(t *testing.T) {
 	}
 }
 
+func TestTerminalOfAFetchStoppedBeforeTheFirstDrawing(t *testing.T) {
+	object := origintest.Object{Size: 3 << 20, Seed: 7}
+	origin := origintest.New(t, object, origintest.On(1).StallAt(2<<20))
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		<-origin.Stalled()
+		time.Sleep(50 * time.Millisecond)
+		stop()
+	}()
+	lines, err := fetchOnTerminal(ctx, t, 80, "-state-dir", t.TempDir(), "-md5", object.MD5(), origin.URL())
+	if !errors.Is(err, app.ErrStopped) {
+		t.Fatal(err)
+	}
+	wantLines(t, lines, `u\.bin  \d+% \[.*\]  \d.* of 3\.1 MB`, "otad: stopped by a signal; .*", "")
+}
+
 func TestTerminalOfAFailedFetch(t *testing.T) {
 	for _, columns := range []int{40, 60, 80} {
 		t.Run(fmt.Sprint(columns), func(t *testing.T) {

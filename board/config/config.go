@@ -20,10 +20,10 @@
 // command, so that the commands can share them; the command line takes only
 // those of its own.
 //
-// The file is that of PlainParser and the environment that of WithEnvVarPrefix
-// in github.com/peterbourgon/ff. That package is not used because it ignores
-// unknown OTAD_ variables, refuses a flag of another command in a shared file,
-// and shows values in its errors, which here may be signed URLs.
+// The model of the file is PlainParser, that of the environment WithEnvVarPrefix,
+// both in github.com/peterbourgon/ff. The package itself is not used: it ignores
+// unknown OTAD_ variables, takes a flag of another command in a shared file for
+// unknown, and shows values in its errors, which here may be signed URLs.
 package config
 
 import (
