@@ -10,7 +10,7 @@ import (
 )
 
 var half = console.State{
-	Name: "update.zip", Done: 250_000_000, Size: 500_000_000,
+	Name: "update.zip", Percent: 50, Done: 250_000_000, Size: 500_000_000,
 	BytesPerSecond: 10_000_000, Left: 25 * time.Second, ResumedFrom: 100_000_000,
 }
 
@@ -49,17 +49,19 @@ func TestLine(t *testing.T) {
 		{"size not known", console.State{Name: "u", Done: 1500, Left: -1}, 60, "u  1.5 kB"},
 		{"nothing yet", console.State{Name: "u", Size: 1000, Left: -1}, 40,
 			"u  0% [>                ]  0 B of 1.0 kB"},
-		{"all", console.State{Name: "u", Done: 1000, Size: 1000, Left: -1}, 40,
+		{"all", console.State{Name: "u", Percent: 100, Done: 1000, Size: 1000, Left: -1}, 40,
 			"u  100% [============]  1.0 kB of 1.0 kB"},
-		{"not all is never 100%", console.State{Name: "u", Done: 999_999_999, Size: 1_000_000_000, Left: -1}, 40,
+		{"not all is never 100%", console.State{Name: "u", Percent: 99, Done: 999_999_999, Size: 1_000_000_000, Left: -1}, 40,
 			"u  99% [===========>]  1000 MB of 1.0 GB"},
-		{"exact percent", console.State{Name: "u", Done: 29, Size: 100, Left: -1}, 22, "u  29%  29 B of 100 B"},
-		{"more than all", console.State{Name: "u", Done: 2000, Size: 1000, Left: -1}, 24, "u  100%  2.0 kB of 1.0 k"},
-		{"less than nothing", console.State{Name: "u", Done: -1, Size: 1000, Left: -1}, 24, "u  0%  0 B of 1.0 kB"},
-		{"largest size", console.State{Name: "u", Done: math.MaxInt64, Size: math.MaxInt64, Left: -1}, 26, "u  100%  9.2 EB of 9.2 EB"},
+		{"a percent", console.State{Name: "u", Percent: 29, Done: 29, Size: 100, Left: -1}, 22, "u  29%  29 B of 100 B"},
+		{"more than all", console.State{Name: "u", Percent: 200, Done: 2000, Size: 1000, Left: -1}, 40,
+			"u  200% [============]  2.0 kB of 1.0 kB"},
+		{"less than nothing", console.State{Name: "u", Percent: -1, Done: -1, Size: 1000, Left: -1}, 40,
+			"u  -1% [>               ]  0 B of 1.0 kB"},
+		{"largest size", console.State{Name: "u", Percent: 100, Done: math.MaxInt64, Size: math.MaxInt64, Left: -1}, 26, "u  100%  9.2 EB of 9.2 EB"},
 		{"long name", console.State{Name: strings.Repeat("n", 128), Done: 1, Left: -1}, 40, strings.Repeat("n", 22) + "..  1 B"},
-		{"orders to the terminal", console.State{Name: "a\x1b[2J\u00fc", Message: "b\nc", Left: -1}, 40, "a?[2J?  0 B  b?c"},
-		{"no name", console.State{Done: 5, Size: 10, Left: -1}, 20, "50%  5 B of 10 B"},
+		{"control characters", console.State{Name: "a\x1b[2J\u00fc", Message: "b\nc", Left: -1}, 40, "a?[2J?  0 B  b?c"},
+		{"no name", console.State{Percent: 50, Done: 5, Size: 10, Left: -1}, 20, "50%  5 B of 10 B"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -78,18 +80,21 @@ func TestLineNeverExceedsTheWidth(t *testing.T) {
 	}
 }
 
-func TestPlain(t *testing.T) {
-	waiting := half
-	waiting.Message = "retry 2 of 3 in 4s"
+func TestSummary(t *testing.T) {
 	for _, test := range []struct {
-		state console.State
-		want  string
+		summary console.Summary
+		want    string
 	}{
-		{half, "update.zip: 50% 250 MB of 500 MB, 10 MB/s, 25s left, resumed at 100 MB"},
-		{waiting, "update.zip: 50% 250 MB of 500 MB, retry 2 of 3 in 4s, resumed at 100 MB"},
-		{console.State{Name: "u\n", Done: 7, Left: -1}, "u?: 7 B"},
+		{console.Summary{Size: 500_000_000, Elapsed: 50 * time.Second, Verified: "MD5"}, "500 MB in 50s (10 MB/s), MD5 verified"},
+		{console.Summary{Size: 500_000_000, ResumedFrom: 100_000_000, Elapsed: 42 * time.Second, Verified: "MD5 and SHA-256"},
+			"500 MB, resumed at 100 MB, 400 MB in 42s (9.5 MB/s), MD5 and SHA-256 verified"},
+		{console.Summary{Size: 1000, ResumedFrom: 1000, Elapsed: time.Second, Verified: "MD5"}, "1.0 kB, resumed at 1.0 kB, MD5 verified"},
+		{console.Summary{Size: 1000, Elapsed: 0, Verified: "MD5"}, "1.0 kB in 0s (1.0 MB/s), MD5 verified"},
+		{console.Summary{Size: 1_000_000, Elapsed: 12_345 * time.Microsecond, Verified: "MD5"}, "1.0 MB in 12ms (81 MB/s), MD5 verified"},
+		{console.Summary{Size: 1_000_000, Elapsed: 1234 * time.Millisecond, Verified: "MD5"}, "1.0 MB in 1.2s (810 kB/s), MD5 verified"},
+		{console.Summary{Size: 1 << 40, Elapsed: 5*time.Hour + 29*time.Second, Verified: "MD5"}, "1.1 TB in 5h0m (61 MB/s), MD5 verified"},
 	} {
-		if got := console.Plain(test.state); got != test.want {
+		if got := test.summary.String(); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
 		}
 	}

@@ -1,3 +1,6 @@
+// Package app wires otad's packages together and runs its commands. It opens
+// what a command needs, connects the parts, and waits until the command is done
+// or stopped. It holds no other logic.
 package app
 
 import (
@@ -13,18 +16,19 @@ import (
 	"otad/fsm"
 )
 
-// Build is what the build says of itself.
+// Build describes the binary, as the build recorded it.
 type Build struct {
 	Version  string    // of otad
 	Revision string    // of the source; empty: not known
-	Time     time.Time // the board's clock cannot rightly be before it; zero: not known
+	Time     time.Time // an earlier clock of the board is wrong; zero: not known
 }
 
-// ErrStopped is a signal that came before the work was done.
-var ErrStopped = errors.New("stopped by a signal; the same command goes on from the last checkpoint")
+// ErrStopped is the error of Run when ctx ends before the command is done.
+var ErrStopped = errors.New("stopped by a signal; the same command continues from the last checkpoint")
 
-// Run does what cfg asks for until it is done or ctx ends. Results go to stdout,
-// logs and progress to stderr.
+// Run runs the command of cfg until it is done or ctx ends. Results go to stdout,
+// logs and progress to stderr. The error is ErrStopped when ctx ended, an
+// [*fsm.Error] when the job failed, and else what kept the command from running.
 func Run(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.File) error {
 	switch cfg.Command {
 	case "serve":
@@ -44,8 +48,8 @@ func Run(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.Fi
 	}
 }
 
-// printf writes a result. That stdout cannot take it, because its disk is full
-// for example, says nothing of the package, so the cause is told but not wrapped.
+// printf writes a result. Its error shows the cause but does not wrap it: that
+// the disk of stdout is full must not be taken for a full state directory.
 func printf(stdout io.Writer, format string, args ...any) error {
 	if _, err := fmt.Fprintf(stdout, format, args...); err != nil {
 		return fmt.Errorf("the result cannot be written to stdout: %v", err)
