@@ -53,14 +53,14 @@ func TestBodyThatDoesNotEndWithTheObject(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := saying(t, tt.say).fetcher(t, netio.Config{})
+			f := replying(t, tt.say).fetcher(t, netio.Config{})
 			body, err := f.Open(t.Context(), netio.Request{URL: objectURL, Offset: 4, Size: 10})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer body.Close()
 			got, err := io.ReadAll(body)
-			wantFailure(t, err, tt.kind, tt.reason)
+			wantError(t, err, tt.kind, tt.reason)
 			if string(got) != tt.got {
 				t.Errorf("read %q, want %q", got, tt.got)
 			}
@@ -73,7 +73,7 @@ func TestBodyThatDoesNotEndWithTheObject(t *testing.T) {
 
 func TestConnectionThatBreaksAfterTheLastByteIsAnEnd(t *testing.T) {
 	say := "HTTP/1.1 206 P\r\nContent-Range: bytes 0-9/10\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789"
-	got, err := fetch(t, saying(t, say).fetcher(t, netio.Config{}), netio.Request{URL: objectURL, Size: 10})
+	got, err := fetch(t, replying(t, say).fetcher(t, netio.Config{}), netio.Request{URL: objectURL, Size: 10})
 	if err != nil || string(got) != object {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -83,7 +83,7 @@ func TestEndingTheContextEndsARead(t *testing.T) {
 	for name, say := range map[string]string{
 		"in the body":                    strings.TrimSuffix(partial(0, 10, object, ""), "9"),
 		"before the end of a whole body": "HTTP/1.1 206 P\r\nContent-Range: bytes 0-9/10\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789",
-		"in the text of an error":        strings.TrimSuffix(refusal(403, "<Error>", ""), ">"),
+		"in the text of an error":        strings.TrimSuffix(response(403, "<Error>", ""), ">"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestEndingTheContextEndsARead(t *testing.T) {
 func TestEndedContextOpensNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := saying(t, whole(object, "")).fetcher(t, netio.Config{}).Open(ctx, netio.Request{URL: objectURL})
+	_, err := replying(t, whole(object, "")).fetcher(t, netio.Config{}).Open(ctx, netio.Request{URL: objectURL})
 	if err != context.Canceled {
 		t.Errorf("got %v, want the context's own error", err)
 	}

@@ -140,7 +140,7 @@ func TestNoConnectionErrorHoldsTheSecret(t *testing.T) {
 // wantNoSecret fails unless err is an error that nothing makes tell the secret.
 func wantNoSecret(t *testing.T, err error) {
 	t.Helper()
-	f := failure(t, err)
+	f := asError(t, err)
 	var logged bytes.Buffer
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "failure", f, "err", f.Err)
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "failure", f, "err", f.Err)

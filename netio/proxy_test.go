@@ -31,9 +31,9 @@ func TestProxyThatRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
 			f := newFetcher(t, netio.Config{})
-			f.UseProxy(parse(t, listen(t, "http", answering(refusal(tt.status, "", ""), hangUp))))
+			f.UseProxy(parse(t, listen(t, "http", answering(response(tt.status, "", ""), hangUp))))
 			_, err := f.Open(t.Context(), netio.Request{URL: "https://origin.example/u.bin"})
-			if got := wantFailure(t, err, tt.kind, tt.reason); got.Status != tt.status || got.Detail != tt.detail {
+			if got := wantError(t, err, tt.kind, tt.reason); got.Status != tt.status || got.Detail != tt.detail {
 				t.Errorf("status %d, detail %q", got.Status, got.Detail)
 			}
 		})

@@ -38,12 +38,12 @@ func TestRequestIsWhatTheOriginMayKnow(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := saying(t, whole(object, ""))
+			o := replying(t, whole(object, ""))
 			tt.req.URL = "http://user:password@127.0.0.1:8080/fw/a%20b?X-Amz-Signature=abc%2F&x=1#part"
 			if _, err := fetch(t, o.fetcher(t, netio.Config{UserAgent: "otad/1.2.3"}), tt.req); err != nil {
 				t.Fatal(err)
 			}
-			got := o.asked()[0]
+			got := o.received()[0]
 			if got.Method != "GET" || got.RequestURI != "/fw/a%20b?X-Amz-Signature=abc%2F&x=1" || got.Host != "127.0.0.1:8080" || got.Proto != "HTTP/1.1" {
 				t.Errorf("request line %s %s %s, host %s", got.Method, got.RequestURI, got.Proto, got.Host)
 			}
@@ -56,16 +56,16 @@ func TestRequestIsWhatTheOriginMayKnow(t *testing.T) {
 
 // redirectTo is an answer that sends elsewhere.
 func redirectTo(location string) string {
-	return refusal(http.StatusFound, "", "Location: "+location+"\r\nSet-Cookie: a=b\r\n")
+	return response(http.StatusFound, "", "Location: "+location+"\r\nSet-Cookie: a=b\r\n")
 }
 
 func TestRedirectGetsTheSameRequest(t *testing.T) {
-	o := saying(t, redirectTo("http://x:y@localhost:81/other?sig=2"), redirectTo("../third"), partial(4, 10, object[4:], ""))
+	o := replying(t, redirectTo("http://x:y@localhost:81/other?sig=2"), redirectTo("../third"), partial(4, 10, object[4:], ""))
 	r := netio.Request{URL: objectURL + "?sig=1", Offset: 4, Size: 10, Validator: known}
 	if _, err := fetch(t, o.fetcher(t, netio.Config{}), r); err != nil {
 		t.Fatal(err)
 	}
-	asked := o.asked()
+	asked := o.received()
 	if len(asked) != 3 {
 		t.Fatalf("%d requests, want 3", len(asked))
 	}
@@ -100,7 +100,7 @@ func TestTenRedirectsAreFollowedAndNoMore(t *testing.T) {
 				t.Error(err)
 			}
 			if !ok {
-				wantFailure(t, err, netio.Permanent, "")
+				wantError(t, err, netio.Permanent, "")
 			}
 		})
 	}
@@ -115,12 +115,12 @@ func TestRedirectThatIsNotFollowed(t *testing.T) {
 		"no URL":               "http://127.0.0.1:port/",
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := saying(t, redirectTo(location), whole(object, ""))
+			o := replying(t, redirectTo(location), whole(object, ""))
 			_, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
-			if f := wantFailure(t, err, netio.Permanent, ""); f.Status != http.StatusFound {
+			if f := wantError(t, err, netio.Permanent, ""); f.Status != http.StatusFound {
 				t.Errorf("status %d", f.Status)
 			}
-			if n := len(o.asked()); n != 1 {
+			if n := len(o.received()); n != 1 {
 				t.Errorf("%d requests, want 1", n)
 			}
 		})
@@ -128,12 +128,12 @@ func TestRedirectThatIsNotFollowed(t *testing.T) {
 }
 
 func TestURLThatIsNotAskedFor(t *testing.T) {
-	o := saying(t, whole(object, ""))
+	o := replying(t, whole(object, ""))
 	_, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: "http://origin.example/u.bin"})
-	f := wantFailure(t, err, netio.Permanent, "")
+	f := wantError(t, err, netio.Permanent, "")
 	var bad *netio.URLError
-	if !errors.As(f, &bad) || len(o.asked()) != 0 {
-		t.Errorf("got %v after %d requests", err, len(o.asked()))
+	if !errors.As(f, &bad) || len(o.received()) != 0 {
+		t.Errorf("got %v after %d requests", err, len(o.received()))
 	}
 	if _, err := fetch(t, o.fetcher(t, netio.Config{AllowHTTP: true}), netio.Request{URL: "http://origin.example/u.bin"}); err != nil {
 		t.Errorf("with AllowHTTP: %v", err)
@@ -142,6 +142,6 @@ func TestURLThatIsNotAskedFor(t *testing.T) {
 
 func TestHeaderOfAnAnswerIsBounded(t *testing.T) {
 	say := whole(object, strings.Repeat("X-Filler: "+strings.Repeat("x", 1000)+"\r\n", 300))
-	_, err := fetch(t, saying(t, say).fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
-	wantFailure(t, err, netio.Transient, netio.ReasonOther)
+	_, err := fetch(t, replying(t, say).fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
+	wantError(t, err, netio.Transient, netio.ReasonOther)
 }

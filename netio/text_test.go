@@ -209,7 +209,7 @@ func TestStrongETag(t *testing.T) {
 	}
 }
 
-func TestDelay(t *testing.T) {
+func TestBackoff(t *testing.T) {
 	tests := []struct {
 		attempt int
 		jitter  float64
@@ -221,11 +221,11 @@ func TestDelay(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if got := netio.Backoff(tt.attempt, tt.jitter); got != tt.want {
-			t.Errorf("Delay(%d, %v) = %v, want %v", tt.attempt, tt.jitter, got, tt.want)
+			t.Errorf("Backoff(%d, %v) = %v, want %v", tt.attempt, tt.jitter, got, tt.want)
 		}
 	}
 	if got := netio.Backoff(0, math.Nextafter(1, 0)); got < 1199*time.Millisecond || got > 1200*time.Millisecond {
-		t.Errorf("Delay(0, nearly 1) = %v, want 1.2 s", got)
+		t.Errorf("Backoff(0, nearly 1) = %v, want 1.2 s", got)
 	}
 }
 
@@ -243,7 +243,7 @@ func TestReasonsAreDistinctLabels(t *testing.T) {
 }
 
 func TestKindString(t *testing.T) {
-	for kind, want := range map[netio.Kind]string{netio.Transient: "transient", netio.TooLong: "surplus", -1: "kind -1", 99: "kind 99"} {
+	for kind, want := range map[netio.Kind]string{netio.Transient: "transient", netio.TooLong: "too long", -1: "kind -1", 99: "kind 99"} {
 		if got := kind.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}

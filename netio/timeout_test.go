@@ -75,7 +75,7 @@ func TestSilenceBeforeTheBodyIsATimeout(t *testing.T) {
 				defer cancel()
 				begin := time.Now()
 				_, err := f.Open(ctx, netio.Request{URL: tt.url})
-				if got := wantFailure(t, err, netio.Transient, netio.ReasonTimeout); got.Detail != "timeout "+tt.stage {
+				if got := wantError(t, err, netio.Transient, netio.ReasonTimeout); got.Detail != "timeout "+tt.stage {
 					t.Errorf("detail %q, want it %s", got.Detail, tt.stage)
 				}
 				if took := time.Since(begin); took != tt.want {
@@ -107,7 +107,7 @@ func TestTimeoutsThatAreNotSet(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
 				_, err := fetch(t, newFetcher(t, netio.Config{Dial: connectTo(t, tt.serve)}), netio.Request{URL: objectURL})
-				wantFailure(t, err, netio.Transient, tt.reason)
+				wantError(t, err, netio.Transient, tt.reason)
 				if took := time.Since(begin); took != tt.want {
 					t.Errorf("gave up after %v, want %v", took, tt.want)
 				}
@@ -135,7 +135,7 @@ func TestSilenceInTheBodyIsAStall(t *testing.T) {
 		time.Sleep(time.Hour) // a caller that does something else is no stall
 		begin := time.Now()
 		got, err := io.ReadAll(body)
-		wantFailure(t, err, netio.Transient, netio.ReasonStall)
+		wantError(t, err, netio.Transient, netio.ReasonStall)
 		if took := time.Since(begin); string(got) != "xxxxx" || took != 4*40*time.Second+time.Minute {
 			t.Errorf("read %q in %v", got, took)
 		}
@@ -155,12 +155,12 @@ func TestErrorTextIsWaitedForAsLongAsAHeader(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
-					io.WriteString(conn, strings.Replace(refusal(403, "<Error><Code>AccessDenied</Code>", ""), "Content-Length: 32", "Content-Length: 1048576", 1))
+					io.WriteString(conn, strings.Replace(response(403, "<Error><Code>AccessDenied</Code>", ""), "Content-Length: 32", "Content-Length: 1048576", 1))
 					hang(conn)
 				})
 				begin := time.Now()
 				_, err := o.fetcher(t, netio.Config{HeaderTimeout: tt.header, ReadTimeout: tt.read}).Open(t.Context(), netio.Request{URL: objectURL})
-				if f := wantFailure(t, err, netio.Permanent, ""); f.Detail != "HTTP 403 AccessDenied" || time.Since(begin) != tt.want {
+				if f := wantError(t, err, netio.Permanent, ""); f.Detail != "HTTP 403 AccessDenied" || time.Since(begin) != tt.want {
 					t.Errorf("%q after %v, want %v", f.Detail, time.Since(begin), tt.want)
 				}
 			})
@@ -246,7 +246,7 @@ func TestLimitedReadEndsWithTheContext(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := tt.with(t.Context())
 				defer cancel()
-				o := saying(t, whole(strings.Repeat("x", 1000), ""))
+				o := replying(t, whole(strings.Repeat("x", 1000), ""))
 				body, err := o.fetcher(t, netio.Config{RateLimit: 100}).Open(ctx, netio.Request{URL: objectURL})
 				if err != nil {
 					t.Fatal(err)

@@ -162,7 +162,7 @@ func TestCertificateThatDoesNotHold(t *testing.T) {
 			tt.config.CAFile = ca.file
 			tt.config.BuildTime = time.Now().AddDate(0, -1, 0)
 			_, err := newFetcher(t, tt.config).Open(t.Context(), netio.Request{URL: u})
-			f := wantFailure(t, err, netio.Permanent, "")
+			f := wantError(t, err, netio.Permanent, "")
 			if !strings.Contains(f.Detail, tt.detail) || strings.Contains(f.Detail, "clock") != tt.clock {
 				t.Errorf("detail %q", f.Detail)
 			}
@@ -180,7 +180,7 @@ func TestOldTLSIsNotSpoken(t *testing.T) {
 		Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11,
 	}, giveObject)
 	_, err := newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
-	wantFailure(t, err, netio.Transient, netio.ReasonTLS)
+	wantError(t, err, netio.Transient, netio.ReasonTLS)
 }
 
 func TestRedirectAwayFromHTTPSIsRefused(t *testing.T) {
@@ -190,7 +190,7 @@ func TestRedirectAwayFromHTTPSIsRefused(t *testing.T) {
 		w.WriteHeader(http.StatusFound)
 	})
 	_, err := newFetcher(t, netio.Config{CAFile: ca.file, AllowHTTP: true}).Open(t.Context(), netio.Request{URL: u})
-	if f := wantFailure(t, err, netio.Permanent, ""); !strings.Contains(f.Detail, `redirect from https to "http"`) {
+	if f := wantError(t, err, netio.Permanent, ""); !strings.Contains(f.Detail, `redirect from https to "http"`) {
 		t.Errorf("detail %q", f.Detail)
 	}
 }
@@ -205,7 +205,7 @@ func TestDamagedRecordIsTransient(t *testing.T) {
 		}
 	})
 	_, err := newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
-	wantFailure(t, err, netio.Transient, netio.ReasonTLS)
+	wantError(t, err, netio.Transient, netio.ReasonTLS)
 }
 
 func TestClientCertificateIsReadAtEachConnection(t *testing.T) {
@@ -224,7 +224,7 @@ func TestClientCertificateIsReadAtEachConnection(t *testing.T) {
 	f := newFetcher(t, c)
 
 	_, err := f.Open(t.Context(), netio.Request{URL: u})
-	got := wantFailure(t, err, netio.Transient, netio.ReasonTLS)
+	got := wantError(t, err, netio.Transient, netio.ReasonTLS)
 	if !strings.HasPrefix(got.Detail, "client certificate: ") || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without files: %v", err)
 	}
@@ -238,7 +238,7 @@ func TestClientCertificateIsReadAtEachConnection(t *testing.T) {
 		t.Errorf("the server saw certificates %v, want 7 and 8", serials)
 	}
 	_, err = newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
-	if got := wantFailure(t, err, netio.Transient, netio.ReasonTLS); got.Detail != "TLS broke in the TLS handshake: tls: handshake failure" {
+	if got := wantError(t, err, netio.Transient, netio.ReasonTLS); got.Detail != "TLS broke in the TLS handshake: tls: handshake failure" {
 		t.Errorf("without a certificate, the server's word is not passed on: %q", got.Detail)
 	}
 }

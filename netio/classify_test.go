@@ -47,13 +47,13 @@ func TestDialThatFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFetcher(t, netio.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, tt.err }})
 			_, err := f.Open(t.Context(), netio.Request{URL: "https://origin.example/u.bin"})
-			first := wantFailure(t, err, tt.kind, tt.reason)
+			first := wantError(t, err, tt.kind, tt.reason)
 			if !errors.Is(err, tt.err) {
 				t.Errorf("%v does not wrap its cause", err)
 			}
 
 			// The dial after a redirect is a dial too, though an answer has come before it.
-			o := saying(t, redirectTo("https://origin.example/u.bin"))
+			o := replying(t, redirectTo("https://origin.example/u.bin"))
 			f = newFetcher(t, netio.Config{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				if addr != "127.0.0.1:80" {
 					return nil, tt.err
@@ -61,7 +61,7 @@ func TestDialThatFails(t *testing.T) {
 				return o.dial(ctx, network, addr)
 			}})
 			_, err = f.Open(t.Context(), netio.Request{URL: objectURL})
-			if got := wantFailure(t, err, tt.kind, tt.reason); got.Detail != first.Detail {
+			if got := wantError(t, err, tt.kind, tt.reason); got.Detail != first.Detail {
 				t.Errorf("after a redirect it is %q, else %q", got.Detail, first.Detail)
 			}
 		})
@@ -132,7 +132,7 @@ func TestConnectionThatBreaks(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := newFetcher(t, netio.Config{}).Open(t.Context(), netio.Request{URL: listen(t, tt.scheme, tt.serve)})
-			wantFailure(t, err, netio.Transient, tt.reason)
+			wantError(t, err, netio.Transient, tt.reason)
 		})
 	}
 }
@@ -154,7 +154,7 @@ func TestResetInTheBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = io.ReadAll(body)
-	wantFailure(t, err, netio.Transient, netio.ReasonReset)
+	wantError(t, err, netio.Transient, netio.ReasonReset)
 }
 
 // A brittleConn ends with an error where what it has received ends.
@@ -185,13 +185,13 @@ func TestErrorInTheBody(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.errno.Error(), func(t *testing.T) {
-			o := saying(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123")
+			o := replying(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123")
 			f := newFetcher(t, netio.Config{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := o.dial(ctx, network, addr)
 				return brittleConn{conn, tt.errno}, err
 			}})
 			got, err := fetch(t, f, netio.Request{URL: objectURL})
-			wantFailure(t, err, netio.Transient, tt.reason)
+			wantError(t, err, netio.Transient, tt.reason)
 			if string(got) != "0123" {
 				t.Errorf("got %q before it", got)
 			}
@@ -211,5 +211,5 @@ func TestRequestThatCannotBeSent(t *testing.T) {
 	defer server.Close()
 	f := newFetcher(t, netio.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return deafConn{client}, nil }})
 	_, err := f.Open(t.Context(), netio.Request{URL: objectURL})
-	wantFailure(t, err, netio.Transient, netio.ReasonReset)
+	wantError(t, err, netio.Transient, netio.ReasonReset)
 }

@@ -127,7 +127,7 @@ func TestUsableAnswer(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.req.URL = objectURL
-			body, err := saying(t, tt.say).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
+			body, err := replying(t, tt.say).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,20 +179,20 @@ func TestUnusableAnswer(t *testing.T) {
 		{"200 of nothing", netio.Request{}, whole("", ""), netio.WrongSize},
 		{"204", fresh, "HTTP/1.1 204 No Content\r\n\r\n", netio.Permanent},
 		{"304", resume, "HTTP/1.1 304 Not Modified\r\n\r\n", netio.Permanent},
-		{"302 without Location", fresh, refusal(302, "", ""), netio.Permanent},
-		{"412", resume, refusal(412, "", ""), netio.Changed},
-		{"416 at the size", netio.Request{Offset: 10, Size: 10}, refusal(416, "", ""), netio.Complete},
-		{"416 at the learned size", netio.Request{Offset: 10, Validator: known}, refusal(416, "", ""), netio.Complete},
-		{"416 that tells the offset as size", netio.Request{Offset: 10}, refusal(416, "", "Content-Range: bytes */10\r\n"), netio.Complete},
-		{"416 before the size", resume, refusal(416, "", ""), netio.Unsatisfiable},
-		{"416 that tells another size", netio.Request{Offset: 10}, refusal(416, "", "Content-Range: bytes */5\r\n"), netio.Unsatisfiable},
-		{"416 at the start", fresh, refusal(416, "", "Content-Range: bytes */0\r\n"), netio.Unsatisfiable},
+		{"302 without Location", fresh, response(302, "", ""), netio.Permanent},
+		{"412", resume, response(412, "", ""), netio.Changed},
+		{"416 at the size", netio.Request{Offset: 10, Size: 10}, response(416, "", ""), netio.Complete},
+		{"416 at the learned size", netio.Request{Offset: 10, Validator: known}, response(416, "", ""), netio.Complete},
+		{"416 that tells the offset as size", netio.Request{Offset: 10}, response(416, "", "Content-Range: bytes */10\r\n"), netio.Complete},
+		{"416 before the size", resume, response(416, "", ""), netio.Unsatisfiable},
+		{"416 that tells another size", netio.Request{Offset: 10}, response(416, "", "Content-Range: bytes */5\r\n"), netio.Unsatisfiable},
+		{"416 at the start", fresh, response(416, "", "Content-Range: bytes */0\r\n"), netio.Unsatisfiable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.req.URL = objectURL
-			_, err := saying(t, tt.say).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
-			if f := wantFailure(t, err, tt.want, ""); f.Status == 0 {
+			_, err := replying(t, tt.say).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
+			if f := wantError(t, err, tt.want, ""); f.Status == 0 {
 				t.Error("the failure has no status")
 			}
 		})
@@ -218,34 +218,34 @@ func TestRefusal(t *testing.T) {
 		say  string
 		want want
 	}{
-		{"404", refusal(404, "<Error><Code>NoSuchKey</Code></Error>", ""), want{detail: "HTTP 404 NoSuchKey", kind: netio.Permanent}},
-		{"404 in HTML", refusal(404, "<html><Code>NoSuchKey</Code>", ""), want{detail: "HTTP 404", kind: netio.Permanent}},
-		{"a code that is none is not shown", refusal(404, "<Error><Code>see https://h/?q</Code></Error>", ""), want{detail: "HTTP 404", kind: netio.Permanent}},
-		{"403 expired", refusal(403, expired, ""), want{detail: "the signed URL has expired (HTTP 403 AccessDenied)", kind: netio.Expired}},
-		{"403 denied", refusal(403, denied, ""), want{detail: "HTTP 403 AccessDenied", kind: netio.Permanent}},
-		{"400 with an expired token", refusal(400, token, ""), want{detail: "the signed URL has expired (HTTP 400 ExpiredToken)", kind: netio.Expired}},
-		{"400 of R2", refusal(400, r2, ""), want{detail: "the signed URL has expired (HTTP 400 ExpiredRequest)", kind: netio.Expired}},
-		{"403 of STS", refusal(403, wrapped, ""), want{detail: "the signed URL has expired (HTTP 403 ExpiredToken)", kind: netio.Expired}},
-		{"404 that says expired", refusal(404, expired, ""), want{detail: "HTTP 404 AccessDenied", kind: netio.Permanent}},
-		{"403 cut short after the words", strings.Replace(refusal(403, expired[:120], ""), "Content-Length: 120", "Content-Length: 1048576", 1),
+		{"404", response(404, "<Error><Code>NoSuchKey</Code></Error>", ""), want{detail: "HTTP 404 NoSuchKey", kind: netio.Permanent}},
+		{"404 in HTML", response(404, "<html><Code>NoSuchKey</Code>", ""), want{detail: "HTTP 404", kind: netio.Permanent}},
+		{"a code that is none is not shown", response(404, "<Error><Code>see https://h/?q</Code></Error>", ""), want{detail: "HTTP 404", kind: netio.Permanent}},
+		{"403 expired", response(403, expired, ""), want{detail: "the signed URL has expired (HTTP 403 AccessDenied)", kind: netio.Expired}},
+		{"403 denied", response(403, denied, ""), want{detail: "HTTP 403 AccessDenied", kind: netio.Permanent}},
+		{"400 with an expired token", response(400, token, ""), want{detail: "the signed URL has expired (HTTP 400 ExpiredToken)", kind: netio.Expired}},
+		{"400 of R2", response(400, r2, ""), want{detail: "the signed URL has expired (HTTP 400 ExpiredRequest)", kind: netio.Expired}},
+		{"403 of STS", response(403, wrapped, ""), want{detail: "the signed URL has expired (HTTP 403 ExpiredToken)", kind: netio.Expired}},
+		{"404 that says expired", response(404, expired, ""), want{detail: "HTTP 404 AccessDenied", kind: netio.Permanent}},
+		{"403 cut short after the words", strings.Replace(response(403, expired[:120], ""), "Content-Length: 120", "Content-Length: 1048576", 1),
 			want{detail: "the signed URL has expired (HTTP 403 AccessDenied)", kind: netio.Expired}},
-		{"500", refusal(500, "", ""), want{detail: "HTTP 500", kind: netio.Permanent}},
-		{"500 with Retry-After", refusal(500, "", "Retry-After: 7\r\n"), want{detail: "HTTP 500", kind: netio.Permanent}},
-		{"503", refusal(503, "", ""), want{detail: "HTTP 503", kind: netio.Permanent}},
-		{"503 with Retry-After", refusal(503, "", "Retry-After: 7\r\n"), want{netio.Transient, netio.ReasonHTTP5xx, 7 * time.Second, "HTTP 503"}},
-		{"429 with Retry-After", refusal(429, "", "Retry-After: 7\r\n"), want{netio.Transient, netio.ReasonHTTP429, 7 * time.Second, "HTTP 429"}},
-		{"429 with a date", refusal(429, "", "Date: Mon, 02 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 02 Nov 2026 10:01:00 GMT\r\n"),
+		{"500", response(500, "", ""), want{detail: "HTTP 500", kind: netio.Permanent}},
+		{"500 with Retry-After", response(500, "", "Retry-After: 7\r\n"), want{detail: "HTTP 500", kind: netio.Permanent}},
+		{"503", response(503, "", ""), want{detail: "HTTP 503", kind: netio.Permanent}},
+		{"503 with Retry-After", response(503, "", "Retry-After: 7\r\n"), want{netio.Transient, netio.ReasonHTTP5xx, 7 * time.Second, "HTTP 503"}},
+		{"429 with Retry-After", response(429, "", "Retry-After: 7\r\n"), want{netio.Transient, netio.ReasonHTTP429, 7 * time.Second, "HTTP 429"}},
+		{"429 with a date", response(429, "", "Date: Mon, 02 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 02 Nov 2026 10:01:00 GMT\r\n"),
 			want{netio.Transient, netio.ReasonHTTP429, time.Minute, "HTTP 429"}},
-		{"a long wait is capped", refusal(429, "", "Retry-After: 86400\r\n"), want{netio.Transient, netio.ReasonHTTP429, 5 * time.Minute, "HTTP 429"}},
-		{"a wait that makes no sense", refusal(429, "", "Retry-After: soon\r\n"), want{netio.Transient, netio.ReasonHTTP429, 0, "HTTP 429"}},
-		{"listed 502", refusal(502, "", ""), want{netio.Transient, netio.ReasonHTTP5xx, 0, "HTTP 502"}},
-		{"listed 408 with Retry-After", refusal(408, "", "Retry-After: 3\r\n"), want{netio.Transient, netio.ReasonHTTP4xx, 3 * time.Second, "HTTP 408"}},
+		{"a long wait is capped", response(429, "", "Retry-After: 86400\r\n"), want{netio.Transient, netio.ReasonHTTP429, 5 * time.Minute, "HTTP 429"}},
+		{"a wait that makes no sense", response(429, "", "Retry-After: soon\r\n"), want{netio.Transient, netio.ReasonHTTP429, 0, "HTTP 429"}},
+		{"listed 502", response(502, "", ""), want{netio.Transient, netio.ReasonHTTP5xx, 0, "HTTP 502"}},
+		{"listed 408 with Retry-After", response(408, "", "Retry-After: 3\r\n"), want{netio.Transient, netio.ReasonHTTP4xx, 3 * time.Second, "HTTP 408"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := saying(t, tt.say).fetcher(t, netio.Config{RetryStatus: []int{502, 408}})
+			f := replying(t, tt.say).fetcher(t, netio.Config{RetryStatus: []int{502, 408}})
 			_, err := f.Open(t.Context(), netio.Request{URL: objectURL, Offset: 4, Size: 10, Validator: known})
-			got := failure(t, err)
+			got := asError(t, err)
 			if (want{got.Kind, got.Reason, got.Wait, got.Detail}) != tt.want {
 				t.Errorf("got %v, %q, wait %v, %q; want %+v", got.Kind, got.Reason, got.Wait, got.Detail, tt.want)
 			}
