@@ -8,7 +8,7 @@
 //
 // # Use
 //
-// [New] makes a [Fetcher], which is used for any number of downloads.
+// [New] returns a [Fetcher], which is used for any number of downloads.
 // [Fetcher.Open] sends one [Request] and returns a Body. Read it until io.EOF,
 // then Close it. Store Body.Validator together with the bytes and put it into
 // the next Request: it detects that the object at the origin was replaced.

@@ -14,13 +14,13 @@ import (
 	"otad/netio"
 )
 
-// objectURL is the URL of the origins in these tests. It is loopback, where http
-// is accepted.
+// objectURL is the URL of the origins in these tests. It is loopback, where
+// http is accepted.
 const objectURL = "http://127.0.0.1/fw/u.bin"
 
 // origin is a server on in-memory connections, so that it also works in a
-// synctest bubble. It reads one request from each connection and calls script to
-// write the response. Unlike origintest it sends any text, malformed or not.
+// synctest bubble. It reads one request from each connection and calls script
+// to write the response. Unlike origintest it sends any text, malformed or not.
 type origin struct {
 	script func(nth int, req *http.Request, conn net.Conn)
 
@@ -38,8 +38,8 @@ func newOrigin(
 	return o
 }
 
-// replying returns an origin that sends the next of the texts on each connection,
-// and the last one on all further connections.
+// replying returns an origin that sends the next of the texts on each
+// connection, and the last one on all further connections.
 func replying(t *testing.T, texts ...string) *origin {
 	return newOrigin(t, func(nth int, _ *http.Request, conn net.Conn) {
 		io.WriteString(conn, texts[min(nth, len(texts)-1)])
@@ -109,7 +109,8 @@ func asError(t *testing.T, err error) *netio.Error {
 	return e
 }
 
-// wantError checks that err is an *Error of this kind and reason, and returns it.
+// wantError checks that err is an *Error of this kind and reason, and returns
+// it.
 func wantError(
 	t *testing.T, err error, kind netio.Kind, reason netio.Reason,
 ) *netio.Error {

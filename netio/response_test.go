@@ -12,7 +12,7 @@ const object = "0123456789"
 
 const tagged = "ETag: \"a\"\r\nLast-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\n"
 
-// known is what an answer with the tagged header taught about object.
+// known is the validator of object in a response with the tagged header.
 var known = netio.Validator{ETag: `"a"`, LastModified: "Mon, 02 Nov 2026 10:00:00 GMT", Total: 10}
 
 // etagOf returns a strong ETag of n bytes.
@@ -20,7 +20,7 @@ func etagOf(n int) string {
 	return `"` + strings.Repeat("x", n-2) + `"`
 }
 
-// fields are those of a Body.
+// fields are the exported fields of a Body.
 type fields struct {
 	Offset, Size int64
 	Validator    netio.Validator
@@ -28,106 +28,106 @@ type fields struct {
 	RangeIgnored bool
 }
 
-func TestUsableAnswer(t *testing.T) {
+func TestUsableResponse(t *testing.T) {
 	tests := []struct {
 		name    string
 		req     netio.Request
-		say     string
+		text    string
 		want    fields
 		content string
 		dropped int64
 	}{
 		{
-			name: "206 from the start", req: netio.Request{Size: 10}, say: partial(0, 10, object, tagged),
+			name: "206 from the start", req: netio.Request{Size: 10}, text: partial(0, 10, object, tagged),
 			want: fields{Size: 10, Validator: known, Status: 206}, content: object,
 		},
 		{
-			name: "206 at the offset", req: netio.Request{Offset: 4, Size: 10, Validator: known}, say: partial(4, 10, object[4:], tagged),
+			name: "206 at the offset", req: netio.Request{Offset: 4, Size: 10, Validator: known}, text: partial(4, 10, object[4:], tagged),
 			want: fields{Offset: 4, Size: 10, Validator: known, Status: 206}, content: object[4:],
 		},
 		{
-			name: "206 that begins earlier", req: netio.Request{Offset: 4, Size: 10}, say: partial(1, 10, object[1:], tagged),
+			name: "206 that begins earlier", req: netio.Request{Offset: 4, Size: 10}, text: partial(1, 10, object[1:], tagged),
 			want: fields{Offset: 4, Size: 10, Validator: known, Status: 206}, content: object[4:], dropped: 3,
 		},
 		{
-			name: "206 tells the size", req: netio.Request{}, say: partial(0, 10, object, ""),
+			name: "206 contains the size", req: netio.Request{}, text: partial(0, 10, object, ""),
 			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
 		},
 		{
-			name: "206 that tells no total", req: netio.Request{Offset: 4, Size: 10},
-			say:  "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/*\r\nContent-Length: 6\r\n\r\n" + object[4:],
+			name: "206 without a total", req: netio.Request{Offset: 4, Size: 10},
+			text: "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/*\r\nContent-Length: 6\r\n\r\n" + object[4:],
 			want: fields{Offset: 4, Size: 10, Status: 206}, content: object[4:],
 		},
 		{
-			name: "206 of no announced length", req: netio.Request{Offset: 4, Size: 10},
-			say:  "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/10\r\n\r\n" + object[4:],
+			name: "206 without Content-Length", req: netio.Request{Offset: 4, Size: 10},
+			text: "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/10\r\n\r\n" + object[4:],
 			want: fields{Offset: 4, Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object[4:],
 		},
 		{
-			name: "206 that lacks a validator keeps the known one", req: netio.Request{Offset: 4, Size: 10, Validator: known},
-			say:  partial(4, 10, object[4:], "ETag: \"a\"\r\n"),
+			name: "206 without Last-Modified keeps the known one", req: netio.Request{Offset: 4, Size: 10, Validator: known},
+			text: partial(4, 10, object[4:], "ETag: \"a\"\r\n"),
 			want: fields{Offset: 4, Size: 10, Validator: known, Status: 206}, content: object[4:],
 		},
 		{
 			name: "206 whose ETag a proxy weakened", req: netio.Request{Offset: 4, Size: 10, Validator: known},
-			say:  partial(4, 10, object[4:], "ETag: W/\"a\"\r\n"),
+			text: partial(4, 10, object[4:], "ETag: W/\"a\"\r\n"),
 			want: fields{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `W/"a"`, LastModified: known.LastModified, Total: 10}, Status: 206}, content: object[4:],
 		},
 		{
-			name: "identity is no encoding", req: netio.Request{Size: 10}, say: partial(0, 10, object, "Content-Encoding: identity\r\n"),
+			name: "identity is accepted", req: netio.Request{Size: 10}, text: partial(0, 10, object, "Content-Encoding: identity\r\n"),
 			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
 		},
 		{
-			name: "nor is it in capitals", req: netio.Request{Size: 10}, say: partial(0, 10, object, "Content-Encoding: IDENTITY\r\n"),
+			name: "IDENTITY is accepted", req: netio.Request{Size: 10}, text: partial(0, 10, object, "Content-Encoding: IDENTITY\r\n"),
 			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
 		},
 		{
-			name: "nor is an empty field", req: netio.Request{Size: 10}, say: whole(object, "Content-Encoding:\r\n"),
+			name: "an empty Content-Encoding is accepted", req: netio.Request{Size: 10}, text: whole(object, "Content-Encoding:\r\n"),
 			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 200}, content: object,
 		},
 		{
-			name: "200 from the start", req: netio.Request{Size: 10}, say: whole(object, tagged),
+			name: "200 from the start", req: netio.Request{Size: 10}, text: whole(object, tagged),
 			want: fields{Size: 10, Validator: known, Status: 200}, content: object,
 		},
 		{
-			name: "200 without a length", req: netio.Request{Size: 10}, say: "HTTP/1.1 200 OK\r\n\r\n" + object,
+			name: "200 without a length", req: netio.Request{Size: 10}, text: "HTTP/1.1 200 OK\r\n\r\n" + object,
 			want: fields{Size: 10, Status: 200}, content: object,
 		},
 		{
 			name: "chunked 200", req: netio.Request{Size: 10},
-			say:  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n",
+			text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n",
 			want: fields{Size: 10, Status: 200}, content: object,
 		},
 		{
-			name: "200 at an offset starts anew, whatever its ETag", req: netio.Request{Offset: 4, Size: 10, Validator: known},
-			say:  whole(object, "ETag: \"b\"\r\n"),
+			name: "200 at an offset restarts, whatever its ETag", req: netio.Request{Offset: 4, Size: 10, Validator: known},
+			text: whole(object, "ETag: \"b\"\r\n"),
 			want: fields{Size: 10, Validator: netio.Validator{ETag: `"b"`, Total: 10}, Status: 200, RangeIgnored: true}, content: object,
 		},
 		{
-			name: "a validator may have 256 bytes", req: netio.Request{Size: 10},
-			say:  partial(0, 10, object, "ETag: "+etagOf(256)+"\r\nLast-Modified: "+strings.Repeat("x", 256)+"\r\n"),
+			name: "a validator of 256 bytes is kept", req: netio.Request{Size: 10},
+			text: partial(0, 10, object, "ETag: "+etagOf(256)+"\r\nLast-Modified: "+strings.Repeat("x", 256)+"\r\n"),
 			want: fields{Size: 10, Validator: netio.Validator{ETag: etagOf(256), LastModified: strings.Repeat("x", 256), Total: 10}, Status: 206}, content: object,
 		},
 		{
-			name: "a validator of 257 bytes is none", req: netio.Request{Size: 10},
-			say:  partial(0, 10, object, "ETag: "+etagOf(257)+"\r\nLast-Modified: "+strings.Repeat("x", 257)+"\r\n"),
+			name: "a validator of 257 bytes is dropped", req: netio.Request{Size: 10},
+			text: partial(0, 10, object, "ETag: "+etagOf(257)+"\r\nLast-Modified: "+strings.Repeat("x", 257)+"\r\n"),
 			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
 		},
 		{
-			name: "a validator with a tab is none", req: netio.Request{Size: 10},
-			say:  partial(0, 10, object, "ETag: \"a\tb\"\r\nLast-Modified: x\ty\r\n"),
+			name: "a validator with a tab is dropped", req: netio.Request{Size: 10},
+			text: partial(0, 10, object, "ETag: \"a\tb\"\r\nLast-Modified: x\ty\r\n"),
 			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
 		},
 		{
-			name: "an overlong or unprintable validator is none", req: netio.Request{Size: 10},
-			say:  partial(0, 10, object, "ETag: \""+strings.Repeat("x", 300)+"\"\r\nLast-Modified: \xff\r\n"),
+			name: "an overlong or unprintable validator is dropped", req: netio.Request{Size: 10},
+			text: partial(0, 10, object, "ETag: \""+strings.Repeat("x", 300)+"\"\r\nLast-Modified: \xff\r\n"),
 			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.req.URL = objectURL
-			body, err := replying(t, tt.say).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
+			body, err := replying(t, tt.text).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,20 +144,20 @@ func TestUsableAnswer(t *testing.T) {
 	}
 }
 
-func TestUnusableAnswer(t *testing.T) {
+func TestUnusableResponse(t *testing.T) {
 	resume := netio.Request{Offset: 4, Size: 10, Validator: known}
 	fresh := netio.Request{Size: 10}
 	length := func(n string) string { return "Content-Length: " + n + "\r\n\r\n" }
 	tests := []struct {
 		name string
 		req  netio.Request
-		say  string
+		text string
 		want netio.Kind
 	}{
 		{"206 that begins later", resume, partial(5, 10, object[5:], ""), netio.Permanent},
 		{"206 that ends before the offset", resume, partial(0, 10, object[:4], ""), netio.Permanent},
 		{"206 without Content-Range", resume, "HTTP/1.1 206 P\r\n" + length("6"), netio.Permanent},
-		{"206 with an unreadable Content-Range", resume, "HTTP/1.1 206 P\r\nContent-Range: bytes=4-9/10\r\n" + length("6"), netio.Permanent},
+		{"206 with a malformed Content-Range", resume, "HTTP/1.1 206 P\r\nContent-Range: bytes=4-9/10\r\n" + length("6"), netio.Permanent},
 		{"206 with the range of a 416", resume, "HTTP/1.1 206 P\r\nContent-Range: bytes */10\r\n" + length("6"), netio.Permanent},
 		{"206 with two Content-Ranges", resume, partial(4, 10, object[4:], "Content-Range: bytes 4-9/10\r\n"), netio.Permanent},
 		{"206 whose length is not its range's", resume, "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/10\r\n" + length("5"), netio.Permanent},
@@ -165,41 +165,41 @@ func TestUnusableAnswer(t *testing.T) {
 		{"206 with another weak ETag", resume, partial(4, 10, object[4:], "ETag: W/\"b\"\r\n"), netio.Changed},
 		{"206 with another date", resume, partial(4, 10, object[4:], "Last-Modified: Tue, 03 Nov 2026 10:00:00 GMT\r\n"), netio.Changed},
 		{"206 with another total", resume, partial(4, 11, object[4:], tagged), netio.Changed},
-		{"206 of another size, nothing learned", fresh, partial(0, 11, object, tagged), netio.WrongSize},
+		{"206 of another size, no validator", fresh, partial(0, 11, object, tagged), netio.WrongSize},
 		{"206 with an end past the size", fresh, "HTTP/1.1 206 P\r\nContent-Range: bytes 0-10/*\r\n" + length("11"), netio.WrongSize},
-		{"206 that leaves the size open", netio.Request{}, "HTTP/1.1 206 P\r\nContent-Range: bytes 0-9/*\r\n" + length("10"), netio.Permanent},
+		{"206 without any size", netio.Request{}, "HTTP/1.1 206 P\r\nContent-Range: bytes 0-9/*\r\n" + length("10"), netio.Permanent},
 		{"206 with an encoding", fresh, partial(0, 10, object, "Content-Encoding: gzip\r\n"), netio.Permanent},
 		{"200 with an encoding", fresh, whole(object, "Content-Encoding: br\r\n"), netio.Permanent},
 		{"206 with an encoding on a second line", fresh, partial(0, 10, object, "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"), netio.Permanent},
 		{"206 with a list of encodings", fresh, partial(0, 10, object, "Content-Encoding: gzip, identity\r\n"), netio.Permanent},
 		{"200 of another size", fresh, whole(object+"x", ""), netio.WrongSize},
-		{"200 of another size at an offset, nothing learned", netio.Request{Offset: 4, Size: 10}, whole(object+"x", ""), netio.WrongSize},
-		{"200 of another size than learned", resume, whole(object+"x", ""), netio.Changed},
-		{"200 that leaves the size open", netio.Request{}, "HTTP/1.1 200 OK\r\n\r\n" + object, netio.Permanent},
-		{"200 of nothing", netio.Request{}, whole("", ""), netio.WrongSize},
+		{"200 of another size at an offset, no validator", netio.Request{Offset: 4, Size: 10}, whole(object+"x", ""), netio.WrongSize},
+		{"200 of another size than the validator's", resume, whole(object+"x", ""), netio.Changed},
+		{"200 without any size", netio.Request{}, "HTTP/1.1 200 OK\r\n\r\n" + object, netio.Permanent},
+		{"200 of 0 bytes", netio.Request{}, whole("", ""), netio.WrongSize},
 		{"204", fresh, "HTTP/1.1 204 No Content\r\n\r\n", netio.Permanent},
 		{"304", resume, "HTTP/1.1 304 Not Modified\r\n\r\n", netio.Permanent},
 		{"302 without Location", fresh, response(302, "", ""), netio.Permanent},
 		{"412", resume, response(412, "", ""), netio.Changed},
 		{"416 at the size", netio.Request{Offset: 10, Size: 10}, response(416, "", ""), netio.Complete},
-		{"416 at the learned size", netio.Request{Offset: 10, Validator: known}, response(416, "", ""), netio.Complete},
-		{"416 that tells the offset as size", netio.Request{Offset: 10}, response(416, "", "Content-Range: bytes */10\r\n"), netio.Complete},
+		{"416 at the validator's size", netio.Request{Offset: 10, Validator: known}, response(416, "", ""), netio.Complete},
+		{"416 with the offset as size", netio.Request{Offset: 10}, response(416, "", "Content-Range: bytes */10\r\n"), netio.Complete},
 		{"416 before the size", resume, response(416, "", ""), netio.Unsatisfiable},
-		{"416 that tells another size", netio.Request{Offset: 10}, response(416, "", "Content-Range: bytes */5\r\n"), netio.Unsatisfiable},
+		{"416 with another size", netio.Request{Offset: 10}, response(416, "", "Content-Range: bytes */5\r\n"), netio.Unsatisfiable},
 		{"416 at the start", fresh, response(416, "", "Content-Range: bytes */0\r\n"), netio.Unsatisfiable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.req.URL = objectURL
-			_, err := replying(t, tt.say).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
-			if f := wantError(t, err, tt.want, ""); f.Status == 0 {
-				t.Error("the failure has no status")
+			_, err := replying(t, tt.text).fetcher(t, netio.Config{}).Open(t.Context(), tt.req)
+			if e := wantError(t, err, tt.want, ""); e.Status == 0 {
+				t.Error("the error has no status")
 			}
 		})
 	}
 }
 
-func TestRefusal(t *testing.T) {
+func TestErrorResponse(t *testing.T) {
 	const (
 		expired = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message><Expires>2026-01-01T00:00:00Z</Expires></Error>`
 		denied  = `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`
@@ -215,19 +215,19 @@ func TestRefusal(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		say  string
+		text string
 		want want
 	}{
 		{"404", response(404, "<Error><Code>NoSuchKey</Code></Error>", ""), want{detail: "HTTP 404 NoSuchKey", kind: netio.Permanent}},
 		{"404 in HTML", response(404, "<html><Code>NoSuchKey</Code>", ""), want{detail: "HTTP 404", kind: netio.Permanent}},
-		{"a code that is none is not shown", response(404, "<Error><Code>see https://h/?q</Code></Error>", ""), want{detail: "HTTP 404", kind: netio.Permanent}},
+		{"an invalid code is not shown", response(404, "<Error><Code>see https://h/?q</Code></Error>", ""), want{detail: "HTTP 404", kind: netio.Permanent}},
 		{"403 expired", response(403, expired, ""), want{detail: "the signed URL has expired (HTTP 403 AccessDenied)", kind: netio.Expired}},
 		{"403 denied", response(403, denied, ""), want{detail: "HTTP 403 AccessDenied", kind: netio.Permanent}},
 		{"400 with an expired token", response(400, token, ""), want{detail: "the signed URL has expired (HTTP 400 ExpiredToken)", kind: netio.Expired}},
 		{"400 of R2", response(400, r2, ""), want{detail: "the signed URL has expired (HTTP 400 ExpiredRequest)", kind: netio.Expired}},
 		{"403 of STS", response(403, wrapped, ""), want{detail: "the signed URL has expired (HTTP 403 ExpiredToken)", kind: netio.Expired}},
-		{"404 that says expired", response(404, expired, ""), want{detail: "HTTP 404 AccessDenied", kind: netio.Permanent}},
-		{"403 cut short after the words", strings.Replace(response(403, expired[:120], ""), "Content-Length: 120", "Content-Length: 1048576", 1),
+		{"404 with an expiry", response(404, expired, ""), want{detail: "HTTP 404 AccessDenied", kind: netio.Permanent}},
+		{"403 cut off after the message", strings.Replace(response(403, expired[:120], ""), "Content-Length: 120", "Content-Length: 1048576", 1),
 			want{detail: "the signed URL has expired (HTTP 403 AccessDenied)", kind: netio.Expired}},
 		{"500", response(500, "", ""), want{detail: "HTTP 500", kind: netio.Permanent}},
 		{"500 with Retry-After", response(500, "", "Retry-After: 7\r\n"), want{detail: "HTTP 500", kind: netio.Permanent}},
@@ -237,13 +237,13 @@ func TestRefusal(t *testing.T) {
 		{"429 with a date", response(429, "", "Date: Mon, 02 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 02 Nov 2026 10:01:00 GMT\r\n"),
 			want{netio.Transient, netio.ReasonHTTP429, time.Minute, "HTTP 429"}},
 		{"a long wait is capped", response(429, "", "Retry-After: 86400\r\n"), want{netio.Transient, netio.ReasonHTTP429, 5 * time.Minute, "HTTP 429"}},
-		{"a wait that makes no sense", response(429, "", "Retry-After: soon\r\n"), want{netio.Transient, netio.ReasonHTTP429, 0, "HTTP 429"}},
+		{"a malformed wait", response(429, "", "Retry-After: soon\r\n"), want{netio.Transient, netio.ReasonHTTP429, 0, "HTTP 429"}},
 		{"listed 502", response(502, "", ""), want{netio.Transient, netio.ReasonHTTP5xx, 0, "HTTP 502"}},
 		{"listed 408 with Retry-After", response(408, "", "Retry-After: 3\r\n"), want{netio.Transient, netio.ReasonHTTP4xx, 3 * time.Second, "HTTP 408"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := replying(t, tt.say).fetcher(t, netio.Config{RetryStatus: []int{502, 408}})
+			f := replying(t, tt.text).fetcher(t, netio.Config{RetryStatus: []int{502, 408}})
 			_, err := f.Open(t.Context(), netio.Request{URL: objectURL, Offset: 4, Size: 10, Validator: known})
 			got := asError(t, err)
 			if (want{got.Kind, got.Reason, got.Wait, got.Detail}) != tt.want {
