@@ -13,57 +13,61 @@ import (
 	"otad/netio/origintest"
 )
 
-// object is what most tests serve.
-var object = origintest.Object{Size: 1000, Seed: 11, ETag: `"e"`}
-
-func TestRulesBendTheAnswerToARange(t *testing.T) {
+func TestRulesChangeTheResponseToARange(t *testing.T) {
 	other := origintest.Object{Size: 500, Seed: 12, ETag: `"f"`}
+	requested := part(object, 400, 1000)
+	const nonsense = "-99999999999999999999"
 	tests := []struct {
 		name   string
 		rule   *origintest.Rule
 		status int
-		header map[string]string // "" must not be there
+		header string // lines of the header; without a value: must not be there
 		body   string
 	}{
-		{"Content-Range wrong", origintest.Always().ContentRange("bytes 0-0/7"), 206, map[string]string{"Content-Range": "bytes 0-0/7"}, part(object, 400, 1000)},
-		{"Content-Range missing", origintest.Always().ContentRange(""), 206, map[string]string{"Content-Range": ""}, part(object, 400, 1000)},
-		{"starts earlier", origintest.Always().StartEarlier(100), 206, map[string]string{"Content-Range": "bytes 300-999/1000"}, part(object, 300, 1000)},
-		{"starts earlier, at 0", origintest.Always().StartEarlier(9999), 206, map[string]string{"Content-Range": "bytes 0-999/1000"}, part(object, 0, 1000)},
-		{"starts later", origintest.Always().StartLater(100), 206, map[string]string{"Content-Range": "bytes 500-999/1000"}, part(object, 500, 1000)},
-		{"other total", origintest.Always().Total(1001), 206, map[string]string{"Content-Range": "bytes 400-999/1001"}, part(object, 400, 1000)},
-		{"unknown total", origintest.Always().Total(-1), 206, map[string]string{"Content-Range": "bytes 400-999/*"}, part(object, 400, 1000)},
-		{"fewer bytes", origintest.Always().AtMost(50), 206, map[string]string{"Content-Range": "bytes 400-449/1000", "Content-Length": "50"}, part(object, 400, 450)},
-		{"range ignored", origintest.Always().IgnoreRange(), 200, map[string]string{"Content-Range": "", "Accept-Ranges": ""}, part(object, 0, 1000)},
-		{"replaced", origintest.Always().Replace(other), 206, map[string]string{"ETag": `"f"`, "Content-Range": "bytes 400-499/500"}, part(other, 400, 500)},
-		{"weak tag", origintest.Always().WeakETag(), 206, map[string]string{"ETag": `W/"e"`}, part(object, 400, 1000)},
-		{"no tag", origintest.Always().NoETag(), 206, map[string]string{"ETag": ""}, part(object, 400, 1000)},
-		{"no date", origintest.Always().NoLastModified(), 206, map[string]string{"Last-Modified": ""}, part(object, 400, 1000)},
-		{"200 beside a Content-Range", origintest.Always().Status(200), 200, map[string]string{"Content-Range": ""}, part(object, 400, 1000)},
-		{"416", origintest.Always().Status(416), 416, map[string]string{"Content-Range": "bytes */1000", "ETag": ""}, "Requested Range Not Satisfiable\n"},
-		{"416 without Content-Range", origintest.Always().Status(416).ContentRange(""), 416, map[string]string{"Content-Range": ""}, "Requested Range Not Satisfiable\n"},
-		{"412", origintest.Always().Status(412), 412, nil, "Precondition Failed\n"},
-		{"404", origintest.Always().Status(404).Text("gone"), 404, map[string]string{"Content-Length": "4"}, "gone"},
-		{"503 with seconds", origintest.Always().Status(503).RetryAfter("120"), 503, map[string]string{"Retry-After": "120"}, "Service Unavailable\n"},
-		{"429 with nonsense", origintest.Always().Status(429).RetryAfter("-99999999999999999999"), 429, map[string]string{"Retry-After": "-99999999999999999999"}, "Too Many Requests\n"},
-		{"redirect", origintest.Always().Redirect(302, "/b"), 302, map[string]string{"Location": "/b"}, "Found\n"},
-		{"chunked", origintest.Always().Chunked(), 206, map[string]string{"Content-Length": "", "Content-Range": "bytes 400-999/1000"}, part(object, 400, 1000)},
-		{"until close", origintest.Always().UntilClose(), 206, map[string]string{"Content-Length": "", "Connection": "close"}, part(object, 400, 1000)},
-		{"last rule wins", origintest.Always().Status(404).Status(500).Text("x").Text("y"), 500, nil, "y"},
-		{"other request", origintest.On(2).Status(500), 206, nil, part(object, 400, 1000)},
-		{"other path", origintest.Always().Path("/other").Status(500), 206, nil, part(object, 400, 1000)},
-		{"same path", origintest.Always().Path("/package.bin").Status(500), 500, nil, "Internal Server Error\n"},
+		{"Content-Range wrong", always().ContentRange("bytes 0-0/7"), 206, "Content-Range: bytes 0-0/7", requested},
+		{"Content-Range missing", always().ContentRange(""), 206, "Content-Range:", requested},
+		{"starts earlier", always().StartEarlier(100), 206, "Content-Range: bytes 300-999/1000", part(object, 300, 1000)},
+		{"starts earlier, at 0", always().StartEarlier(9999), 206, "Content-Range: bytes 0-999/1000", part(object, 0, 1000)},
+		{"starts later", always().StartLater(100), 206, "Content-Range: bytes 500-999/1000", part(object, 500, 1000)},
+		{"other total", always().Total(1001), 206, "Content-Range: bytes 400-999/1001", requested},
+		{"unknown total", always().Total(-1), 206, "Content-Range: bytes 400-999/*", requested},
+		{"fewer bytes", always().AtMost(50), 206, "Content-Range: bytes 400-449/1000\nContent-Length: 50", part(object, 400, 450)},
+		{"range ignored", always().IgnoreRange(), 200, "Content-Range:\nAccept-Ranges:", part(object, 0, 1000)},
+		{"replaced", always().Replace(other), 206, "ETag: \"f\"\nContent-Range: bytes 400-499/500", part(other, 400, 500)},
+		{"weak tag", always().WeakETag(), 206, `ETag: W/"e"`, requested},
+		{"no tag", always().NoETag(), 206, "ETag:", requested},
+		{"no date", always().NoLastModified(), 206, "Last-Modified:", requested},
+		{"200 for a range", always().Status(200), 200, "Content-Range:", requested},
+		{"416", always().Status(416), 416, "Content-Range: bytes */1000\nETag:", "Requested Range Not Satisfiable\n"},
+		{"416 without Content-Range", always().Status(416).ContentRange(""), 416, "Content-Range:", "Requested Range Not Satisfiable\n"},
+		{"412", always().Status(412), 412, "", "Precondition Failed\n"},
+		{"404", always().Status(404).Text("gone"), 404, "Content-Length: 4", "gone"},
+		{"503 with seconds", always().Status(503).RetryAfter("120"), 503, "Retry-After: 120", "Service Unavailable\n"},
+		{"429 with nonsense", always().Status(429).RetryAfter(nonsense), 429, "Retry-After: " + nonsense, "Too Many Requests\n"},
+		{"redirect", always().Redirect(302, "/b"), 302, "Location: /b", "Found\n"},
+		{"chunked", always().Chunked(), 206, "Content-Length:\nContent-Range: bytes 400-999/1000", requested},
+		{"until close", always().UntilClose(), 206, "Content-Length:\nConnection: close", requested},
+		{"two ETags", always().AddHeader("ETag", `"second"`), 206, `ETag: "e", "second"`, requested},
+		{"later step wins", always().Status(404).Status(500).Text("x").Text("y"), 500, "", "y"},
+		{"other request", on(2).Status(500), 206, "", requested},
+		{"other path", always().Path("/other").Status(500), 206, "", requested},
+		{"same path", always().Path("/package.bin").Status(500), 500, "", "Internal Server Error\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := origintest.NewConfig(t, origintest.Config{Object: object, Script: []*origintest.Rule{tt.rule}, InMemory: true})
-			c := dial(t, o)
+			_, c := start(t, tt.rule)
 			c.get("bytes=400-")
 			resp := c.response()
 			if resp.StatusCode != tt.status {
 				t.Errorf("status %d, want %d", resp.StatusCode, tt.status)
 			}
-			for name, want := range tt.header {
-				if got := headerOnWire(resp, name); got != want {
+			if resp.Close { // http.ReadResponse removes Connection from the header
+				resp.Header.Set("Connection", "close")
+			}
+			for line := range strings.Lines(tt.header) {
+				name, want, _ := strings.Cut(strings.TrimSpace(line), ":")
+				got := strings.Join(resp.Header.Values(name), ", ")
+				if want = strings.TrimSpace(want); got != want {
 					t.Errorf("%s: %q, want %q", name, got, want)
 				}
 			}
@@ -74,20 +78,8 @@ func TestRulesBendTheAnswerToARange(t *testing.T) {
 	}
 }
 
-// headerOnWire undoes that http.ReadResponse moves Connection out of the header.
-func headerOnWire(resp *http.Response, name string) string {
-	if name == "Connection" && resp.Close {
-		return "close"
-	}
-	return resp.Header.Get(name)
-}
-
-func TestRulesChangeFromARequestOn(t *testing.T) {
-	o := origintest.NewConfig(t, origintest.Config{
-		Object: object, InMemory: true,
-		Script: []*origintest.Rule{origintest.Span(2, 3).Status(500), origintest.From(3).Header("X-Late", "yes"), origintest.On(5).Status(404)},
-	})
-	c := dial(t, o)
+func TestRulesSelectRequests(t *testing.T) {
+	_, c := start(t, origintest.Span(2, 3).Status(500), origintest.From(3).Header("X-Late", "yes"), on(5).Status(404))
 	for i, want := range []struct {
 		status int
 		late   string
@@ -95,15 +87,15 @@ func TestRulesChangeFromARequestOn(t *testing.T) {
 		c.get("bytes=0-")
 		resp := c.response()
 		body(t, resp)
-		if resp.StatusCode != want.status || resp.Header.Get("X-Late") != want.late {
-			t.Errorf("request %d: %d, X-Late %q; want %v", i+1, resp.StatusCode, resp.Header.Get("X-Late"), want)
+		if late := resp.Header.Get("X-Late"); resp.StatusCode != want.status || late != want.late {
+			t.Errorf("request %d: %d, X-Late %q; want %v", i+1, resp.StatusCode, late, want)
 		}
 	}
 }
 
-func TestStrongMatchFailsWithoutAStrongTag(t *testing.T) {
-	for name, rule := range map[string]*origintest.Rule{"weak": origintest.Always().WeakETag(), "none": origintest.Always().NoETag()} {
-		c := dial(t, origintest.NewConfig(t, origintest.Config{Object: object, Script: []*origintest.Rule{rule}, InMemory: true}))
+func TestIfMatchFailsWithoutAStrongETag(t *testing.T) {
+	for name, rule := range map[string]*origintest.Rule{"weak": always().WeakETag(), "none": always().NoETag()} {
+		_, c := start(t, rule)
 		c.get("bytes=0-", `If-Match: "e"`)
 		if resp := c.response(); resp.StatusCode != 412 {
 			t.Errorf("%s: %d, want 412", name, resp.StatusCode)
@@ -111,37 +103,37 @@ func TestStrongMatchFailsWithoutAStrongTag(t *testing.T) {
 	}
 }
 
-func TestExpiredPresetsSayWhatTheServersSay(t *testing.T) {
+func TestExpiredResponses(t *testing.T) {
+	const expired = "<Code>AccessDenied</Code><Message>Request has expired</Message>"
 	tests := []struct {
-		name string
-		rule *origintest.Rule
-		has  []string
+		name     string
+		rule     *origintest.Rule
+		contains []string
 	}{
-		{"AWS", origintest.Always().ExpiredAWS(), []string{"<Code>AccessDenied</Code><Message>Request has expired</Message>", "<ServerTime>", "<X-Amz-Expires>300<"}},
-		{"MinIO", origintest.Always().ExpiredMinIO(), []string{"<Code>AccessDenied</Code><Message>Request has expired</Message>", "<BucketName>"}},
-		{"versitygw", origintest.Always().ExpiredVersity(), []string{"<Code>AccessDenied</Code><Message>Request has expired</Message>", "<ServerTime>"}},
-		{"other", origintest.Always().S3Error(403, "SignatureDoesNotMatch", "No."), []string{"<Code>SignatureDoesNotMatch</Code><Message>No.</Message>"}},
+		{"AWS", always().ExpiredAWS(), []string{expired, "<ServerTime>", "<X-Amz-Expires>300<"}},
+		{"MinIO", always().ExpiredMinIO(), []string{expired, "<BucketName>"}},
+		{"versitygw", always().ExpiredVersity(), []string{expired, "<ServerTime>"}},
+		{"other", always().S3Error(403, "SignatureDoesNotMatch", "No."), []string{"<Code>SignatureDoesNotMatch</Code><Message>No.</Message>"}},
 	}
 	for _, tt := range tests {
-		c := dial(t, origintest.NewConfig(t, origintest.Config{Object: object, Script: []*origintest.Rule{tt.rule}, InMemory: true}))
+		_, c := start(t, tt.rule)
 		c.get("bytes=0-")
 		resp := c.response()
-		text := string(body(t, resp))
-		if resp.StatusCode != 403 || resp.Header.Get("Content-Type") != "application/xml" || !strings.HasPrefix(text, "<?xml") {
-			t.Errorf("%s: %d %q %q, want 403 with XML", tt.name, resp.StatusCode, resp.Header.Get("Content-Type"), text)
+		text, kind := string(body(t, resp)), resp.Header.Get("Content-Type")
+		if resp.StatusCode != 403 || kind != "application/xml" || !strings.HasPrefix(text, "<?xml") {
+			t.Errorf("%s: %d %q %q, want 403 with XML", tt.name, resp.StatusCode, kind, text)
 		}
-		for _, want := range tt.has {
+		for _, want := range tt.contains {
 			if !strings.Contains(text, want) {
-				t.Errorf("%s: %q lacks %q", tt.name, text, want)
+				t.Errorf("%s: %q does not contain %q", tt.name, text, want)
 			}
 		}
 	}
 }
 
-func TestRetryAfterDateCountsFromTheOriginsClock(t *testing.T) {
+func TestRetryAfterDateUsesTheClockOfTheOrigin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rule := origintest.Always().Status(503).ClockAhead(-24 * time.Hour).RetryAfterDate(90 * time.Second)
-		c := dial(t, origintest.NewConfig(t, origintest.Config{Script: []*origintest.Rule{rule}, InMemory: true}))
+		_, c := start(t, always().Status(503).ClockAhead(-24*time.Hour).RetryAfterDate(90*time.Second))
 		c.get("bytes=0-")
 		resp := c.response()
 		date, err1 := http.ParseTime(resp.Header.Get("Date"))
@@ -152,36 +144,38 @@ func TestRetryAfterDateCountsFromTheOriginsClock(t *testing.T) {
 	})
 }
 
-func TestHTTP10HasNoLength(t *testing.T) {
-	c := dial(t, origintest.New(t, object, origintest.Always().HTTP10()))
-	c.get("bytes=400-")
-	got, err := c.rest()
-	head, content, _ := strings.Cut(string(got), "\r\n\r\n")
-	if err != nil || !strings.HasPrefix(head, "HTTP/1.0 206 Partial Content\r\n") || strings.Contains(head, "Content-Length") {
-		t.Errorf("head %q, %v", head, err)
+func TestRulesChangeTheBytesOfTheHead(t *testing.T) {
+	tests := []struct {
+		name    string
+		rule    *origintest.Rule
+		prefix  string
+		without string
+		least   int // bytes
+	}{
+		{"HTTP/1.0", always().HTTP10(), "HTTP/1.0 206 Partial Content\r\n", "Content-Length", 0},
+		{"huge header", always().HugeHeader(1 << 20).Close(), "HTTP/1.1 206 Partial Content\r\n", "\r\n\r\n", 1 << 20},
 	}
-	if content != part(object, 400, 1000) {
-		t.Errorf("body of %d bytes differs", len(content))
+	for _, tt := range tests {
+		c := dial(t, origintest.New(t, object, tt.rule))
+		c.get("bytes=400-")
+		got, err := c.rest()
+		head, content, _ := strings.Cut(string(got), "\r\n\r\n")
+		if err != nil || !strings.HasPrefix(head, tt.prefix) || strings.Contains(head, tt.without) || len(head) < tt.least {
+			t.Errorf("%s: head of %d bytes %.100q, %v", tt.name, len(head), head, err)
+		}
+		if content != part(object, 400, 1000) {
+			t.Errorf("%s: the body of %d bytes is not the range", tt.name, len(content))
+		}
 	}
 }
 
-func TestHugeHeaderIsHuge(t *testing.T) {
-	c := dial(t, origintest.New(t, object, origintest.Always().HugeHeader(1<<20).Close()))
-	c.get("bytes=400-")
-	got, err := c.rest()
-	head, content, _ := strings.Cut(string(got), "\r\n\r\n")
-	if err != nil || len(head) < 1<<20 || content != part(object, 400, 1000) {
-		t.Errorf("head %d bytes, body %d, %v; want 1 MiB and the range", len(head), len(content), err)
-	}
-}
-
-func TestGzipThoughNotAsked(t *testing.T) {
-	c := dial(t, origintest.New(t, object, origintest.Always().Gzip().IgnoreRange()))
+func TestGzip(t *testing.T) {
+	c := dial(t, origintest.New(t, object, always().Gzip().IgnoreRange()))
 	c.get("bytes=0-")
 	resp := c.response()
 	packed := body(t, resp)
-	if resp.Header.Get("Content-Encoding") != "gzip" || resp.StatusCode != 200 {
-		t.Errorf("%d, Content-Encoding %q; want 200, gzip", resp.StatusCode, resp.Header.Get("Content-Encoding"))
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "gzip" || resp.StatusCode != 200 {
+		t.Errorf("%d, Content-Encoding %q; want 200, gzip", resp.StatusCode, encoding)
 	}
 	zip, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -189,13 +183,5 @@ func TestGzipThoughNotAsked(t *testing.T) {
 	}
 	if plain, err := io.ReadAll(zip); err != nil || string(plain) != part(object, 0, 1000) {
 		t.Errorf("unpacked %d bytes, %v; want the object", len(plain), err)
-	}
-}
-
-func TestHeaderFieldsCanBeDoubled(t *testing.T) {
-	c := dial(t, origintest.New(t, object, origintest.Always().AddHeader("ETag", `"second"`)))
-	c.get("bytes=0-")
-	if got := c.response().Header["Etag"]; len(got) != 2 {
-		t.Errorf("ETag %q, want two", got)
 	}
 }
