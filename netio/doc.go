@@ -15,12 +15,12 @@
 //
 // Error.Kind determines what to do after an error:
 //
-//	Transient      Open again at the offset, after Error.Wait or a [Backoff]
+//	Transient      Open again at the offset, after Error.Wait or a Backoff
 //	Offline        the same, without counting it as a failed attempt
 //	Expired        Open again at the offset with a newly signed URL
 //	Changed        discard the bytes; Open at offset 0, without a Validator
 //	Unsatisfiable  discard the bytes; Open at offset 0
-//	TooLong        discard all bytes, those of this Body included
+//	TooLong        discard the bytes of this Body; give up
 //	Complete       nothing is left to download; verify the bytes
 //	WrongSize      give up
 //	Permanent      give up

@@ -10,8 +10,9 @@ import (
 // Kind classifies an [Error] by what the caller can do about it.
 type Kind int
 
-// The kinds of errors. After TooLong no byte of the object may be kept; after
-// the others the bytes read so far are as good as they were.
+// The kinds of errors. After TooLong, no byte of the Body may be kept: its end
+// is not that of the object. After the others, all bytes that Read returned are
+// bytes of the object.
 const (
 	Transient     Kind = iota // retry at the same offset, after Wait or Backoff
 	Offline                   // no network: retry, without counting it

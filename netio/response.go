@@ -70,8 +70,8 @@ func checkPartial(resp *http.Response, r Request) (part, *Error) {
 
 // checkWhole checks a 200. ETag and date are not compared: none of its bytes
 // are appended to older ones, so its validators replace the stored ones. The
-// size is compared, because Size may be that of the object that was there
-// before.
+// total is compared, because Request.Size may have been taken from the object
+// that was there before.
 func checkWhole(resp *http.Response, r Request) (part, *Error) {
 	if err := checkEncoding(resp); err != nil {
 		return part{}, err

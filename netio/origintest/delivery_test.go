@@ -13,7 +13,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// onBothNetworks runs a test over TCP and in memory: a fault must look the same.
+// onBothNetworks runs a test over TCP and in memory: a fault must look the
+// same.
 func onBothNetworks(t *testing.T, test func(*testing.T, origintest.Config)) {
 	t.Run("tcp", func(t *testing.T) { test(t, origintest.Config{}) })
 	t.Run("memory", func(t *testing.T) { test(t, origintest.Config{InMemory: true}) })

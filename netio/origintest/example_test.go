@@ -9,8 +9,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// Example shows a client that restarts at 0 after a reset, so that the origin sends
-// 3 MiB twice. In a test, use New, which closes the origin at the end.
+// Example shows a client that restarts at 0 after a reset, so that the origin
+// sends 3 MiB twice. In a test, use New, which closes the origin at the end.
 func Example() {
 	origin, err := origintest.Start(origintest.Config{
 		Object: origintest.Object{Size: 8 << 20},
