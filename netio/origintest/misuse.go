@@ -9,9 +9,11 @@ import (
 )
 
 // Misuse is a set of things that a downloader of signed URLs must not do.
+// Combine them with |.
 type Misuse uint
 
-// The origin reports each of these, except for those in [Config].Allow.
+// The origin reports each of these, except for those in [Config].Allow. It
+// waits for one second before it reports TwoConnections.
 const (
 	OtherMethod     Misuse = 1 << iota // not GET; a URL is signed for one method
 	NoRange                            // no Range field, or more than one
