@@ -29,100 +29,61 @@ type fields struct {
 }
 
 func TestUsableResponse(t *testing.T) {
+	type validator = netio.Validator
+	fresh := netio.Request{Size: 10}
+	resume := netio.Request{Offset: 4, Size: 10, Validator: known}
+	first := netio.Request{Offset: 4, Size: 10} // without a validator
+	total := validator{Total: 10}
+	at0 := func(status int, v validator) fields {
+		return fields{Size: 10, Validator: v, Status: status}
+	}
+	at4 := func(v validator) fields {
+		return fields{Offset: 4, Size: 10, Validator: v, Status: 206}
+	}
+	modified := func(n int) string { return strings.Repeat("x", n) }
 	tests := []struct {
 		name    string
 		req     netio.Request
 		text    string
 		want    fields
-		content string
 		dropped int64
 	}{
-		{
-			name: "206 from the start", req: netio.Request{Size: 10}, text: partial(0, 10, object, tagged),
-			want: fields{Size: 10, Validator: known, Status: 206}, content: object,
-		},
-		{
-			name: "206 at the offset", req: netio.Request{Offset: 4, Size: 10, Validator: known}, text: partial(4, 10, object[4:], tagged),
-			want: fields{Offset: 4, Size: 10, Validator: known, Status: 206}, content: object[4:],
-		},
-		{
-			name: "206 that begins earlier", req: netio.Request{Offset: 4, Size: 10}, text: partial(1, 10, object[1:], tagged),
-			want: fields{Offset: 4, Size: 10, Validator: known, Status: 206}, content: object[4:], dropped: 3,
-		},
-		{
-			name: "206 contains the size", req: netio.Request{}, text: partial(0, 10, object, ""),
-			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
-		},
-		{
-			name: "206 without a total", req: netio.Request{Offset: 4, Size: 10},
-			text: "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/*\r\nContent-Length: 6\r\n\r\n" + object[4:],
-			want: fields{Offset: 4, Size: 10, Status: 206}, content: object[4:],
-		},
-		{
-			name: "206 without Content-Length", req: netio.Request{Offset: 4, Size: 10},
-			text: "HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/10\r\n\r\n" + object[4:],
-			want: fields{Offset: 4, Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object[4:],
-		},
-		{
-			name: "206 without Last-Modified keeps the known one", req: netio.Request{Offset: 4, Size: 10, Validator: known},
-			text: partial(4, 10, object[4:], "ETag: \"a\"\r\n"),
-			want: fields{Offset: 4, Size: 10, Validator: known, Status: 206}, content: object[4:],
-		},
-		{
-			name: "206 whose ETag a proxy weakened", req: netio.Request{Offset: 4, Size: 10, Validator: known},
-			text: partial(4, 10, object[4:], "ETag: W/\"a\"\r\n"),
-			want: fields{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `W/"a"`, LastModified: known.LastModified, Total: 10}, Status: 206}, content: object[4:],
-		},
-		{
-			name: "identity is accepted", req: netio.Request{Size: 10}, text: partial(0, 10, object, "Content-Encoding: identity\r\n"),
-			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
-		},
-		{
-			name: "IDENTITY is accepted", req: netio.Request{Size: 10}, text: partial(0, 10, object, "Content-Encoding: IDENTITY\r\n"),
-			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
-		},
-		{
-			name: "an empty Content-Encoding is accepted", req: netio.Request{Size: 10}, text: whole(object, "Content-Encoding:\r\n"),
-			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 200}, content: object,
-		},
-		{
-			name: "200 from the start", req: netio.Request{Size: 10}, text: whole(object, tagged),
-			want: fields{Size: 10, Validator: known, Status: 200}, content: object,
-		},
-		{
-			name: "200 without a length", req: netio.Request{Size: 10}, text: "HTTP/1.1 200 OK\r\n\r\n" + object,
-			want: fields{Size: 10, Status: 200}, content: object,
-		},
-		{
-			name: "chunked 200", req: netio.Request{Size: 10},
-			text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n",
-			want: fields{Size: 10, Status: 200}, content: object,
-		},
-		{
-			name: "200 at an offset restarts, whatever its ETag", req: netio.Request{Offset: 4, Size: 10, Validator: known},
-			text: whole(object, "ETag: \"b\"\r\n"),
-			want: fields{Size: 10, Validator: netio.Validator{ETag: `"b"`, Total: 10}, Status: 200, RangeIgnored: true}, content: object,
-		},
-		{
-			name: "a validator of 256 bytes is kept", req: netio.Request{Size: 10},
-			text: partial(0, 10, object, "ETag: "+etagOf(256)+"\r\nLast-Modified: "+strings.Repeat("x", 256)+"\r\n"),
-			want: fields{Size: 10, Validator: netio.Validator{ETag: etagOf(256), LastModified: strings.Repeat("x", 256), Total: 10}, Status: 206}, content: object,
-		},
-		{
-			name: "a validator of 257 bytes is dropped", req: netio.Request{Size: 10},
-			text: partial(0, 10, object, "ETag: "+etagOf(257)+"\r\nLast-Modified: "+strings.Repeat("x", 257)+"\r\n"),
-			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
-		},
-		{
-			name: "a validator with a tab is dropped", req: netio.Request{Size: 10},
-			text: partial(0, 10, object, "ETag: \"a\tb\"\r\nLast-Modified: x\ty\r\n"),
-			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
-		},
-		{
-			name: "an overlong or unprintable validator is dropped", req: netio.Request{Size: 10},
-			text: partial(0, 10, object, "ETag: \""+strings.Repeat("x", 300)+"\"\r\nLast-Modified: \xff\r\n"),
-			want: fields{Size: 10, Validator: netio.Validator{Total: 10}, Status: 206}, content: object,
-		},
+		{"206 from the start", fresh, partial(0, 10, object, tagged), at0(206, known), 0},
+		{"206 at the offset", resume, partial(4, 10, object[4:], tagged), at4(known), 0},
+		{"206 that begins earlier", first, partial(1, 10, object[1:], tagged), at4(known), 3},
+		{"206 contains the size", netio.Request{}, partial(0, 10, object, ""), at0(206, total), 0},
+		{"206 without a total", first,
+			"HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/*\r\nContent-Length: 6\r\n\r\n" + object[4:],
+			at4(validator{}), 0},
+		{"206 without Content-Length", first,
+			"HTTP/1.1 206 P\r\nContent-Range: bytes 4-9/10\r\n\r\n" + object[4:], at4(total), 0},
+		{"206 without Last-Modified keeps the known one", resume,
+			partial(4, 10, object[4:], "ETag: \"a\"\r\n"), at4(known), 0},
+		{"206 whose ETag a proxy weakened", resume, partial(4, 10, object[4:], "ETag: W/\"a\"\r\n"),
+			at4(validator{ETag: `W/"a"`, LastModified: known.LastModified, Total: 10}), 0},
+		{"identity is accepted", fresh,
+			partial(0, 10, object, "Content-Encoding: identity\r\n"), at0(206, total), 0},
+		{"IDENTITY is accepted", fresh,
+			partial(0, 10, object, "Content-Encoding: IDENTITY\r\n"), at0(206, total), 0},
+		{"an empty Content-Encoding is accepted", fresh,
+			whole(object, "Content-Encoding:\r\n"), at0(200, total), 0},
+		{"200 from the start", fresh, whole(object, tagged), at0(200, known), 0},
+		{"200 without a length", fresh, "HTTP/1.1 200 OK\r\n\r\n" + object, at0(200, validator{}), 0},
+		{"chunked 200", fresh,
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n",
+			at0(200, validator{}), 0},
+		{"200 at an offset restarts, whatever its ETag", resume, whole(object, "ETag: \"b\"\r\n"),
+			fields{Size: 10, Validator: validator{ETag: `"b"`, Total: 10}, Status: 200, RangeIgnored: true}, 0},
+		{"a validator of 256 bytes is kept", fresh,
+			partial(0, 10, object, "ETag: "+etagOf(256)+"\r\nLast-Modified: "+modified(256)+"\r\n"),
+			at0(206, validator{ETag: etagOf(256), LastModified: modified(256), Total: 10}), 0},
+		{"a validator of 257 bytes is dropped", fresh,
+			partial(0, 10, object, "ETag: "+etagOf(257)+"\r\nLast-Modified: "+modified(257)+"\r\n"),
+			at0(206, total), 0},
+		{"a validator with a tab is dropped", fresh,
+			partial(0, 10, object, "ETag: \"a\tb\"\r\nLast-Modified: x\ty\r\n"), at0(206, total), 0},
+		{"an overlong or unprintable validator is dropped", fresh,
+			partial(0, 10, object, "ETag: "+etagOf(302)+"\r\nLast-Modified: \xff\r\n"), at0(206, total), 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,9 +97,10 @@ func TestUsableResponse(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
 			}
-			wantContent(t, body, tt.content)
-			if body.Discarded() != tt.dropped || body.Received() != tt.dropped+int64(len(tt.content)) {
-				t.Errorf("received %d, discarded %d", body.Received(), body.Discarded())
+			content := object[tt.want.Offset:]
+			wantContent(t, body, content)
+			if body.Discarded() != tt.dropped || body.Received() != tt.dropped+int64(len(content)) {
+				t.Errorf("received %d, discarded %d; want %d discarded", body.Received(), body.Discarded(), tt.dropped)
 			}
 		})
 	}
