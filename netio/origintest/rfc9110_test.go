@@ -8,7 +8,7 @@ import (
 	"otad/netio/origintest"
 )
 
-func TestAnswersAsRFC9110HasThem(t *testing.T) {
+func TestRangesAndPreconditions(t *testing.T) {
 	object := origintest.Object{
 		Size: 1000, Seed: 5, ETag: `"tag"`, LastModified: time.Date(1998, 2, 3, 4, 5, 6, 0, time.UTC),
 	}
@@ -68,16 +68,16 @@ func TestAnswersAsRFC9110HasThem(t *testing.T) {
 				t.Errorf("body is not bytes %d to %d of the object", tt.start, tt.end)
 			}
 			if resp.Header.Get("ETag") != `"tag"` || resp.Header.Get("Last-Modified") != modified || resp.Header.Get("Accept-Ranges") != "bytes" {
-				t.Errorf("header %v lacks a validator or Accept-Ranges", resp.Header)
+				t.Errorf("header %v: want both validators and Accept-Ranges", resp.Header)
 			}
 		})
 	}
 	if n := o.Requests()[len(tests)-1].Conn; n != 1 {
-		t.Errorf("last request on connection %d, want all on the first", n)
+		t.Errorf("last request on connection %d, want 1 for all", n)
 	}
 }
 
-func TestHEADHasTheHeaderOfGETWithoutBody(t *testing.T) {
+func TestHEADHasNoBody(t *testing.T) {
 	o := origintest.NewConfig(t, origintest.Config{Object: origintest.Object{Size: 1000}, Allow: origintest.AllowEverything})
 	c := dial(t, o)
 	c.send("HEAD /package.bin HTTP/1.1", "Connection: close")

@@ -7,14 +7,17 @@ import (
 	"time"
 )
 
-// span is the part of the object that an answer carries: bytes start to end, end excluded.
+// span is a part of the object: the bytes from start to end, end excluded.
 type span struct{ start, end int64 }
 
-// validators are the object's as the answer tells them; empty: not told.
+// validators are the object's ETag and Last-Modified in a response. Empty: not
+// sent.
 type validators struct{ etag, lastModified string }
 
-// judge decides what a correct origin answers, in the order of RFC 9110 §13.2.2: If-Match or else If-Unmodified-Since, then Range under If-Range.
-func judge(h http.Header, v validators, size int64) (status int, s span) {
+// evaluate returns the status and the part of the object that a correct server
+// sends for a request with header h. The order is that of RFC 9110 §13.2.2:
+// If-Match or else If-Unmodified-Since, then Range together with If-Range.
+func evaluate(h http.Header, v validators, size int64) (status int, s span) {
 	whole := span{0, size}
 	if !preconditions(h, v) {
 		return http.StatusPreconditionFailed, whole
@@ -24,7 +27,7 @@ func judge(h http.Header, v validators, size int64) (status int, s span) {
 	}
 	s, ok := parseRange(h.Get("Range"), size)
 	switch {
-	case !ok: // a range that cannot be read, or several of them, may be ignored (§14.2)
+	case !ok: // a malformed range, or several of them, may be ignored (§14.2)
 		return http.StatusOK, whole
 	case s.start >= size:
 		return http.StatusRequestedRangeNotSatisfiable, whole
@@ -36,7 +39,7 @@ func preconditions(h http.Header, v validators) bool {
 	if list := h.Values("If-Match"); len(list) > 0 {
 		for tag := range strings.SplitSeq(strings.Join(list, ","), ",") {
 			tag = strings.TrimSpace(tag)
-			if tag == "*" || strong(tag) && tag == v.etag {
+			if tag == "*" || isStrong(tag) && tag == v.etag {
 				return true
 			}
 		}
@@ -50,14 +53,15 @@ func preconditions(h http.Header, v validators) bool {
 	return err != nil || !changed.After(since)
 }
 
-// ifRange compares strongly; a date has to be the very same (RFC 9110 §13.1.5).
+// ifRange evaluates If-Range: an ETag is compared strongly, a date must be
+// equal (RFC 9110 §13.1.5).
 func ifRange(value string, v validators) bool {
-	return value == "" || strong(value) && value == v.etag || value == v.lastModified
+	return value == "" || isStrong(value) && value == v.etag || value == v.lastModified
 }
 
-func strong(tag string) bool { return strings.HasPrefix(tag, `"`) }
+func isStrong(tag string) bool { return strings.HasPrefix(tag, `"`) }
 
-// parseRange reads one byte range: first-last, first-, or -length.
+// parseRange parses one byte range: first-last, first-, or -length.
 func parseRange(value string, size int64) (span, bool) {
 	spec, found := strings.CutPrefix(value, "bytes=")
 	first, last, dash := strings.Cut(spec, "-")
@@ -66,7 +70,7 @@ func parseRange(value string, size int64) (span, bool) {
 	}
 	if first == "" {
 		n, err := strconv.ParseUint(last, 10, 63)
-		if n == 0 { // "-0" asks for nothing, which nothing can satisfy
+		if n == 0 { // "-0" is a range of no bytes: not satisfiable
 			return span{size, size}, err == nil
 		}
 		return span{max(0, size-int64(n)), size}, err == nil
@@ -82,7 +86,7 @@ func parseRange(value string, size int64) (span, bool) {
 	return span{int64(start), min(int64(end), size-1) + 1}, true
 }
 
-// validators are those of the plan's object, bent as the rules say.
+// validators returns those of the plan's object, changed by the rules.
 func (p *plan) validators() validators {
 	v := validators{p.object.etag(), p.object.lastModified().UTC().Format(http.TimeFormat)}
 	if p.weakETag {
@@ -97,5 +101,5 @@ func (p *plan) validators() validators {
 	return v
 }
 
-// clock is the origin's time as it tells it.
-func (p *plan) clock() time.Time { return time.Now().Add(p.skew).UTC() }
+// now returns the time of the origin's clock.
+func (p *plan) now() time.Time { return time.Now().Add(p.skew).UTC() }

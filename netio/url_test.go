@@ -55,11 +55,13 @@ func TestScrub(t *testing.T) {
 	}
 }
 
-// secret is what must not be found again; it has no character that any encoding would change.
+// secret must not appear in any output. It consists of characters that no
+// encoding changes.
 const secret = "Secr3tSecr3t"
 
-// TestNoSecretSurvives puts a secret at random places of queries and userinfo, in all encodings, into the texts that Go
-// makes of URLs.
+// TestNoSecretSurvives puts the secret at random places of queries and
+// userinfo, in several encodings, and checks the texts that Go makes of such
+// URLs.
 func TestNoSecretSurvives(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
@@ -78,7 +80,8 @@ func TestNoSecretSurvives(t *testing.T) {
 	}
 }
 
-// secretURL returns a URL, well-formed or not, with the secret in its query, its fragment or its userinfo.
+// secretURL returns a URL, well-formed or not, with the secret in its query,
+// fragment or userinfo.
 func secretURL(rnd *rand.Rand) string {
 	hidden := noise(rnd) + secret + noise(rnd)
 	for range rnd.IntN(3) {
@@ -109,8 +112,8 @@ func noise(rnd *rand.Rand) string {
 	return string(b)
 }
 
-// textsAbout returns texts in which Go or another program would mention raw. Those that do not quote it are only fair
-// when it has no white space of its own.
+// textsAbout returns texts in which Go or another program could mention raw. If
+// raw contains white space, only those that quote or escape it are included.
 func textsAbout(raw string) []string {
 	texts := []string{
 		(&url.Error{Op: "Get", URL: raw, Err: errors.New("EOF")}).Error(),
@@ -133,7 +136,7 @@ func TestCheckURL(t *testing.T) {
 	tests := []struct {
 		url       string
 		allowHTTP bool
-		want      string // empty: fine
+		want      string // empty: accepted
 	}{
 		{"https://origin.example/u.bin?x=1", false, ""},
 		{"HTTPS://u:p@[2001:db8::1]:8443/u.bin", false, ""},
@@ -142,6 +145,7 @@ func TestCheckURL(t *testing.T) {
 		{"http://[::1]/u.bin", false, ""},
 		{"http://[::ffff:127.0.0.1]/u.bin", false, ""},
 		{"http://origin.example/u.bin", true, ""},
+		{"http://u:p@192.168.1.1:8080/callback?token=1", true, ""},
 		{"http://origin.example/u.bin", false, "plain http is only for loopback: want https, or -allow-http"},
 		{"http://localhost.example/u.bin", false, "plain http is only for loopback: want https, or -allow-http"},
 		{"http://192.168.1.1/u.bin", false, "plain http is only for loopback: want https, or -allow-http"},

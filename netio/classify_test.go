@@ -16,12 +16,12 @@ import (
 	"otad/netio"
 )
 
-// dialError is what net gives when connect(2) fails.
+// dialError returns the error of package net for a failed connect(2).
 func dialError(errno syscall.Errno) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
 }
 
-func TestDialThatFails(t *testing.T) {
+func TestDialError(t *testing.T) {
 	tests := []struct {
 		name   string
 		err    error
@@ -30,7 +30,7 @@ func TestDialThatFails(t *testing.T) {
 	}{
 		{"no such host", &net.DNSError{Err: "no such host", Name: "origin.example", IsNotFound: true}, netio.Transient, netio.ReasonDNS},
 		{"name server silent", &net.DNSError{Err: "i/o timeout", IsTimeout: true}, netio.Offline, netio.ReasonOffline},
-		{"name server at a loss", &net.DNSError{Err: "server misbehaving", IsTemporary: true}, netio.Offline, netio.ReasonOffline},
+		{"name server fails", &net.DNSError{Err: "server misbehaving", IsTemporary: true}, netio.Offline, netio.ReasonOffline},
 		{"no name server", &net.DNSError{Err: "connection refused", UnwrapErr: dialError(syscall.ECONNREFUSED)}, netio.Offline, netio.ReasonOffline},
 		{"network unreachable", dialError(syscall.ENETUNREACH), netio.Offline, netio.ReasonOffline},
 		{"host unreachable", dialError(syscall.EHOSTUNREACH), netio.Offline, netio.ReasonOffline},
@@ -41,19 +41,19 @@ func TestDialThatFails(t *testing.T) {
 		{"timed out", dialError(syscall.ETIMEDOUT), netio.Transient, netio.ReasonTimeout},
 		{"no CA certificates on the board", x509.SystemRootsError{}, netio.Permanent, ""},
 		{"certificate of a wrong kind", x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}, netio.Permanent, ""},
-		{"unheard of", errors.New("flux"), netio.Transient, netio.ReasonConnect},
+		{"unknown error", errors.New("unknown"), netio.Transient, netio.ReasonConnect},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFetcher(t, netio.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, tt.err }})
 			_, err := f.Open(t.Context(), netio.Request{URL: "https://origin.example/u.bin"})
-			first := wantFailure(t, err, tt.kind, tt.reason)
+			first := wantError(t, err, tt.kind, tt.reason)
 			if !errors.Is(err, tt.err) {
 				t.Errorf("%v does not wrap its cause", err)
 			}
 
-			// The dial after a redirect is a dial too, though an answer has come before it.
-			o := saying(t, redirectTo("https://origin.example/u.bin"))
+			// The same after a redirect, when a response has come before.
+			o := replying(t, redirectTo("https://origin.example/u.bin"))
 			f = newFetcher(t, netio.Config{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				if addr != "127.0.0.1:80" {
 					return nil, tt.err
@@ -61,14 +61,15 @@ func TestDialThatFails(t *testing.T) {
 				return o.dial(ctx, network, addr)
 			}})
 			_, err = f.Open(t.Context(), netio.Request{URL: objectURL})
-			if got := wantFailure(t, err, tt.kind, tt.reason); got.Detail != first.Detail {
-				t.Errorf("after a redirect it is %q, else %q", got.Detail, first.Detail)
+			if got := wantError(t, err, tt.kind, tt.reason); got.Detail != first.Detail {
+				t.Errorf("after a redirect: %q, want %q", got.Detail, first.Detail)
 			}
 		})
 	}
 }
 
-// listen answers each TCP connection to the URL it returns by serve. Unlike an origin it has real sockets, with their errors.
+// listen calls serve for each TCP connection to the URL that it returns. Unlike
+// an origin it has real sockets, with their errors.
 func listen(t *testing.T, scheme string, serve func(*net.TCPConn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,8 +95,8 @@ func listen(t *testing.T, scheme string, serve func(*net.TCPConn)) string {
 	return fmt.Sprintf("%s://%s/u.bin", scheme, l.Addr())
 }
 
-// answering reads a request and answers with text, then does last.
-func answering(text string, last func(*net.TCPConn)) func(*net.TCPConn) {
+// respond reads a request, writes text, and then calls last.
+func respond(text string, last func(*net.TCPConn)) func(*net.TCPConn) {
 	return func(conn *net.TCPConn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
 			return
@@ -111,7 +112,7 @@ func reset(conn *net.TCPConn) {
 	conn.SetLinger(0)
 }
 
-func TestConnectionThatBreaks(t *testing.T) {
+func TestBrokenConnection(t *testing.T) {
 	hello := func(conn *net.TCPConn) { conn.Read(make([]byte, 4096)) }
 	tests := []struct {
 		name   string
@@ -119,11 +120,11 @@ func TestConnectionThatBreaks(t *testing.T) {
 		serve  func(*net.TCPConn)
 		reason netio.Reason
 	}{
-		{"closed before the answer", "http", answering("", hangUp), netio.ReasonReset},
-		{"reset before the answer", "http", answering("", reset), netio.ReasonReset},
-		{"closed in the header", "http", answering("HTTP/1.1 200 OK\r\nDate: now\r\n", hangUp), netio.ReasonReset},
-		{"not HTTP", "http", answering("220 mail.example ESMTP\r\n", hangUp), netio.ReasonOther},
-		{"bad header", "http", answering("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", hangUp), netio.ReasonOther},
+		{"closed before the response", "http", respond("", hangUp), netio.ReasonReset},
+		{"reset before the response", "http", respond("", reset), netio.ReasonReset},
+		{"closed in the header", "http", respond("HTTP/1.1 200 OK\r\nDate: now\r\n", hangUp), netio.ReasonReset},
+		{"not HTTP", "http", respond("220 mail.example ESMTP\r\n", hangUp), netio.ReasonOther},
+		{"bad header", "http", respond("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", hangUp), netio.ReasonOther},
 		{"closed in the handshake", "https", hello, netio.ReasonTLS},
 		{"reset in the handshake", "https", func(c *net.TCPConn) { hello(c); reset(c) }, netio.ReasonTLS},
 		{"no TLS", "https", func(c *net.TCPConn) { hello(c); io.WriteString(c, "SSH-2.0-OpenSSH\r\n") }, netio.ReasonTLS},
@@ -132,14 +133,14 @@ func TestConnectionThatBreaks(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := newFetcher(t, netio.Config{}).Open(t.Context(), netio.Request{URL: listen(t, tt.scheme, tt.serve)})
-			wantFailure(t, err, netio.Transient, tt.reason)
+			wantError(t, err, netio.Transient, tt.reason)
 		})
 	}
 }
 
 func TestResetInTheBody(t *testing.T) {
 	seen := make(chan struct{})
-	u := listen(t, "http", answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123", func(conn *net.TCPConn) {
+	u := listen(t, "http", respond("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123", func(conn *net.TCPConn) {
 		<-seen
 		reset(conn)
 	}))
@@ -154,16 +155,16 @@ func TestResetInTheBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = io.ReadAll(body)
-	wantFailure(t, err, netio.Transient, netio.ReasonReset)
+	wantError(t, err, netio.Transient, netio.ReasonReset)
 }
 
-// A brittleConn ends with an error where what it has received ends.
-type brittleConn struct {
+// failingConn returns an error where the data of the origin end.
+type failingConn struct {
 	net.Conn
 	err error
 }
 
-func (c brittleConn) Read(p []byte) (int, error) {
+func (c failingConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err == io.EOF {
 		err = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", c.err)}
@@ -185,31 +186,31 @@ func TestErrorInTheBody(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.errno.Error(), func(t *testing.T) {
-			o := saying(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123")
+			o := replying(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123")
 			f := newFetcher(t, netio.Config{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := o.dial(ctx, network, addr)
-				return brittleConn{conn, tt.errno}, err
+				return failingConn{conn, tt.errno}, err
 			}})
 			got, err := fetch(t, f, netio.Request{URL: objectURL})
-			wantFailure(t, err, netio.Transient, tt.reason)
+			wantError(t, err, netio.Transient, tt.reason)
 			if string(got) != "0123" {
-				t.Errorf("got %q before it", got)
+				t.Errorf("read %q before the error", got)
 			}
 		})
 	}
 }
 
-// A deafConn takes no request, for a reason nobody has heard of.
-type deafConn struct{ net.Conn }
+// unwritableConn returns an unknown error for each Write.
+type unwritableConn struct{ net.Conn }
 
-func (deafConn) Write([]byte) (int, error) {
-	return 0, errors.New("flux")
+func (unwritableConn) Write([]byte) (int, error) {
+	return 0, errors.New("unknown")
 }
 
 func TestRequestThatCannotBeSent(t *testing.T) {
 	client, server := net.Pipe()
 	defer server.Close()
-	f := newFetcher(t, netio.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return deafConn{client}, nil }})
+	f := newFetcher(t, netio.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return unwritableConn{client}, nil }})
 	_, err := f.Open(t.Context(), netio.Request{URL: objectURL})
-	wantFailure(t, err, netio.Transient, netio.ReasonReset)
+	wantError(t, err, netio.Transient, netio.ReasonReset)
 }

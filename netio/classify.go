@@ -12,13 +12,14 @@ import (
 	"syscall"
 )
 
-// broken returns what Open or Read give back when the exchange x ended with err: the caller's own error when the caller
-// ended it, else a Failure.
-func (f *Fetcher) broken(x *exchange, err error) error {
+// errorOf returns the error of Open or Read for an exchange that ended with
+// err: the error of the caller's context if that has ended, else an *Error.
+func (f *Fetcher) errorOf(x *exchange, err error) error {
 	if ended := x.caller.Err(); ended != nil {
 		return ended
 	}
-	// A Failure of our own making, thrown through the transport or left as the cause of a cancellation.
+	// An *Error of this package comes back through the transport, or as the
+	// cause of a cancellation by a timer.
 	var own *Error
 	if errors.As(err, &own) || errors.As(context.Cause(x.ctx), &own) {
 		return own
@@ -26,13 +27,14 @@ func (f *Fetcher) broken(x *exchange, err error) error {
 	return f.classify(x.at(), err)
 }
 
-// classify tells what an error of the standard library means to the exchange, by its type and never by its text.
+// classify returns the *Error for an error of the standard library. It depends
+// on the types of the errors, never on their texts.
 func (f *Fetcher) classify(at stage, err error) *Error {
 	fail := func(k Kind, r Reason, detail string) *Error {
 		return &Error{Kind: k, Reason: r, Detail: detail, Err: safe(err)}
 	}
 	if problem, ok := f.certificateProblem(err); ok {
-		return refuse(0, problem, err)
+		return permanent(0, problem, err)
 	}
 	var lookup *net.DNSError
 	if errors.As(err, &lookup) {
@@ -41,9 +43,10 @@ func (f *Fetcher) classify(at stage, err error) *Error {
 		}
 		return fail(Offline, ReasonOffline, "no answer from a name server")
 	}
+	unreachable := isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN)
 	switch {
-	case at == connecting && isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EADDRNOTAVAIL):
-		// The last is what Linux says of IPv6 before any interface is up.
+	case at == connecting && (unreachable || isAny(err, syscall.EADDRNOTAVAIL)):
+		// Linux returns EADDRNOTAVAIL for IPv6 before an interface is up.
 		return fail(Offline, ReasonOffline, "no route to the origin")
 	case isTimeout(err):
 		return fail(Transient, ReasonTimeout, fmt.Sprintf("timeout %s", at))
@@ -53,7 +56,7 @@ func (f *Fetcher) classify(at stage, err error) *Error {
 		return fail(Transient, ReasonTLS, fmt.Sprintf("TLS broke %s%s", at, alertOf(err)))
 	case at == connecting:
 		return fail(Transient, ReasonConnect, "cannot connect: "+Scrub(err.Error()))
-	case at == asking || isAny(err, syscall.ECONNRESET, syscall.EPIPE, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN,
+	case at == requesting || unreachable || isAny(err, syscall.ECONNRESET, syscall.EPIPE,
 		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed):
 		return fail(Transient, ReasonReset, fmt.Sprintf("connection lost %s", at))
 	}
@@ -66,19 +69,23 @@ func isAny(err error, targets ...error) bool {
 
 func isTimeout(err error) bool {
 	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout() || isAny(err, os.ErrDeadlineExceeded, context.DeadlineExceeded)
+	return errors.As(err, &timeout) && timeout.Timeout() ||
+		isAny(err, os.ErrDeadlineExceeded, context.DeadlineExceeded)
 }
 
-// isTLS reports whether err came from the TLS layer: a record that is none, or an alert, which crypto/tls wraps in a
-// net.OpError whose Op says on which side it was raised.
+// isTLS reports whether err is from the TLS layer: data that is no TLS record,
+// or an alert. crypto/tls wraps an alert in a net.OpError and sets Op by the
+// side that raised it.
 func isTLS(err error) bool {
 	var record tls.RecordHeaderError
 	var op *net.OpError
-	return errors.As(err, &record) || errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
+	return errors.As(err, &record) ||
+		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }
 
-// alertOf names the alert by which the server ended TLS, if it sent one: that says what the board lacks, for example a
-// client certificate.
+// alertOf returns the alert with which the server ended TLS, if there was one.
+// It can be the only hint that the board lacks, for example, a client
+// certificate.
 func alertOf(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" {
@@ -87,8 +94,8 @@ func alertOf(err error) string {
 	return ""
 }
 
-// safe returns err when its text can be shown as it is, else an error with the scrubbed text alone: some caller will
-// print a cause one day.
+// safe returns err if its text contains no secret, else an error with only the
+// scrubbed text: a caller may print the cause.
 func safe(err error) error {
 	if text := Scrub(err.Error()); text != err.Error() {
 		return errors.New(text)
