@@ -34,19 +34,20 @@ func TestFullDisk(t *testing.T) {
 	runChild(t, cmd)
 }
 
-// runChild fails the test with what the child says. A child that cannot have
-// what it needs says so on its output.
-func runChild(t *testing.T, cmd *exec.Cmd) {
+// runChild returns the child's output and fails the test when the child fails.
+// A child that lacks what it needs prints a line that begins with "skip".
+func runChild(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
-	var said strings.Builder
-	cmd.Stderr = &said
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if errors.Is(err, os.ErrPermission) || strings.HasPrefix(string(out), "skip") {
 		t.Skip(err, string(out))
 	}
 	if err != nil {
-		t.Fatalf("%v\n%s%s", err, out, said.String())
+		t.Fatalf("%v\n%s%s", err, out, stderr.String())
 	}
+	return string(out)
 }
 
 func limitChild(args []string) error {

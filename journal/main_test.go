@@ -41,6 +41,7 @@ func children() map[string]func(args []string) error {
 		"damage": damageChild,
 		"limit":  limitChild,
 		"tmpfs":  tmpfsChild,
+		"count":  countChild,
 	}
 }
 
