@@ -44,8 +44,8 @@ func TestCheckpointRefuses(t *testing.T) {
 	for name, raw := range map[string][]byte{
 		"nothing":                   nil,
 		"half a header":             good[:4],
-		"no fields":                 journal.Seal(nil),
-		"half the fields":           journal.Seal(make([]byte, 35)),
+		"no fields":                 journal.Stored(nil),
+		"half the fields":           journal.Stored(make([]byte, 35)),
 		"a later version":           later,
 		"a cut one":                 good[:len(good)-1],
 		"a surplus byte":            append(bytes.Clone(good), 0),
@@ -66,7 +66,7 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Add([]byte{}, uint(0))
 	f.Fuzz(func(t *testing.T, body []byte, bit uint) {
 		_, _ = journal.DecodeCheckpoint(body)
-		sealed := journal.Seal(body)
+		sealed := journal.Stored(body)
 		if c, err := journal.DecodeCheckpoint(sealed); err == nil {
 			if again := journal.EncodeCheckpoint(c); !bytes.Equal(again, sealed) {
 				t.Errorf("read %x, wrote %x", sealed, again)

@@ -118,6 +118,41 @@ func TestConcurrentUpdatesAllCount(t *testing.T) {
 	}
 }
 
+// TestWritersWaitForEachOther starts a second write in the middle of an update.
+// A write that does not wait builds on the contents before the update, and one
+// of the two is lost.
+func TestWritersWaitForEachOther(t *testing.T) {
+	for name, write := range map[string]func(*journal.Journal) error{
+		"Update": func(j *journal.Journal) error {
+			_, err := j.Update(func(r *journal.Record) { r.Restarts++ })
+			return err
+		},
+		"Commit": func(j *journal.Journal) error { return j.Commit(checkpointAt(7)) },
+		"Rewind": func(j *journal.Journal) error { return j.Rewind(checkpointAt(7)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := mustOpen(t, fastDir(t))
+			done := make(chan error, 1)
+			mustUpdate(t, j, func(r *journal.Record) {
+				r.OutboxSeq = 1
+				go func() { done <- write(j) }()
+				select {
+				case err := <-done:
+					t.Errorf("did not wait, and returned %v", err)
+					done <- err
+				case <-time.After(50 * time.Millisecond): // longer than a write in memory
+				}
+			})
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if r := j.Record(); r.OutboxSeq != 1 || r.Restarts+len(j.Checkpoints()) != 1 {
+				t.Errorf("%+v and %v are left of two writes", r, j.Checkpoints())
+			}
+		})
+	}
+}
+
 func TestThreeNewestCheckpointsAreKept(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir)
@@ -252,7 +287,7 @@ func TestTransactionAppliedThoughReportedAsFailed(t *testing.T) {
 			mustUpdate(t, j, func(r *journal.Record) { *r = worstCase(16, 0) })
 			mustCommit(t, j, checkpointAt(10))
 			mustCommit(t, j, checkpointAt(11))
-			if err := j.ApplyBehindItsBack(ahead, lost); err != nil {
+			if err := j.ApplyUnseen(ahead, lost); err != nil {
 				t.Fatal(err)
 			}
 			write(j)
@@ -267,7 +302,7 @@ func TestCheckpointOfAnotherGenerationDoesNotCount(t *testing.T) {
 	stray, own := checkpointAt(9), checkpointAt(8)
 	stray.Seq, stray.Generation = 2, 8
 	own.Seq, own.Generation = 1, 7
-	if err := j.ApplyBehindItsBack(fullRecord(), stray, own); err != nil {
+	if err := j.ApplyUnseen(fullRecord(), stray, own); err != nil {
 		t.Fatal(err)
 	}
 	j.Close()

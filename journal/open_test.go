@@ -45,6 +45,61 @@ func TestOpeningLeavesNothingElseBehind(t *testing.T) {
 	}
 }
 
+// TestOpenSyncsBeforeItReads opens an existing journal where one of the two
+// syncs fails: a process that was killed may have left a transaction in the page
+// cache that a power cut undoes.
+func TestOpenSyncsBeforeItReads(t *testing.T) {
+	tests := map[string]struct {
+		openFile func(t *testing.T, path string) (*os.File, error)
+		want     error
+	}{
+		// Files of procfs can be read, written and locked, and have no fsync.
+		"the file": {func(*testing.T, string) (*os.File, error) {
+			return os.OpenFile("/proc/self/comm", os.O_RDWR, 0)
+		}, unix.EINVAL},
+		// No file can be opened after this one: the directory least of all.
+		"the directory": {func(t *testing.T, path string) (*os.File, error) {
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err == nil {
+				limitOpenFiles(t, uint64(f.Fd())+1)
+			}
+			return f, err
+		}, unix.EMFILE},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			mustOpen(t, dir).Close()
+			j, err := journal.Open(dir, journal.Options{
+				OpenFile: func(path string, _ int, _ os.FileMode) (*os.File, error) { return tt.openFile(t, path) },
+			})
+			if err == nil {
+				j.Close()
+			}
+			if !errors.Is(err, tt.want) || !errors.Is(err, journal.ErrUnusable) {
+				t.Errorf("Open = %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+// limitOpenFiles lowers the limit of open files until the test ends.
+func limitOpenFiles(t *testing.T, limit uint64) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestWhatIsNoJournalIsSetAside puts all kinds of things in its place.
 func TestWhatIsNoJournalIsSetAside(t *testing.T) {
 	tests := map[string]func(path string) error{
@@ -125,7 +180,7 @@ func TestThreeStartsThatDiedWhileOpeningSetTheJournalAside(t *testing.T) {
 			mustUpdate(t, j, func(r *journal.Record) { r.State = "Downloading" })
 			j.Close()
 			for range died {
-				if err := journal.Enter(dir); err != nil && died <= 3 {
+				if err := journal.MarkOpening(dir); err != nil && died <= 3 {
 					t.Fatal(err)
 				}
 			}

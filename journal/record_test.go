@@ -147,10 +147,10 @@ func TestRecordRefuses(t *testing.T) {
 		"half a header":      good[:4],
 		"a later version":    later,
 		"a cut one":          good[:len(good)-1],
-		"no JSON":            journal.Seal([]byte("otad")),
-		"two objects":        journal.Seal([]byte("{}{}")),
-		"another type":       journal.Seal([]byte(`{"outbox":1}`)),
-		"a number too large": journal.Seal([]byte(`{"generation":18446744073709551616}`)),
+		"no JSON":            journal.Stored([]byte("otad")),
+		"two objects":        journal.Stored([]byte("{}{}")),
+		"another type":       journal.Stored([]byte(`{"outbox":1}`)),
+		"a number too large": journal.Stored([]byte(`{"generation":18446744073709551616}`)),
 	} {
 		if _, err := journal.DecodeRecord(raw); err == nil {
 			t.Errorf("%s was taken", name)
@@ -164,7 +164,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte("{}"), uint(0))
 	f.Fuzz(func(t *testing.T, body []byte, bit uint) {
 		_, _ = journal.DecodeRecord(body)
-		sealed := journal.Seal(body)
+		sealed := journal.Stored(body)
 		if r, err := journal.DecodeRecord(sealed); err == nil {
 			recordRoundTrip(t, r)
 		}

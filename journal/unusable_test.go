@@ -83,7 +83,7 @@ func TestErrorsFromTheSystemAreExplained(t *testing.T) {
 		unix.EIO:         "check the file system",
 	}
 	for cause, want := range tests {
-		err := journal.Explain("/data/otad", fmt.Errorf("mmap: %w", cause))
+		err := journal.OpenError("/data/otad", fmt.Errorf("mmap: %w", cause))
 		if !errors.Is(err, journal.ErrUnusable) || !errors.Is(err, cause) ||
 			!strings.Contains(err.Error(), "/data/otad") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v is explained as %q, want %q in it", cause, err, want)
