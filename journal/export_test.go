@@ -41,8 +41,8 @@ func Verify(file []byte) error {
 	return err
 }
 
-// ApplyUnseen writes what a transaction would that bbolt applied but reported as
-// failed: the file is ahead of the memory.
+// ApplyUnseen writes what a transaction would that bbolt applied but reported
+// as failed: the file is ahead of the memory.
 func (j *Journal) ApplyUnseen(r Record, checkpoints ...Checkpoint) error {
 	_, raw, err := fit(r)
 	if err != nil {

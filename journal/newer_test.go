@@ -48,15 +48,15 @@ func frozenRecord() journal.Record {
 	}
 }
 
-// storedCheckpoint is the stored form of cp in a newer version, with extra bytes
-// behind the digest state.
+// storedCheckpoint is the stored form of cp in a newer version, with extra
+// bytes behind the digest state.
 func storedCheckpoint(cp journal.Checkpoint, extra string) []byte {
 	body := journal.EncodeCheckpoint(cp)[len(journal.Stored(nil)):]
 	return journal.StoredAs(2, append(bytes.Clone(body), extra...))
 }
 
-// replaceStored makes a journal of fullRecord's generation with checkpoints at 5
-// and 6, and overwrites its record and the checkpoint at 6 where given.
+// replaceStored makes a journal of fullRecord's generation with checkpoints at
+// 5 and 6, and overwrites its record and the checkpoint at 6 where given.
 func replaceStored(t *testing.T, record, newest []byte) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -137,8 +137,8 @@ func TestNewerJournalIsUsed(t *testing.T) {
 	}
 }
 
-// TestCheckpointsLeaveANewerRecordAsItIs keeps the keys that this build does not
-// know for a return to the newer one, as long as nothing else changes.
+// TestCheckpointsLeaveANewerRecordAsItIs keeps the keys that this build does
+// not know for a return to the newer one, as long as nothing else changes.
 func TestCheckpointsLeaveANewerRecordAsItIs(t *testing.T) {
 	stored := journal.StoredAs(2, []byte(frozenBody))
 	dir := replaceStored(t, stored, nil)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -13,11 +14,14 @@ import (
 	"otad/journal"
 )
 
-func TestRecoveryTellsHowTheJournalWasFound(t *testing.T) {
+func TestRecoveryReportsHowTheJournalWasFound(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir)
 	if got := j.Recovery(); got != (journal.Recovery{Result: journal.Created}) {
 		t.Errorf("at first: %+v", got)
+	}
+	if r, list := j.Record(), j.Checkpoints(); !reflect.DeepEqual(r, journal.Record{}) || len(list) != 0 {
+		t.Errorf("a new journal holds %+v and %+v", r, list)
 	}
 	j = reopened(t, dir, j, journal.Record{}, nil) // checks for Clean
 	j.Close()
@@ -46,8 +50,8 @@ func TestOpeningLeavesNothingElseBehind(t *testing.T) {
 }
 
 // TestOpenSyncsBeforeItReads opens an existing journal where one of the two
-// syncs fails: a process that was killed may have left a transaction in the page
-// cache that a power cut undoes.
+// syncs fails: a process that was killed may have left a transaction in the
+// page cache that a power cut undoes.
 func TestOpenSyncsBeforeItReads(t *testing.T) {
 	tests := map[string]struct {
 		openFile func(t *testing.T, path string) (*os.File, error)
@@ -116,7 +120,7 @@ func TestWhatIsNoJournalIsSetAside(t *testing.T) {
 	for name, put := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			// What was set aside the last time gives way, even a directory.
+			// An earlier file that was set aside is replaced, even a directory.
 			if err := os.MkdirAll(filepath.Join(dir, "journal.db.corrupt", "sub"), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -143,70 +147,30 @@ func TestWhatIsNoJournalIsSetAside(t *testing.T) {
 	}
 }
 
-// TestCreationCutShort starts with what a crash at any step of making the
-// journal leaves behind.
+// TestCreationCutShort opens a directory with what a crash at any step of
+// making the journal leaves behind, and with a directory of that name.
 func TestCreationCutShort(t *testing.T) {
 	whole := t.TempDir()
 	mustOpen(t, whole).Close()
 	file := readFile(t, whole)
+	leftovers := map[string]func(path string) error{
+		"a directory": func(path string) error { return os.MkdirAll(filepath.Join(path, "sub"), 0o700) },
+	}
 	for size := 0; size <= len(file); size += 2048 {
+		leftovers[fmt.Sprint(size, " bytes")] = func(path string) error { return os.WriteFile(path, file[:size], 0o600) }
+	}
+	for name, put := range leftovers {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "journal.db.new"), file[:size], 0o600); err != nil {
+		if err := put(filepath.Join(dir, "journal.db.new")); err != nil {
 			t.Fatal(err)
 		}
 		j := mustOpen(t, dir)
 		if got := j.Recovery().Result; got != journal.Created {
-			t.Errorf("%d bytes of a new journal: %v", size, got)
+			t.Errorf("%s of a new journal: %v", name, got)
 		}
 		wantFiles(t, dir, journal.FileName)
 		reopened(t, dir, j, journal.Record{}, nil).Close()
 	}
-}
-
-func TestLeftOverIsRemovedEvenIfADirectory(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "journal.db.new", "sub"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	mustOpen(t, dir)
-	wantFiles(t, dir, journal.FileName)
-}
-
-func TestThreeStartsThatDiedWhileOpeningSetTheJournalAside(t *testing.T) {
-	for died := range 5 {
-		t.Run(fmt.Sprint(died), func(t *testing.T) {
-			dir := t.TempDir()
-			j := mustOpen(t, dir)
-			mustUpdate(t, j, func(r *journal.Record) { r.State = "Downloading" })
-			j.Close()
-			for range died {
-				if err := journal.MarkOpening(dir); err != nil && died <= 3 {
-					t.Fatal(err)
-				}
-			}
-			j = mustOpen(t, dir)
-			want := journal.Recovery{Result: journal.Clean}
-			if died >= 3 {
-				want = journal.Recovery{Result: journal.SetAside, Reason: "3 starts in a row ended while it was being opened"}
-			}
-			if got := j.Recovery(); got != want {
-				t.Errorf("recovery %+v, want %+v", got, want)
-			}
-			reopened(t, dir, j, j.Record(), nil) // and no fourth time
-		})
-	}
-}
-
-func TestMarkerThatIsNoFileDoesNotCount(t *testing.T) {
-	dir := t.TempDir()
-	mustOpen(t, dir).Close()
-	if err := os.MkdirAll(filepath.Join(dir, "journal.opening", "sub"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if got := mustOpen(t, dir).Recovery().Result; got != journal.Clean {
-		t.Errorf("recovery %v", got)
-	}
-	wantFiles(t, dir, journal.FileName)
 }
 
 func overwrite(t testing.TB, dir string, b []byte) {

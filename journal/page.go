@@ -85,7 +85,7 @@ func checkHeader(page []byte, id uint64, flags uint16) error {
 	}
 	order := binary.NativeEndian
 	if order.Uint64(page) != id || order.Uint16(page[8:]) != flags || order.Uint32(page[12:]) != 0 {
-		return damaged("page %d says it is page %d, type %#x, with %d more",
+		return damaged("page %d has number %d, type %#x, overflow %d",
 			id, order.Uint64(page), order.Uint16(page[8:]), order.Uint32(page[12:]))
 	}
 	return nil

@@ -48,7 +48,8 @@ func TestCheckpointCostsThreePages(t *testing.T) {
 // checkpoints. The journal writes in the goroutine that calls it.
 func countChild(args []string) error {
 	// The thread belongs to this goroutine, and there is no garbage collection:
-	// the thread then does no work for the Go runtime, whose wake-ups are writes.
+	// the thread then does no work for the Go runtime, whose wake-ups are
+	// writes.
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1)
 	j, err := journal.Open(args[0], journal.Options{})
@@ -77,7 +78,7 @@ func countChild(args []string) error {
 	return errors.Join(err, j.Close())
 }
 
-// TestCheckpointChangesThreePages says the same from the file's side.
+// TestCheckpointChangesThreePages checks the same in the file.
 func TestCheckpointChangesThreePages(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir)
@@ -107,9 +108,9 @@ func written() (writes, error) {
 	return w, nil
 }
 
-// TestFileNeverGrows writes records of all sizes, with checkpoints in between,
-// reopening now and then. Which of its pages bbolt takes depends on all that
-// was before, so a layout that can grow does so sooner or later.
+// TestFileNeverGrows writes records of all sizes and checkpoints, and reopens
+// the journal now and then. Which free pages bbolt uses depends on all earlier
+// transactions, so a layout that can grow grows sooner or later.
 func TestFileNeverGrows(t *testing.T) {
 	dir := fastDir(t)
 	j := mustOpen(t, dir)
@@ -145,7 +146,7 @@ func step(t *testing.T, j *journal.Journal, rng *rand.Rand, i int) {
 	}
 }
 
-// TestFileHasNoHoles checks that space for every byte was claimed at creation.
+// TestFileHasNoHoles checks that every byte has space from the creation on.
 func TestFileHasNoHoles(t *testing.T) {
 	dir := t.TempDir()
 	mustOpen(t, dir)
