@@ -17,16 +17,18 @@ const (
 	MaxTag    = 512 // bytes of an ETag or Last-Modified; a longer one, or one not in UTF-8, is left out
 )
 
-// RecordVersion is the version of the record that this build writes. Boards
-// with two images go back to an older otad, so an older build must be able to
-// use the record of a later one:
+// RecordVersion is the version of the record that this build writes. A board
+// with two images can go back to an older otad, so an older build must be able
+// to use the record of a later one:
 //
 //   - Frozen are all JSON keys of version 1 but "changed" and "unsatisfiable":
 //     no version may drop one, rename it, or change its type or meaning.
 //   - A later version may add keys, also inside the objects, and may add
 //     values of "state", "code" and "reason".
+//   - Frozen are also the buckets and keys of the file, the integers of a
+//     checkpoint, and the checksum around both.
 //   - A new machine state raises the version. So does anything else that an
-//     older build would read wrongly without notice.
+//     older build would misread.
 //
 // A build reads the frozen keys of a later version, ignores unknown keys, and
 // keeps State as the text that it is. It leaves the stored record as it is
