@@ -22,7 +22,7 @@ const redraw = 200 * time.Millisecond
 func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.File) error {
 	job := cfg.Fetch.Job
 	// Checked before anything is opened: an invalid job leaves no trace.
-	if err := errors.Join(job.Validate(), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {
+	if err := errors.Join(flagError(job.Validate()), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {
 		return err
 	}
 	log, view := newProgressView(cfg, stderr)
@@ -70,10 +70,28 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 	return nil
 }
 
+// flagError returns a *journal.FieldError in err with the name that the field
+// has on the command line. It returns any other err unchanged.
+func flagError(err error) error {
+	var field *journal.FieldError
+	if !errors.As(err, &field) {
+		return err
+	}
+	flag, ok := map[journal.Field]string{
+		journal.FieldURL:    "the URL",
+		journal.FieldMD5:    "-md5",
+		journal.FieldSHA256: "-sha256",
+	}[field.Field]
+	if !ok {
+		flag = "-" + string(field.Field) // -version, -name, -size
+	}
+	return fmt.Errorf("%s %s", flag, field.Problem)
+}
+
 // startJob starts the job before the updater runs, and completes the error when
 // another job is unfinished.
 func (s *services) startJob(ctx context.Context, job journal.Job, replace bool) error {
-	err := s.updater.StartBeforeRun(ctx, job, replace)
+	err := flagError(s.updater.StartBeforeRun(ctx, job, replace))
 	var unfinished *fsm.UnfinishedError
 	if errors.As(err, &unfinished) {
 		return fmt.Errorf("%w in %s: finish it first, or give it up with -replace", err, s.dir.Path())

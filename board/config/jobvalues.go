@@ -24,24 +24,9 @@ func jobText(target *string, want string, problem func(string) string) value {
 	})
 }
 
-func versionProblem(s string) string { return jobProblem(journal.Job{Version: s}) }
-
-// Upper case is accepted on the command line: complete stores lower case.
-
-func md5Problem(s string) string    { return jobProblem(journal.Job{MD5: strings.ToLower(s)}) }
-func sha256Problem(s string) string { return jobProblem(journal.Job{SHA256: strings.ToLower(s)}) }
-
-// jobProblem returns the problem of the one field of j that is set.
-func jobProblem(j journal.Job) string {
-	j.URL, j.Name = "https://host/name", "name"
-	if j.MD5 == "" {
-		j.MD5 = strings.Repeat("0", 32)
-	}
-	var wrong *journal.FieldError
-	if errors.As(j.Validate(), &wrong) {
-		return wrong.Problem
-	}
-	return ""
+// digestProblem accepts upper case, which complete turns into lower case.
+func digestProblem(digits int) func(string) string {
+	return func(s string) string { return journal.DigestProblem(strings.ToLower(s), digits) }
 }
 
 // nameFromURL returns the last path element of raw, decoded. Its errors show no

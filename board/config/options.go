@@ -119,11 +119,11 @@ func serveOptions(s *Serve) []option {
 func fetchOptions(f *Fetch) []option {
 	j := &f.Job
 	return []option{
-		{"md5", "HEX", inFetch, jobText(&j.MD5, "32 hex digits", md5Problem), "MD5 of the package; it, -sha256 or both must be given"},
-		{"sha256", "HEX", inFetch, jobText(&j.SHA256, "64 hex digits", sha256Problem), "SHA-256 of the package"},
+		{"md5", "HEX", inFetch, jobText(&j.MD5, "32 hex digits", digestProblem(32)), "MD5 of the package; it, -sha256 or both must be given"},
+		{"sha256", "HEX", inFetch, jobText(&j.SHA256, "64 hex digits", digestProblem(64)), "SHA-256 of the package"},
 		{"size", "SIZE", inFetch, size(&j.Size, 1, math.MaxInt64), "size of the package; left out, the first answer tells"},
 		{"name", "NAME", inFetch, jobText(&j.Name, "a plain file name", journal.NameProblem), "file name of the package; left out, the last path element of the URL"},
-		{"version", "X.Y.Z", inFetch, jobText(&j.Version, "a version such as 1.2.3", versionProblem), "version of the package, part of the job's identity"},
+		{"version", "X.Y.Z", inFetch, jobText(&j.Version, "a version such as 1.2.3", journal.VersionProblem), "version of the package, part of the job's identity"},
 		{"replace", "", inFetch, boolean(&f.Replace), "give up another unfinished job; otherwise it is in the way"},
 		{"quiet", "", inFetch, boolean(&f.Quiet), "show no progress"},
 	}
