@@ -1,22 +1,23 @@
-// Otad brings one update package onto an embedded Linux board and makes it
-// Ready, whatever the network and the power do meanwhile.
+// Otad downloads one update package at a time to an embedded Linux board. It
+// resumes after a power cut or a network failure, and reports the package as
+// Ready when it is durable and its digest is verified.
 //
 //	otad serve   [flags]        the daemon that init starts
 //	otad fetch   [flags] URL    one package in the foreground
-//	otad status  [flags]        what the daemon, or else the journal, says
-//	otad graph   [-format F]    the state machine as a picture
+//	otad status  [flags]        the progress of the daemon, else of the journal
+//	otad graph   [-format F]    the state machine as a diagram
 //	otad version
 //
-// Results go to stdout, logs and the progress bar to stderr. The exit code is
+// Results go to stdout, logs and the progress line to stderr. The exit code is
 // the result:
 //
 //	 0  done
-//	 1  the download failed; the same command goes on from the last checkpoint
+//	 1  the download failed; the same command continues from the last checkpoint
 //	 2  usage, configuration or state directory
-//	 3  digest or size of the package is not what was asked for
+//	 3  the digest or the size of the package is not the one that was given
 //	 4  the disk is full
-//	 5  another otad is at work on the same state directory
-//	75  stopped by a signal; the same command goes on from the last checkpoint
+//	 5  another otad uses the same state directory
+//	75  stopped by a signal; the same command continues from the last checkpoint
 package main
 
 import (
@@ -58,7 +59,7 @@ func run(ctx context.Context, args []string) int {
 	cfg, err := config.Parse(args, os.Environ(), os.Stdout)
 	if err == nil {
 		tune()
-		// net/http writes there what a server says unasked, which may be anything.
+		// net/http logs unrequested bytes of a server there, which may be anything.
 		log.SetOutput(io.Discard)
 		err = app.Run(ctx, cfg, build(), os.Stdout, os.Stderr)
 	}
@@ -68,13 +69,16 @@ func run(ctx context.Context, args []string) int {
 	return exitCode(err)
 }
 
-// tune fits the Go runtime to a small board, unless the environment says
-// otherwise. Half of the default heap growth costs a few per cent of CPU and
-// saves a fifth of the memory that is not the program's own pages; still less
-// growth saves nothing more, and a memory limit that is too small for what is
-// alive collects without end (make bench-memory). Two more processors than there
-// are keep the digest running while other stages are held in a sync: it costs
-// nothing, and was worth a tenth of the time on two cores.
+// tune adapts the Go runtime to a small board, unless the environment sets it.
+//
+// GOGC=50 halves the default heap growth. It costs a few per cent of CPU and
+// saves a fifth of the memory beyond the program's own pages. A lower value saves
+// nothing more, and a memory limit below the live heap makes the garbage collector
+// run without end (make bench-memory).
+//
+// Two more processors than the board has keep the digest running while other
+// stages block in a sync. That is free, and saves a tenth of the time on two
+// cores.
 func tune() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
@@ -84,6 +88,7 @@ func tune() {
 	}
 }
 
+// build returns what the linker flags recorded.
 func build() app.Build {
 	b := app.Build{Version: version, Revision: revision}
 	if seconds, err := strconv.ParseInt(built, 10, 64); err == nil && seconds > 0 {
@@ -92,14 +97,14 @@ func build() app.Build {
 	return b
 }
 
-// exitCode is the result of a run as the process tells it.
+// exitCode returns the exit code for the error of a run.
 func exitCode(err error) int {
 	var job *fsm.Error
 	switch {
 	case err == nil, errors.Is(err, config.ErrHelp):
 		return 0
 	case errors.Is(err, app.ErrStopped):
-		return 75 // EX_TEMPFAIL of sysexits(3): the same again may well succeed
+		return 75 // EX_TEMPFAIL of sysexits(3): the same command may succeed later
 	case errors.Is(err, storage.ErrLocked), errors.Is(err, journal.ErrLocked):
 		return 5
 	case errors.As(err, &job):

@@ -324,7 +324,7 @@ func TestSampleConfigIsAccepted(t *testing.T) {
 	}
 }
 
-// arrows is the drawing of the house: which rooms of ours a room may import.
+// arrows lists the packages of this module that each package may import.
 var arrows = map[string][]string{
 	"hashing":          nil,
 	"journal":          nil,
@@ -333,10 +333,10 @@ var arrows = map[string][]string{
 	"metrics":          nil,
 	"board/storage":    nil,
 	"board/systemd":    nil,
-	"board/config":     {"journal"},
+	"board/config":     {"fsm", "journal", "netio"},
 	"board/console":    nil,
 	"fsm":              {"hashing", "journal", "metrics", "netio"},
-	"board/deviceapi":  {"fsm", "journal"},
+	"board/deviceapi":  {"fsm", "journal", "netio"},
 	"board/app":        {"board/storage", "board/systemd", "board/config", "board/console", "board/deviceapi", "fsm", "journal", "metrics", "netio"},
 	".":                {"board/storage", "board/app", "board/config", "fsm", "journal"},
 }
@@ -386,12 +386,16 @@ func TestReadmeShowsTheMachineAndTheFlagsAsTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	code, flags, errs := outcome(t, otad(t, "help", "-markdown"))
+	if code != 0 {
+		t.Fatalf("otad help -markdown ended with %d: %s", code, errs)
+	}
 	for what, want := range map[string]string{
-		"the machine (otad graph)": fmt.Sprintf("```mermaid\n%s```\n", diagram),
-		"the table of flags":       config.Markdown(),
+		"the machine (otad graph)":                 fmt.Sprintf("```mermaid\n%s```\n", diagram),
+		"the table of flags (otad help -markdown)": flags,
 	} {
 		if !strings.Contains(string(readme), want) {
-			t.Errorf("README.md does not have %s as it is:\n%s", what, want)
+			t.Errorf("README.md does not have %s:\n%s", what, want)
 		}
 	}
 }

@@ -14,10 +14,11 @@ const (
 	backoffSpread = 0.2 // either way
 )
 
-// Backoff returns how long to wait before retry number n, counted from 0: 1 s,
-// 2 s, 4 s and so on up to 1 min, each moved by up to 20 % either way. Boards
-// that lost the same origin must not come back in step. jitter, in [0,1), is the
-// place in that range; rand.Float64 returns one.
+// Backoff returns how long to wait before retry number n. The first retry is
+// number 0; a negative number counts as 0. The wait is 1 s, 2 s, 4 s and so on,
+// at most 1 min, and is then spread by up to 20 % up or down: boards that lost
+// the same origin must not come back in step. jitter, in [0,1), is the place in
+// the spread; rand.Float64 returns one. The result is between 0.8 s and 72 s.
 func Backoff(n int, jitter float64) time.Duration {
 	return backoff(firstBackoff, maxBackoff, n, jitter)
 }

@@ -1,7 +1,7 @@
 package fsm_test
 
 import (
-	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -111,15 +111,22 @@ func TestNoNetworkIsAnOrdinaryFailureWithoutNetworkWait(t *testing.T) {
 	}
 }
 
-func TestBackoffDoublesUpToAMinuteAndIsSpread(t *testing.T) {
-	for n, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			want *= time.Second
-			for jitter, want := range map[float64]time.Duration{0: want * 4 / 5, 0.5: want, 1: want * 6 / 5} {
-				if got := fsm.Backoff(n, jitter); (got - want).Abs() > time.Microsecond {
-					t.Errorf("jitter %v: %v, want %v", jitter, got, want)
-				}
-			}
-		})
+func TestBackoff(t *testing.T) {
+	tests := []struct {
+		attempt int
+		jitter  float64
+		want    time.Duration
+	}{
+		{0, 0.5, time.Second}, {1, 0.5, 2 * time.Second}, {2, 0.5, 4 * time.Second}, {5, 0.5, 32 * time.Second},
+		{6, 0.5, time.Minute}, {1000, 0.5, time.Minute}, {math.MaxInt, 0.5, time.Minute}, {-1, 0.5, time.Second},
+		{0, 0, 800 * time.Millisecond}, {2, 0, 3200 * time.Millisecond}, {6, 0.999, 71976 * time.Millisecond},
+	}
+	for _, tt := range tests {
+		if got := fsm.Backoff(tt.attempt, tt.jitter); got != tt.want {
+			t.Errorf("Backoff(%d, %v) = %v, want %v", tt.attempt, tt.jitter, got, tt.want)
+		}
+	}
+	if got := fsm.Backoff(0, math.Nextafter(1, 0)); got < 1199*time.Millisecond || got > 1200*time.Millisecond {
+		t.Errorf("Backoff(0, nearly 1) = %v, want 1.2 s", got)
 	}
 }

@@ -174,7 +174,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 		return err
 	}
 	if err := u.source.CheckURL(job.URL); err != nil {
-		return &journal.FieldError{Field: "package_url", Problem: "is refused: " + err.Error()}
+		return &journal.FieldError{Field: journal.FieldURL, Problem: "is refused: " + err.Error()}
 	}
 	rec := u.journal.record()
 	same := rec.Job.Same(job)

@@ -11,7 +11,7 @@ import (
 	"otad/netio"
 )
 
-// BenchmarkBodyRead measures reading blocks of 256 KiB from a server on loopback.
+// BenchmarkBodyRead reads blocks of 256 KiB from a server on loopback.
 func BenchmarkBodyRead(b *testing.B) {
 	const size, block = 256 << 20, 256 << 10
 	chunk := make([]byte, block)

@@ -8,40 +8,46 @@ import (
 	"time"
 )
 
-// A Body is the rest of an object, being read. Read and Close belong to one goroutine; to break off a Read from another,
-// end the context that Open was given.
+// Body reads the object from Offset to its end. Read and Close belong to one
+// goroutine; to interrupt a Read from another, cancel the context that was
+// given to Open.
 type Body struct {
 	BodyInfo
 
 	fetcher *Fetcher
 	x       *exchange
 	src     io.ReadCloser
-	stall   *time.Timer // ends x when it fires; runs only during a read of src
+	stall   *time.Timer // cancels x; runs only during a read of src
 	next    int64       // offset in the object of the next byte of src
-	end     int64       // where the answer said that it ends
-	owed    int         // bytes read and not yet paid for at the limiter
+	end     int64       // offset in the object where src is announced to end
+	owed    int         // bytes read but not yet charged to the rate limiter
 	drained bool        // src has ended
-	err     error       // what every further Read returns
+	err     error       // returned by all further calls of Read
 
 	received, discarded atomic.Int64
 }
 
-// BodyInfo describes the answer that a Body is read from. It does not change after Open.
+// BodyInfo describes the response that a Body is read from. It does not change
+// after Open.
 type BodyInfo struct {
-	Offset       int64     // of the first byte that Read gives: Request.Offset, or 0 when the origin ignored the range
-	Size         int64     // of the whole object
-	Validator    Validator // what is now known of the object's version
-	Status       int       // 206 or 200
-	RangeIgnored bool      // bytes held from before are not part of this object's reading: start over with this Body
+	// Offset is where the first byte that Read returns is in the object:
+	// Request.Offset, or 0 if RangeIgnored.
+	Offset    int64
+	Size      int64     // of the whole object, in bytes
+	Validator Validator // of the object; store it with the bytes
+	Status    int       // 206 or 200
+	// RangeIgnored reports that the origin ignored the range and sends the
+	// whole object. Discard the bytes stored before and start over.
+	RangeIgnored bool
 }
 
-// Info returns the description of the answer.
+// Info returns the description of the response.
 func (b *Body) Info() BodyInfo { return b.BodyInfo }
 
-func (f *Fetcher) newBody(x *exchange, resp *http.Response, r Request, a answer) *Body {
+func (f *Fetcher) newBody(x *exchange, resp *http.Response, r Request, p part) *Body {
 	b := &Body{
-		BodyInfo: BodyInfo{Offset: r.Offset, Size: a.size, Validator: a.validator, Status: resp.StatusCode},
-		fetcher:  f, x: x, src: resp.Body, next: a.start, end: a.end,
+		BodyInfo: BodyInfo{Offset: r.Offset, Size: p.size, Validator: p.validator, Status: resp.StatusCode},
+		fetcher:  f, x: x, src: resp.Body, next: p.start, end: p.end,
 	}
 	if resp.StatusCode == http.StatusOK {
 		b.Offset, b.RangeIgnored = 0, r.Offset > 0
@@ -56,9 +62,11 @@ func (f *Fetcher) newBody(x *exchange, resp *http.Response, r Request, a answer)
 	return b
 }
 
-// Read gives the object's bytes from Offset to Size and then io.EOF, which says that the origin sent those bytes and
-// nothing more. Any other error is a [*Error], or the error of Open's context when that ended; it comes again at every
-// further call. Bytes go straight from the connection into p: a large p makes few system calls.
+// Read reads the next bytes of the object. It returns io.EOF after the last
+// byte, if the origin sent nothing after it. Any other error is an [*Error], or
+// the error of the context given to Open. All further calls return the same
+// error. Bytes are read from the connection directly into p, so a large p saves
+// system calls.
 func (b *Body) Read(p []byte) (int, error) {
 	for len(p) > 0 && b.err == nil {
 		if b.next == b.end {
@@ -82,18 +90,21 @@ func (b *Body) Read(p []byte) (int, error) {
 	return 0, b.err
 }
 
-// Received returns how many bytes have come from the network, discarded ones included. It may be called from any goroutine.
+// Received returns the number of bytes received from the network, including the
+// discarded ones. It may be called from any goroutine.
 func (b *Body) Received() int64 {
 	return b.received.Load()
 }
 
-// Discarded returns how many bytes came before Offset, because the origin began earlier than asked, and were dropped. It
-// may be called from any goroutine.
+// Discarded returns the number of bytes received before Offset, which Read does
+// not return: the origin may start its range earlier than requested. It may be
+// called from any goroutine.
 func (b *Body) Discarded() int64 {
 	return b.discarded.Load()
 }
 
-// Close gives up the rest and drops the connection. When it returns no timer of the Body runs any more.
+// Close closes the connection, whether or not the body was read to its end.
+// After it no timer of the Body runs.
 func (b *Body) Close() error {
 	if b.err == nil {
 		b.err = errClosed
@@ -106,8 +117,8 @@ func (b *Body) Close() error {
 
 var errClosed = errors.New("netio: read of a closed body")
 
-// fetch reads once from the source, at the limiter's pace, and returns how many bytes came. What goes wrong is left in
-// b.err.
+// fetch reads once from the source, within the rate limit, and returns the
+// number of bytes. It stores an error in b.err.
 func (b *Body) fetch(p []byte) int {
 	p, err := b.pace(p)
 	if err != nil {
@@ -119,7 +130,7 @@ func (b *Body) fetch(p []byte) int {
 	switch {
 	case err == nil:
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		b.err = b.fetcher.broken(b.x, err)
+		b.err = b.fetcher.errorOf(b.x, err)
 	case b.next+int64(n) < b.end:
 		b.err = shortBody(b.Status, b.next+int64(n), b.Size, err)
 	default:
@@ -128,7 +139,7 @@ func (b *Body) fetch(p []byte) int {
 	return n
 }
 
-// read reads once from the source, under the stall timer.
+// read reads once from the source, with the stall timer running.
 func (b *Body) read(p []byte) (int, error) {
 	b.stall.Reset(b.fetcher.cfg.ReadTimeout)
 	n, err := b.src.Read(p)
@@ -137,8 +148,10 @@ func (b *Body) read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish returns what to say after the last announced byte: io.EOF when that was the object's last and nothing follows.
-// A connection that breaks there (no last chunk, a reset) proves as well as an orderly end that nothing follows.
+// finish returns the error for the position after the last announced byte:
+// io.EOF if the object ends there and nothing follows. A connection that breaks
+// at this point (no last chunk, a reset) shows as well as a regular end that
+// nothing follows.
 func (b *Body) finish() error {
 	var probe [1]byte
 	for !b.drained {
@@ -153,7 +166,8 @@ func (b *Body) finish() error {
 		}
 	}
 	if b.end < b.Size {
-		return shortBody(b.Status, b.end, b.Size, io.ErrUnexpectedEOF) // a server may answer with less of a range than was asked for
+		// A server may send less than the requested range (RFC 9110 §15.3.7).
+		return shortBody(b.Status, b.end, b.Size, io.ErrUnexpectedEOF)
 	}
 	return io.EOF
 }

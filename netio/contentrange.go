@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// A contentRange is a Content-Range of unit bytes (RFC 9110 §14.4): of a 206 "bytes 0-499/1234" or "bytes 0-499/*", of a
-// 416 "bytes */1234".
+// contentRange is a Content-Range in bytes (RFC 9110 §14.4). In a 206 its form
+// is "bytes 0-499/1234" or "bytes 0-499/*", in a 416 it is "bytes */1234".
 type contentRange struct {
 	start, end int64 // end exclusive; both 0 in the form of a 416
 	total      int64 // -1: "*"
 }
 
-// length returns how many bytes the range has.
+// length returns the number of bytes in the range.
 func (c contentRange) length() int64 {
 	return c.end - c.start
 }
 
-// String returns c as a header has it.
+// String returns c in the form of the header field.
 func (c contentRange) String() string {
 	total := "*"
 	if c.total >= 0 {
@@ -30,8 +30,8 @@ func (c contentRange) String() string {
 	return fmt.Sprintf("bytes %d-%d/%s", c.start, c.end-1, total)
 }
 
-// parseContentRange reads s by the letter of the RFC, case of the unit aside. It accepts only what makes sense: start <=
-// end < total, and no "*/*".
+// parseContentRange parses s strictly by the RFC, but ignores the case of the
+// unit. It accepts only start <= end < total, and not "*/*".
 func parseContentRange(s string) (contentRange, bool) {
 	unit, rest, ok := strings.Cut(s, " ")
 	if !ok || !strings.EqualFold(unit, "bytes") {
@@ -57,7 +57,7 @@ func parseContentRange(s string) (contentRange, bool) {
 	return contentRange{start: first, end: last + 1, total: total}, true
 }
 
-// parseSpan reads "FIRST-LAST", both inclusive, LAST small enough to have a successor.
+// parseSpan parses "FIRST-LAST", both inclusive. LAST+1 must not overflow.
 func parseSpan(s string) (first, last int64, ok bool) {
 	left, right, found := strings.Cut(s, "-")
 	first, leftOK := parseDigits(left)
@@ -65,7 +65,7 @@ func parseSpan(s string) (first, last int64, ok bool) {
 	return first, last, found && leftOK && rightOK && first <= last && last+1 > 0
 }
 
-// parseDigits reads 1*DIGIT: no sign, no space, no overflow.
+// parseDigits parses 1*DIGIT: no sign, no space, no overflow.
 func parseDigits(s string) (int64, bool) {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {

@@ -6,14 +6,15 @@ import (
 	"sync/atomic"
 )
 
-// A stage is how far an exchange has come, for telling an end of file in a TLS handshake from one before the answer.
+// stage is the progress of an exchange. The same error, such as an EOF, means
+// something else in the TLS handshake than before the response.
 type stage int32
 
 const (
-	connecting  stage = iota // name lookup and dial, a proxy's CONNECT included
+	connecting  stage = iota // name lookup, dial, CONNECT to a proxy
 	handshaking              // TLS
-	asking                   // the request is being sent or waits for its answer
-	answering                // the first byte of the answer has come
+	requesting               // sending the request, waiting for the response
+	responding               // the first byte of the response has arrived
 )
 
 func (s stage) String() string {
@@ -22,20 +23,20 @@ func (s stage) String() string {
 		return "while connecting"
 	case handshaking:
 		return "in the TLS handshake"
-	case asking:
+	case requesting:
 		return "before the answer"
 	default:
 		return "in the answer"
 	}
 }
 
-// An exchange is one call of Open and the reading of its Body: the context that ends it and how far it has come. It
-// stores contexts because it is itself one call, told in two halves.
+// exchange is one call of Open and the reads of its Body. It stores contexts
+// because both together are one operation, which ends with one context.
 type exchange struct {
-	caller context.Context // asked only whether the caller gave up
-	ctx    context.Context // the caller's, traced and cancellable
+	caller context.Context // given to Open; only its Err is used
+	ctx    context.Context // derived from caller, with a trace
 	cancel context.CancelCauseFunc
-	stage  atomic.Int32 // written by the transport's goroutines
+	stage  atomic.Int32 // written by goroutines of the transport
 }
 
 func newExchange(caller context.Context) *exchange {
@@ -44,8 +45,8 @@ func newExchange(caller context.Context) *exchange {
 	traced := httptrace.WithClientTrace(caller, &httptrace.ClientTrace{
 		GetConn:              func(string) { enter(connecting) },
 		TLSHandshakeStart:    func() { enter(handshaking) },
-		GotConn:              func(httptrace.GotConnInfo) { enter(asking) },
-		GotFirstResponseByte: func() { enter(answering) },
+		GotConn:              func(httptrace.GotConnInfo) { enter(requesting) },
+		GotFirstResponseByte: func() { enter(responding) },
 	})
 	x.ctx, x.cancel = context.WithCancelCause(traced)
 	return x
@@ -55,7 +56,7 @@ func (x *exchange) at() stage {
 	return stage(x.stage.Load())
 }
 
-// end releases the exchange; a second call does nothing.
+// end cancels the exchange and releases its context. It may be called again.
 func (x *exchange) end() {
 	x.cancel(nil)
 }

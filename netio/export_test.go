@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The rules that are functions of text alone, for table tests and fuzzing.
+// These are functions of text only, for table tests and fuzz targets.
 
 type ContentRange struct{ Start, End, Total int64 }
 
@@ -29,6 +29,6 @@ func IsStrong(etag string) bool { return isStrong(etag) }
 
 func (then Validator) Differs(now Validator) string { return then.differs(now) }
 
-// UseProxy sends all requests through u: the proxy of the environment is looked up once in a process, and never for
-// loopback.
+// UseProxy sends all requests through u. The environment cannot be used for
+// this: net/http reads it once per process and ignores it for loopback.
 func (f *Fetcher) UseProxy(u *url.URL) { f.transport.Proxy = http.ProxyURL(u) }

@@ -1,19 +1,3 @@
-// Package netio asks an origin for one object over HTTP/1.1 and hands out its bytes so that they can be joined to bytes
-// held from before.
-//
-// The invariant it owns: byte k that comes out of a [Body] is byte Body.Offset+k of the object that Body.Validator
-// names, and [io.EOF] comes after the object's last byte and nowhere else. Whatever cannot be promised is a [*Error],
-// which says what the caller may do about it: wait and ask again, start over, or give up. The package never retries by
-// itself, because what a retry may start from is known only to those who made the bytes durable.
-//
-//	f, err := netio.New(netio.Config{UserAgent: "otad/1.0.0"})
-//	...
-//	body, err := f.Open(ctx, netio.Request{URL: u, Offset: durable, Size: size, Validator: learned})
-//	...
-//	defer body.Close()
-//	n, err := body.Read(block)
-//
-// No URL's query or userinfo gets into an error of this package: a signed URL is a key.
 package netio
 
 import (
@@ -25,7 +9,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What Config's zero durations stand for.
+// The defaults of Config.
 const (
 	defaultConnectTimeout = 10 * time.Second
 	defaultHeaderTimeout  = 30 * time.Second
@@ -33,45 +17,62 @@ const (
 	defaultRetryAfterMax  = 5 * time.Minute
 )
 
-// maxRedirects is how many redirects one Open follows.
+// maxRedirects is the number of redirects that one Open follows.
 const maxRedirects = 10
 
-// Config says how a [Fetcher] talks. The zero value is usable: https only, the system's CAs, no rate limit.
+// Config configures a [Fetcher]. The zero value is usable: https only, the
+// system's CA certificates, no rate limit.
 type Config struct {
-	ConnectTimeout time.Duration // for the dial, and again for the TLS handshake; 0: 10 s
-	HeaderTimeout  time.Duration // from the request to the end of the answer's header, and for the text of an error answer; 0: 30 s
-	ReadTimeout    time.Duration // longest silence between two reads of the body; 0: 300 s
-	RetryAfterMax  time.Duration // cap of what a Retry-After may ask for; 0: 5 min
+	// ConnectTimeout is for the dial, and again for the TLS handshake; 0: 10 s.
+	ConnectTimeout time.Duration
+	// HeaderTimeout is from the request to the end of the response's header,
+	// and again for the body of an error response; 0: 30 s.
+	HeaderTimeout time.Duration
+	// ReadTimeout is the longest time without a byte of the body; 0: 300 s.
+	ReadTimeout time.Duration
+	// RetryAfterMax is the longest Error.Wait; 0: 5 min.
+	RetryAfterMax time.Duration
 
-	RetryStatus []int // statuses of 400 and above that are Transient though the server did not invite a retry
-	RateLimit   int64 // bytes a second over all bodies of the Fetcher; 0: none
-	AllowHTTP   bool  // permits http to hosts other than loopback
+	// RetryStatus lists statuses of 400 and above that are Transient. 429 and
+	// 503 with a Retry-After always are.
+	RetryStatus []int
+	// RateLimit is in bytes per second, for all bodies of the Fetcher
+	// together; 0: no limit.
+	RateLimit int64
+	// AllowHTTP allows http for other hosts than loopback.
+	AllowHTTP bool
 
-	CAFile                string // PEM file of the CAs to trust instead of the system's; empty: the system's
-	ClientCert, ClientKey string // PEM files, read again at each connection; both or neither
-	UserAgent             string // for example "otad/1.2.3"; empty: "otad"
+	// CAFile is a PEM file with CA certificates; empty: those of the system.
+	CAFile string
+	// ClientCert and ClientKey are PEM files, read for each connection that
+	// needs them; both or neither.
+	ClientCert, ClientKey string
+	// UserAgent is, for example, "otad/1.2.3"; empty: "otad".
+	UserAgent string
 
-	// BuildTime is a moment the clock cannot rightly be before. When a certificate does not hold and the clock is, the
-	// error names the clock as the likely cause. Zero: never.
+	// BuildTime is when the program was built. If the clock is before it and a
+	// certificate is not valid, the error names the clock as the likely cause.
+	// Zero: no such check.
 	BuildTime time.Time
 
-	// Dial makes the connections; nil: a net.Dialer. It is given ConnectTimeout through ctx.
+	// Dial makes the connections; nil: a net.Dialer. Its ctx ends after
+	// ConnectTimeout.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Now is the clock that certificates and HTTP dates are judged by; nil: time.Now.
+	// Now is the clock for certificates and HTTP dates; nil: time.Now.
 	Now func() time.Time
 }
 
-// withDefaults returns c with its zero values filled in.
+// withDefaults returns c with the defaults in place of zero values.
 func (c Config) withDefaults() Config {
-	orDuration := func(d *time.Duration, otherwise time.Duration) {
+	setDuration := func(d *time.Duration, byDefault time.Duration) {
 		if *d <= 0 {
-			*d = otherwise
+			*d = byDefault
 		}
 	}
-	orDuration(&c.ConnectTimeout, defaultConnectTimeout)
-	orDuration(&c.HeaderTimeout, defaultHeaderTimeout)
-	orDuration(&c.ReadTimeout, defaultReadTimeout)
-	orDuration(&c.RetryAfterMax, defaultRetryAfterMax)
+	setDuration(&c.ConnectTimeout, defaultConnectTimeout)
+	setDuration(&c.HeaderTimeout, defaultHeaderTimeout)
+	setDuration(&c.ReadTimeout, defaultReadTimeout)
+	setDuration(&c.RetryAfterMax, defaultRetryAfterMax)
 	if c.UserAgent == "" {
 		c.UserAgent = "otad"
 	}
@@ -84,49 +85,55 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A Fetcher opens objects. Its methods may be called from any goroutine, though otad has one Body open at a time.
+// Fetcher opens objects. Make one with [New] and use it for all downloads: the
+// rate limit holds for all its bodies together. Its methods may be called from
+// any goroutine.
 type Fetcher struct {
 	cfg       Config
 	transport *http.Transport
-	limiter   *rate.Limiter // nil: no limit; shared by all bodies, so that a reconnection is not given a fresh burst
+	limiter   *rate.Limiter // nil: no limit; shared by all bodies
 }
 
-// New returns a Fetcher. It fails when the CA file cannot be read or holds no certificate, and when only one half of the
-// client certificate is named; the client certificate itself is first read when a server asks for it.
+// New returns a Fetcher. It returns an error if the CA file cannot be read or
+// contains no certificate, and if only one of ClientCert and ClientKey is set.
+// Those two files are not read before a server requests a client certificate.
 func New(c Config) (*Fetcher, error) {
 	c = c.withDefaults()
 	tlsConfig, err := newTLSConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	return &Fetcher{cfg: c, transport: newTransport(c, tlsConfig), limiter: newLimiter(c.RateLimit)}, nil
+	return &Fetcher{
+		cfg: c, transport: newTransport(c, tlsConfig), limiter: newLimiter(c.RateLimit),
+	}, nil
 }
 
-// Close drops what the Fetcher holds. Bodies that are still open stay usable.
+// Close releases the connections that no Body uses. Open bodies stay usable.
 func (f *Fetcher) Close() {
 	f.transport.CloseIdleConnections()
 }
 
-// Open asks for r and returns the body of an answer that may be used. It blocks until the header of the answer is there,
-// each stage bounded by Config's timeouts. The caller closes the Body; ctx bounds the reading of it too.
+// Open requests r and returns a Body, which the caller must close. It blocks
+// until the header of the response has arrived; the timeouts of Config bound
+// each step. Cancelling ctx ends Open, and later the reads of the Body.
 //
-// Every error is a [*Error], or ctx's own error when ctx ended.
+// The error is an [*Error], or ctx's own error if ctx has ended.
 func (f *Fetcher) Open(ctx context.Context, r Request) (*Body, error) {
 	x := newExchange(ctx)
-	resp, err := f.ask(x, r)
+	resp, err := f.send(x, r)
 	if err != nil {
-		err = f.broken(x, err)
+		err = f.errorOf(x, err)
 		x.end()
 		return nil, err
 	}
-	got, failure := f.judge(x, resp, r)
-	if failure != nil {
+	p, e := f.checkResponse(x, resp, r)
+	if e != nil {
 		resp.Body.Close()
 		x.end()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, failure
+		return nil, e
 	}
-	return f.newBody(x, resp, r, got), nil
+	return f.newBody(x, resp, r, p), nil
 }

@@ -19,7 +19,7 @@ import (
 	"otad/netio"
 )
 
-// signed is a URL whose query and userinfo are secret.
+// signed returns base with a secret query and a secret userinfo.
 func signed(base string) string {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -30,13 +30,14 @@ func signed(base string) string {
 	return u.String()
 }
 
-// TestNoErrorHoldsTheSecret goes down every path that ends in an error, with origins that say the signed URL back
-// wherever they can, and looks for the secret in all that a caller may print.
-func TestNoErrorHoldsTheSecret(t *testing.T) {
+// TestNoErrorContainsTheSecret goes through every path that ends in an error.
+// The origins repeat the signed URL wherever they can. The secret must not be
+// in anything that a caller may print.
+func TestNoErrorContainsTheSecret(t *testing.T) {
 	echo := func(format string) func(*testing.T) *origin {
 		return func(t *testing.T) *origin {
 			return newOrigin(t, func(_ int, req *http.Request, conn net.Conn) {
-				// In full and as the bare word.
+				// FULL is the whole URL, WORD only the secret.
 				full := "http://" + secret + ":" + secret + "@" + req.Host + req.RequestURI
 				io.WriteString(conn, strings.NewReplacer("FULL", full, "WORD", secret).Replace(format))
 			})
@@ -91,7 +92,7 @@ func TestNoErrorHoldsTheSecret(t *testing.T) {
 	}
 }
 
-func TestNoConnectionErrorHoldsTheSecret(t *testing.T) {
+func TestNoConnectionErrorContainsTheSecret(t *testing.T) {
 	broken := map[string]string{
 		"no URL":         "https://u:" + secret + "@h/%zz?" + secret,
 		"bad port":       "https://u:" + secret + "/x@h/",
@@ -106,17 +107,17 @@ func TestNoConnectionErrorHoldsTheSecret(t *testing.T) {
 			wantNoSecret(t, err)
 		})
 	}
-	asked := signed("https://origin.example/u")
+	target := signed("https://origin.example/u")
 	for _, cause := range []error{
 		dialError(syscall.ECONNREFUSED), dialError(syscall.ENETUNREACH), dialError(syscall.EPERM),
 		&net.DNSError{Err: "no such host", Name: "origin.example", IsNotFound: true},
 		&net.DNSError{Err: "server misbehaving", Name: "origin.example"},
-		&url.Error{Op: "Get", URL: asked, Err: errors.New("cannot reach " + asked)},
-		fmt.Errorf("proxy %q does not answer for %s", secret, asked),
+		&url.Error{Op: "Get", URL: target, Err: errors.New("cannot reach " + target)},
+		fmt.Errorf("proxy %q does not respond for %s", secret, target),
 	} {
 		t.Run(fmt.Sprintf("%T", cause), func(t *testing.T) {
 			dial := func(context.Context, string, string) (net.Conn, error) { return nil, cause }
-			_, err := newFetcher(t, netio.Config{Dial: dial}).Open(t.Context(), netio.Request{URL: asked})
+			_, err := newFetcher(t, netio.Config{Dial: dial}).Open(t.Context(), netio.Request{URL: target})
 			wantNoSecret(t, err)
 		})
 	}
@@ -126,29 +127,30 @@ func TestNoConnectionErrorHoldsTheSecret(t *testing.T) {
 		wantNoSecret(t, err)
 	})
 	t.Run("proxy", func(t *testing.T) {
-		proxy, err := url.Parse(signed(listen(t, "http", answering("HTTP/1.1 407 "+secret+"\r\n\r\n"+secret, hangUp))))
+		proxy, err := url.Parse(signed(listen(t, "http", respond("HTTP/1.1 407 "+secret+"\r\n\r\n"+secret, hangUp))))
 		if err != nil {
 			t.Fatal(err)
 		}
 		f := newFetcher(t, netio.Config{})
 		f.UseProxy(proxy)
-		_, err = f.Open(t.Context(), netio.Request{URL: asked})
+		_, err = f.Open(t.Context(), netio.Request{URL: target})
 		wantNoSecret(t, err)
 	})
 }
 
-// wantNoSecret fails unless err is an error that nothing makes tell the secret.
+// wantNoSecret checks that err is an *Error that contains the secret in none of
+// the forms in which it may be printed or logged.
 func wantNoSecret(t *testing.T, err error) {
 	t.Helper()
-	f := failure(t, err)
+	e := asError(t, err)
 	var logged bytes.Buffer
-	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "failure", f, "err", f.Err)
-	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "failure", f, "err", f.Err)
-	fmt.Fprintf(&logged, "%v %+v %#v %+v %q\n", f, f, f, *f, f.Detail)
-	for cause := error(f); cause != nil; cause = errors.Unwrap(cause) {
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "error", e, "cause", e.Err)
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "error", e, "cause", e.Err)
+	fmt.Fprintf(&logged, "%v %+v %#v %+v %q\n", e, e, e, *e, e.Detail)
+	for cause := error(e); cause != nil; cause = errors.Unwrap(cause) {
 		fmt.Fprintf(&logged, "%v %+v %#v\n", cause, cause, cause)
 	}
-	if f.Detail == "" || strings.Contains(logged.String(), secret) {
-		t.Errorf("the secret is out:\n%s", &logged)
+	if e.Detail == "" || strings.Contains(logged.String(), secret) {
+		t.Errorf("no text, or the secret in it:\n%s", &logged)
 	}
 }

@@ -14,11 +14,13 @@ import (
 	"otad/netio"
 )
 
-// objectURL is where the origins of these tests are: loopback, so that http is fine.
+// objectURL is the URL of the origins in these tests. It is loopback, where
+// http is accepted.
 const objectURL = "http://127.0.0.1/fw/u.bin"
 
-// An origin is a server on in-memory connections, so that it also works in a synctest bubble. It reads each request and
-// leaves the answer to its script, one call a connection.
+// origin is a server on in-memory connections, so that it also works in a
+// synctest bubble. It reads one request from each connection and calls script
+// to write the response. Unlike origintest it sends any text, malformed or not.
 type origin struct {
 	script func(nth int, req *http.Request, conn net.Conn)
 
@@ -28,14 +30,17 @@ type origin struct {
 	serving  sync.WaitGroup
 }
 
-func newOrigin(t *testing.T, script func(nth int, req *http.Request, conn net.Conn)) *origin {
+func newOrigin(
+	t *testing.T, script func(nth int, req *http.Request, conn net.Conn),
+) *origin {
 	o := &origin{script: script}
 	t.Cleanup(o.serving.Wait)
 	return o
 }
 
-// saying returns an origin that gives each connection the next of the texts, and the last one again after that.
-func saying(t *testing.T, texts ...string) *origin {
+// replying returns an origin that sends the next of the texts on each
+// connection, and the last one on all further connections.
+func replying(t *testing.T, texts ...string) *origin {
 	return newOrigin(t, func(nth int, _ *http.Request, conn net.Conn) {
 		io.WriteString(conn, texts[min(nth, len(texts)-1)])
 	})
@@ -59,8 +64,8 @@ func (o *origin) dial(_ context.Context, _, addr string) (net.Conn, error) {
 	return client, nil
 }
 
-// asked returns the requests so far.
-func (o *origin) asked() []*http.Request {
+// received returns the requests so far.
+func (o *origin) received() []*http.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.requests
@@ -94,38 +99,43 @@ func fetch(t *testing.T, f *netio.Fetcher, r netio.Request) ([]byte, error) {
 	return io.ReadAll(body)
 }
 
-// failure returns the Failure that err must be.
-func failure(t *testing.T, err error) *netio.Error {
+// asError returns err as the *Error that it must be.
+func asError(t *testing.T, err error) *netio.Error {
 	t.Helper()
-	var f *netio.Error
-	if !errors.As(err, &f) {
-		t.Fatalf("error %v (%T), want a *Failure", err, err)
+	var e *netio.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error %v (%T), want a *netio.Error", err, err)
 	}
-	return f
+	return e
 }
 
-// wantFailure checks what kind of Failure err is.
-func wantFailure(t *testing.T, err error, kind netio.Kind, reason netio.Reason) *netio.Error {
+// wantError checks that err is an *Error of this kind and reason, and returns
+// it.
+func wantError(
+	t *testing.T, err error, kind netio.Kind, reason netio.Reason,
+) *netio.Error {
 	t.Helper()
-	f := failure(t, err)
-	if f.Kind != kind || f.Reason != reason {
-		t.Errorf("failure %v/%q (%s), want %v/%q", f.Kind, f.Reason, f.Detail, kind, reason)
+	e := asError(t, err)
+	if e.Kind != kind || e.Reason != reason {
+		t.Errorf("error %v/%q (%s), want %v/%q", e.Kind, e.Reason, e.Detail, kind, reason)
 	}
-	return f
+	return e
 }
 
-// partial is a 206 of the bytes that body holds, which begin at start.
-func partial(start, total int, body, headers string) string {
-	return fmt.Sprintf("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %d-%d/%d\r\nContent-Length: %d\r\n%s\r\n%s",
-		start, start+len(body)-1, total, len(body), headers, body)
+// partial returns a 206 with the bytes of body, the first of which is at start.
+func partial(start, total int, body, header string) string {
+	end := start + len(body) - 1
+	header += fmt.Sprintf("Content-Range: bytes %d-%d/%d\r\n", start, end, total)
+	return response(http.StatusPartialContent, body, header)
 }
 
-// whole is a 200.
-func whole(body, headers string) string {
-	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s", len(body), headers, body)
+// whole returns a 200.
+func whole(body, header string) string {
+	return response(http.StatusOK, body, header)
 }
 
-// refusal is an answer with an error status.
-func refusal(status int, body, headers string) string {
-	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Length: %d\r\n%s\r\n%s", status, http.StatusText(status), len(body), headers, body)
+// response returns a response of any status.
+func response(status int, body, header string) string {
+	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Length: %d\r\n%s\r\n%s",
+		status, http.StatusText(status), len(body), header, body)
 }

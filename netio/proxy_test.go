@@ -16,7 +16,7 @@ import (
 	"otad/netio"
 )
 
-func TestProxyThatRefuses(t *testing.T) {
+func TestProxyRefusal(t *testing.T) {
 	tests := []struct {
 		status int
 		kind   netio.Kind
@@ -31,26 +31,26 @@ func TestProxyThatRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
 			f := newFetcher(t, netio.Config{})
-			f.UseProxy(parse(t, listen(t, "http", answering(refusal(tt.status, "", ""), hangUp))))
+			f.UseProxy(parse(t, listen(t, "http", respond(response(tt.status, "", ""), hangUp))))
 			_, err := f.Open(t.Context(), netio.Request{URL: "https://origin.example/u.bin"})
-			if got := wantFailure(t, err, tt.kind, tt.reason); got.Status != tt.status || got.Detail != tt.detail {
+			if got := wantError(t, err, tt.kind, tt.reason); got.Status != tt.status || got.Detail != tt.detail {
 				t.Errorf("status %d, detail %q", got.Status, got.Detail)
 			}
 		})
 	}
 }
 
-func TestProxyIsConnectedThrough(t *testing.T) {
+func TestProxyTunnel(t *testing.T) {
 	ca := newAuthority(t)
-	origin := parse(t, serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "origin.example", -1, 1)}}, giveObject))
-	asked := make(chan string, 1)
+	origin := parse(t, serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "origin.example", -1, 1)}}, serveObject))
+	received := make(chan string, 1)
 	proxy := listen(t, "http", func(conn *net.TCPConn) {
 		r := bufio.NewReader(conn)
 		req, err := http.ReadRequest(r)
 		if err != nil {
 			return
 		}
-		asked <- req.Method + " " + req.RequestURI
+		received <- req.Method + " " + req.RequestURI
 		behind, err := net.Dial("tcp", origin.Host)
 		if err != nil {
 			return
@@ -66,47 +66,48 @@ func TestProxyIsConnectedThrough(t *testing.T) {
 	if err != nil || string(got) != object {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if got := <-asked; got != "CONNECT origin.example:443" {
-		t.Errorf("the proxy was asked: %s", got)
+	if got := <-received; got != "CONNECT origin.example:443" {
+		t.Errorf("the proxy received %q", got)
 	}
 }
 
-// behindProxy is where a process of its own finds the address of the proxy that its environment names: net/http looks
-// there once, and spares loopback.
-const behindProxy = "NETIO_TEST_PROXY"
+// proxyVariable is set in the test's own child process, to the address of the
+// proxy in its environment. A child is needed because net/http reads the proxy
+// from the environment once per process.
+const proxyVariable = "NETIO_TEST_PROXY"
 
-func TestProxyOfTheEnvironmentIsUsed(t *testing.T) {
-	if proxy := os.Getenv(behindProxy); proxy != "" {
+func TestProxyOfTheEnvironment(t *testing.T) {
+	if proxy := os.Getenv(proxyVariable); proxy != "" {
 		fetchThrough(t, proxy)
 		return
 	}
-	asked := make(chan string, 10)
+	received := make(chan string, 10)
 	proxy := listen(t, "http", func(conn *net.TCPConn) {
 		req, err := http.ReadRequest(bufio.NewReader(conn))
 		if err != nil {
 			return
 		}
-		asked <- req.Method + " " + req.RequestURI
+		received <- req.Method + " " + req.RequestURI
 		io.WriteString(conn, whole(object, ""))
 	})
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestProxyOfTheEnvironmentIsUsed$", "-test.timeout=1m")
-	cmd.Env = []string{"HTTP_PROXY=" + proxy, behindProxy + "=" + parse(t, proxy).Host}
-	if said, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, said)
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestProxyOfTheEnvironment$", "-test.timeout=1m")
+	cmd.Env = []string{"HTTP_PROXY=" + proxy, proxyVariable + "=" + parse(t, proxy).Host}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, output)
 	}
-	if len(asked) != 1 {
-		t.Fatalf("the proxy was asked %d times, want 1", len(asked))
+	if len(received) != 1 {
+		t.Fatalf("the proxy received %d requests, want 1", len(received))
 	}
-	if got := <-asked; got != "GET http://origin.example/u.bin" {
-		t.Errorf("the proxy was asked: %s", got)
+	if got := <-received; got != "GET http://origin.example/u.bin" {
+		t.Errorf("the proxy received %q", got)
 	}
 }
 
-// fetchThrough fetches from a host that only the proxy knows.
+// fetchThrough fetches from a host that only the proxy can reach.
 func fetchThrough(t *testing.T, proxy string) {
 	f := newFetcher(t, netio.Config{AllowHTTP: true, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if addr != proxy {
-			return nil, fmt.Errorf("%s is dialled, the proxy is %s", addr, proxy)
+			return nil, fmt.Errorf("dialled %s, the proxy is %s", addr, proxy)
 		}
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}})

@@ -8,20 +8,23 @@ import (
 	"time"
 )
 
-// A Request says what to ask for.
+// Request is the argument of [Fetcher.Open].
 type Request struct {
-	// URL passes CheckURL. Its query is sent as it stands. Its userinfo is not: otad sends no Authorization, next to which
-	// S3 servers refuse a signed query.
+	// URL must pass CheckURL with Config.AllowHTTP. Its query is sent
+	// unchanged. Its userinfo is not sent.
 	URL string
-	// Offset is the first byte wanted: how many bytes are held.
+	// Offset is the first byte to download: the number of bytes stored so far.
 	Offset int64
-	// Size is the size of the whole object; 0: not known, and learned from the answer.
+	// Size is the size of the whole object in bytes. If it is 0, it is taken
+	// from Validator or from the response.
 	Size int64
-	// Validator is what the answer that began this object said of it; zero: nothing learned yet.
+	// Validator is Body.Validator of the response that the stored bytes are
+	// from. Zero: there is none.
 	Validator Validator
 }
 
-// size returns the size of the whole object as far as it is known before the answer, else 0.
+// size returns the size of the object if it is known before the response, else
+// 0.
 func (r Request) size() int64 {
 	if r.Size > 0 {
 		return r.Size
@@ -29,64 +32,68 @@ func (r Request) size() int64 {
 	return r.Validator.Total
 }
 
-// ask sends r, follows redirects, and returns the first answer that is not one. It goes below http.Client on purpose:
-// the client adds a Referer holding the signed URL, makes Basic credentials of the URL's userinfo, and reads the body of
-// a redirect for as long as the server likes. Here each hop is a request of our own making, checked like the first.
-func (f *Fetcher) ask(x *exchange, r Request) (*http.Response, error) {
+// send sends r, follows redirects, and returns the first response that is no
+// redirect. It does not use http.Client, which would send the signed URL in a
+// Referer, turn userinfo into Basic credentials, and read the body of a
+// redirect for as long as the server sends. Each hop is a new request here,
+// checked like the first.
+func (f *Fetcher) send(x *exchange, r Request) (*http.Response, error) {
 	u, err := parseURL(r.URL, f.cfg.AllowHTTP)
 	if err != nil {
-		return nil, refuse(0, err.Error(), err)
+		return nil, permanent(0, err.Error(), err)
 	}
 	for range 1 + maxRedirects {
-		late := f.limit(x)
+		timer := f.startHopTimer(x)
 		resp, err := f.transport.RoundTrip(f.newRequest(x, u, r))
-		late.Stop()
+		timer.Stop()
 		if err != nil {
 			return nil, err
 		}
-		if !redirects(resp) {
+		if !isRedirect(resp) {
 			return resp, nil
 		}
 		resp.Body.Close()
-		if u, err = f.redirected(resp); err != nil {
+		if u, err = f.redirectTarget(resp); err != nil {
 			return nil, err
 		}
 	}
-	return nil, refuse(0, fmt.Sprintf("more than %d redirects", maxRedirects), nil)
+	return nil, permanentf(0, "more than %d redirects", maxRedirects)
 }
 
-// limit ends x when one hop takes longer than all its stages may together: connecting, a proxy's consent, the TLS
-// handshake, the header. Each has a timeout of its own but the second, for which net/http waits a minute of its own
-// choice, or, with SOCKS, for ever.
-func (f *Fetcher) limit(x *exchange) *time.Timer {
+// startHopTimer starts a timer that cancels x if one hop takes longer than its
+// four steps may take together: dial, CONNECT to a proxy, TLS handshake,
+// header. It is there for the second step: net/http waits one minute for an
+// HTTP proxy, and for a SOCKS proxy without limit.
+func (f *Fetcher) startHopTimer(x *exchange) *time.Timer {
 	return time.AfterFunc(3*f.cfg.ConnectTimeout+f.cfg.HeaderTimeout, func() {
 		x.cancel(&Error{Kind: Transient, Reason: ReasonTimeout, Detail: fmt.Sprintf("timeout %s", x.at())})
 	})
 }
 
-// newRequest makes the request of one hop. Range is sent at offset 0 too: the answer then tells the total and proves
-// that the origin does ranges.
+// newRequest returns the request of one hop.
 func (f *Fetcher) newRequest(x *exchange, u *url.URL, r Request) *http.Request {
-	bare := *u
-	bare.User = nil // the transport would not send it either; so it cannot
+	target := *u
+	target.User = nil // not sent by the transport anyway
 	h := make(http.Header)
 	h.Set("User-Agent", f.cfg.UserAgent)
-	// Said aloud because some servers compress for those who say nothing, and lose length, ranges and the strong ETag.
+	// Without this field some servers compress, and the length, ranges and the
+	// strong ETag are lost.
 	h.Set("Accept-Encoding", "identity")
 	h.Set("Range", fmt.Sprintf("bytes=%d-", r.Offset))
-	// If-Match and not If-Range, which S3 servers ignore. It takes a strong ETag (RFC 9110 §13.1.1).
+	// If-Match requires a strong ETag (RFC 9110 §13.1.1).
 	if r.Offset > 0 && isStrong(r.Validator.ETag) {
 		h.Set("If-Match", r.Validator.ETag)
 	}
 	req := &http.Request{
-		Method: http.MethodGet, URL: &bare, Host: bare.Host, Header: h,
+		Method: http.MethodGet, URL: &target, Host: target.Host, Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	return req.WithContext(x.ctx)
 }
 
-// redirects reports whether resp sends us elsewhere. A redirect that names no place is an answer like any other.
-func redirects(resp *http.Response) bool {
+// isRedirect reports whether resp is a redirect with a Location. One without is
+// checked like any other response.
+func isRedirect(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
 		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -95,17 +102,19 @@ func redirects(resp *http.Response) bool {
 	return false
 }
 
-// redirected returns where resp sends us, if we may go there.
-func (f *Fetcher) redirected(resp *http.Response) (*url.URL, error) {
+// redirectTarget returns the URL to which resp redirects, or an error if it
+// must not be followed.
+func (f *Fetcher) redirectTarget(resp *http.Response) (*url.URL, error) {
 	to, err := resp.Location()
 	if err != nil {
-		return nil, refuse(resp.StatusCode, "redirect to what is not a URL", nil)
+		return nil, permanent(resp.StatusCode, "redirect to what is not a URL", nil)
 	}
 	if resp.Request.URL.Scheme == "https" && to.Scheme != "https" {
-		return nil, refuse(resp.StatusCode, "redirect from https to "+schemeName(to.Scheme)+" refused", errDowngrade)
+		return nil, permanent(resp.StatusCode,
+			"redirect from https to "+quoteScheme(to.Scheme)+" refused", errDowngrade)
 	}
 	if err := CheckURL(to.String(), f.cfg.AllowHTTP); err != nil {
-		return nil, refuse(resp.StatusCode, "redirect refused: "+err.Error(), err)
+		return nil, permanent(resp.StatusCode, "redirect refused: "+err.Error(), err)
 	}
 	return to, nil
 }

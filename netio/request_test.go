@@ -14,7 +14,7 @@ import (
 	"otad/netio"
 )
 
-func TestRequestIsWhatTheOriginMayKnow(t *testing.T) {
+func TestRequest(t *testing.T) {
 	base := func(offset string) http.Header {
 		return http.Header{
 			"User-Agent": {"otad/1.2.3"}, "Accept-Encoding": {"identity"}, "Connection": {"close"}, "Range": {"bytes=" + offset + "-"},
@@ -30,20 +30,20 @@ func TestRequestIsWhatTheOriginMayKnow(t *testing.T) {
 		want http.Header
 	}{
 		{"from the start", netio.Request{Size: 10}, base("0")},
-		{"nothing to match at the start", netio.Request{Size: 10, Validator: known}, base("0")},
+		{"no If-Match at the start", netio.Request{Size: 10, Validator: known}, base("0")},
 		{"resume", netio.Request{Offset: 4, Size: 10, Validator: known}, with(base("4"), "If-Match", `"a"`)},
 		{"resume with a weak ETag", netio.Request{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `W/"a"`}}, base("4")},
-		{"resume with an ETag that is none", netio.Request{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `a`}}, base("4")},
-		{"resume with nothing learned", netio.Request{Offset: 4, Size: 10}, base("4")},
+		{"resume with an ETag without quotes", netio.Request{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `a`}}, base("4")},
+		{"resume without a validator", netio.Request{Offset: 4, Size: 10}, base("4")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := saying(t, whole(object, ""))
+			o := replying(t, whole(object, ""))
 			tt.req.URL = "http://user:password@127.0.0.1:8080/fw/a%20b?X-Amz-Signature=abc%2F&x=1#part"
 			if _, err := fetch(t, o.fetcher(t, netio.Config{UserAgent: "otad/1.2.3"}), tt.req); err != nil {
 				t.Fatal(err)
 			}
-			got := o.asked()[0]
+			got := o.received()[0]
 			if got.Method != "GET" || got.RequestURI != "/fw/a%20b?X-Amz-Signature=abc%2F&x=1" || got.Host != "127.0.0.1:8080" || got.Proto != "HTTP/1.1" {
 				t.Errorf("request line %s %s %s, host %s", got.Method, got.RequestURI, got.Proto, got.Host)
 			}
@@ -54,30 +54,30 @@ func TestRequestIsWhatTheOriginMayKnow(t *testing.T) {
 	}
 }
 
-// redirectTo is an answer that sends elsewhere.
+// redirectTo returns a redirect, with a cookie that must not be sent back.
 func redirectTo(location string) string {
-	return refusal(http.StatusFound, "", "Location: "+location+"\r\nSet-Cookie: a=b\r\n")
+	return response(http.StatusFound, "", "Location: "+location+"\r\nSet-Cookie: a=b\r\n")
 }
 
-func TestRedirectGetsTheSameRequest(t *testing.T) {
-	o := saying(t, redirectTo("http://x:y@localhost:81/other?sig=2"), redirectTo("../third"), partial(4, 10, object[4:], ""))
+func TestRedirectedRequestIsTheSame(t *testing.T) {
+	o := replying(t, redirectTo("http://x:y@localhost:81/other?sig=2"), redirectTo("../third"), partial(4, 10, object[4:], ""))
 	r := netio.Request{URL: objectURL + "?sig=1", Offset: 4, Size: 10, Validator: known}
 	if _, err := fetch(t, o.fetcher(t, netio.Config{}), r); err != nil {
 		t.Fatal(err)
 	}
-	asked := o.asked()
-	if len(asked) != 3 {
-		t.Fatalf("%d requests, want 3", len(asked))
+	received := o.received()
+	if len(received) != 3 {
+		t.Fatalf("%d requests, want 3", len(received))
 	}
 	for i, uri := range []string{"/fw/u.bin?sig=1", "/other?sig=2", "/third"} {
-		if asked[i].RequestURI != uri {
-			t.Errorf("request %d is for %s, want %s", i, asked[i].RequestURI, uri)
+		if received[i].RequestURI != uri {
+			t.Errorf("request %d is for %s, want %s", i, received[i].RequestURI, uri)
 		}
-		if !maps.EqualFunc(asked[i].Header, asked[0].Header, slices.Equal[[]string]) {
-			t.Errorf("request %d: %v, the first had %v", i, asked[i].Header, asked[0].Header)
+		if !maps.EqualFunc(received[i].Header, received[0].Header, slices.Equal[[]string]) {
+			t.Errorf("request %d: header %v, want that of the first, %v", i, received[i].Header, received[0].Header)
 		}
-		if asked[i].Referer() != "" || asked[i].Header.Get("If-Match") != `"a"` {
-			t.Errorf("request %d: %v", i, asked[i].Header)
+		if received[i].Referer() != "" || received[i].Header.Get("If-Match") != `"a"` {
+			t.Errorf("request %d: %v", i, received[i].Header)
 		}
 	}
 	if want := []string{"127.0.0.1:80", "localhost:81", "localhost:81"}; !slices.Equal(o.addrs, want) {
@@ -85,28 +85,28 @@ func TestRedirectGetsTheSameRequest(t *testing.T) {
 	}
 }
 
-func TestTenRedirectsAreFollowedAndNoMore(t *testing.T) {
+func TestAtMostTenRedirectsAreFollowed(t *testing.T) {
 	for redirects, ok := range map[int]bool{10: true, 11: false} {
 		t.Run(fmt.Sprint(redirects), func(t *testing.T) {
 			o := newOrigin(t, func(nth int, _ *http.Request, conn net.Conn) {
-				say := whole(object, "")
+				text := whole(object, "")
 				if nth < redirects {
-					say = redirectTo(fmt.Sprintf("/%d", nth))
+					text = redirectTo(fmt.Sprintf("/%d", nth))
 				}
-				io.WriteString(conn, say)
+				io.WriteString(conn, text)
 			})
 			_, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
 			if ok && err != nil {
 				t.Error(err)
 			}
 			if !ok {
-				wantFailure(t, err, netio.Permanent, "")
+				wantError(t, err, netio.Permanent, "")
 			}
 		})
 	}
 }
 
-func TestRedirectThatIsNotFollowed(t *testing.T) {
+func TestRefusedRedirect(t *testing.T) {
 	for name, location := range map[string]string{
 		"http beyond loopback": "http://origin.example/u.bin",
 		"another scheme":       "ftp://127.0.0.1/u.bin",
@@ -115,33 +115,33 @@ func TestRedirectThatIsNotFollowed(t *testing.T) {
 		"no URL":               "http://127.0.0.1:port/",
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := saying(t, redirectTo(location), whole(object, ""))
+			o := replying(t, redirectTo(location), whole(object, ""))
 			_, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
-			if f := wantFailure(t, err, netio.Permanent, ""); f.Status != http.StatusFound {
-				t.Errorf("status %d", f.Status)
+			if e := wantError(t, err, netio.Permanent, ""); e.Status != http.StatusFound {
+				t.Errorf("status %d, want 302", e.Status)
 			}
-			if n := len(o.asked()); n != 1 {
+			if n := len(o.received()); n != 1 {
 				t.Errorf("%d requests, want 1", n)
 			}
 		})
 	}
 }
 
-func TestURLThatIsNotAskedFor(t *testing.T) {
-	o := saying(t, whole(object, ""))
+func TestRefusedURL(t *testing.T) {
+	o := replying(t, whole(object, ""))
 	_, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: "http://origin.example/u.bin"})
-	f := wantFailure(t, err, netio.Permanent, "")
+	e := wantError(t, err, netio.Permanent, "")
 	var bad *netio.URLError
-	if !errors.As(f, &bad) || len(o.asked()) != 0 {
-		t.Errorf("got %v after %d requests", err, len(o.asked()))
+	if !errors.As(e, &bad) || len(o.received()) != 0 {
+		t.Errorf("got %v after %d requests", err, len(o.received()))
 	}
 	if _, err := fetch(t, o.fetcher(t, netio.Config{AllowHTTP: true}), netio.Request{URL: "http://origin.example/u.bin"}); err != nil {
 		t.Errorf("with AllowHTTP: %v", err)
 	}
 }
 
-func TestHeaderOfAnAnswerIsBounded(t *testing.T) {
-	say := whole(object, strings.Repeat("X-Filler: "+strings.Repeat("x", 1000)+"\r\n", 300))
-	_, err := fetch(t, saying(t, say).fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
-	wantFailure(t, err, netio.Transient, netio.ReasonOther)
+func TestHeaderSizeIsLimited(t *testing.T) {
+	text := whole(object, strings.Repeat("X-Filler: "+strings.Repeat("x", 1000)+"\r\n", 300))
+	_, err := fetch(t, replying(t, text).fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
+	wantError(t, err, netio.Transient, netio.ReasonOther)
 }

@@ -5,13 +5,16 @@ import (
 	"time"
 )
 
-// retryAfter returns the wait that h's Retry-After asks for (RFC 9110 §10.2.3: seconds or an HTTP date), at most longest.
-// A date is counted from the answer's own Date, as a board's clock may be off by years; from now when there is none. 0
-// means the caller's own back-off: nothing asked for, or nothing that makes sense (negative, in the past, no number).
+// retryAfter returns the wait of the Retry-After field in h, at most longest.
+// It returns 0 if there is no such field or its value is not usable: negative,
+// in the past, or neither a number of seconds nor an HTTP date (RFC 9110
+// §10.2.3). A date is relative to the response's own Date, because the clock of
+// a board may be wrong by years; now is used if the response has no Date.
 func retryAfter(h http.Header, now time.Time, longest time.Duration) time.Duration {
 	v := h.Get("Retry-After")
 	if seconds, ok := parseDigits(v); ok {
-		if seconds > int64(longest/time.Second) { // compared before it is multiplied: no overflow
+		// Compare before multiplying, which could overflow.
+		if seconds > int64(longest/time.Second) {
 			return longest
 		}
 		return time.Duration(seconds) * time.Second

@@ -7,21 +7,22 @@ import (
 	"strings"
 )
 
-// maxErrorText is how much of an error answer is read.
+// maxErrorText is how many bytes of the body of an error response are read.
 const maxErrorText = 64 << 10
 
-// An s3Error is what S3 and its like say in the body of an error answer:
+// s3Error is the body of an error response of S3 and compatible servers:
 //
-//	<Error><Code>AccessDenied</Code><Message>Request has expired</Message>...</Error>
+//	<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>
 //
-// STS wraps it in <ErrorResponse>. Zero when the body is something else.
+// STS wraps this element in <ErrorResponse>. It is zero for any other body.
 type s3Error struct {
 	code    string // letters and digits only, at most 64
-	expired bool   // the request was good once
+	expired bool   // the signed URL or its token has expired
 }
 
-// readS3Error reads an s3Error from the first 64 KiB of r, which may be cut anywhere. The server's message is read for
-// what it says of expiry and goes no further: some servers put the signed request into it.
+// readS3Error reads an s3Error from the first 64 KiB of r, which may be cut off
+// anywhere. The message is only searched for an expiry and never passed on:
+// some servers repeat the signed request in it.
 func readS3Error(r io.Reader) s3Error {
 	d := xml.NewDecoder(io.LimitReader(r, maxErrorText))
 	var path []string
@@ -51,7 +52,7 @@ func readS3Error(r io.Reader) s3Error {
 	return newS3Error(strings.TrimSpace(code.String()), message.String())
 }
 
-// isField reports whether path leads to Error/name, bare or inside an ErrorResponse.
+// isField reports whether path is Error/name or ErrorResponse/Error/name.
 func isField(path []string, name string) bool {
 	if len(path) > 0 && path[0] == "ErrorResponse" {
 		path = path[1:]
@@ -63,13 +64,15 @@ func newS3Error(code, message string) s3Error {
 	if !isCode(code) {
 		return s3Error{}
 	}
-	// ExpiredRequest is Cloudflare R2's (https://developers.cloudflare.com/r2/api/error-codes/).
+	// ExpiredRequest is the code of Cloudflare R2
+	// (https://developers.cloudflare.com/r2/api/error-codes/).
 	expired := code == "ExpiredToken" || code == "RequestExpired" || code == "ExpiredRequest" ||
 		code == "AccessDenied" && strings.Contains(strings.ToLower(message), "expired")
 	return s3Error{code: code, expired: expired}
 }
 
-// isCode reports whether s looks like the codes that S3 servers use, and so can be shown.
+// isCode reports whether s has the form of an S3 error code, so that it can be
+// shown.
 func isCode(s string) bool {
 	isOther := func(r rune) bool {
 		return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9')

@@ -15,12 +15,12 @@ import (
 	"otad/netio"
 )
 
-// hang keeps conn open until the client hangs up.
+// hang keeps conn open until the client closes it.
 func hang(conn net.Conn) {
 	io.Copy(io.Discard, conn)
 }
 
-// drip answers with a header that never ends, a byte a second.
+// drip writes a header without end, one byte per second.
 func drip(conn net.Conn) {
 	http.ReadRequest(bufio.NewReader(conn))
 	_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nX: ")
@@ -30,7 +30,8 @@ func drip(conn net.Conn) {
 	}
 }
 
-// connectTo returns a dial whose connections serve answers; nil: the dial gets no answer.
+// connectTo returns a dial function. serve runs on the other end of each
+// connection; if it is nil, no dial succeeds.
 func connectTo(t *testing.T, serve func(net.Conn)) func(context.Context, string, string) (net.Conn, error) {
 	var serving sync.WaitGroup
 	t.Cleanup(serving.Wait)
@@ -59,10 +60,10 @@ func TestSilenceBeforeTheBodyIsATimeout(t *testing.T) {
 		{"TLS handshake", secureURL, "", hang, 5 * time.Second, "in the TLS handshake"},
 		{"header", objectURL, "", hang, 30 * time.Second, "before the answer"},
 		{"header that drips", objectURL, "", drip, 30 * time.Second, "in the answer"},
-		// Less than the minute that net/http waits for a proxy by itself.
-		{"consent of an HTTP proxy", secureURL, "http://proxy.example:3128", hang, 45 * time.Second, "while connecting"},
-		{"consent of a SOCKS proxy", secureURL, "socks5://proxy.example:1080", hang, 45 * time.Second, "while connecting"},
-		{"the same without TLS", objectURL, "socks5://proxy.example:1080", hang, 45 * time.Second, "while connecting"},
+		// Less than the minute that net/http itself waits for a proxy.
+		{"CONNECT to an HTTP proxy", secureURL, "http://proxy.example:3128", hang, 45 * time.Second, "while connecting"},
+		{"SOCKS proxy", secureURL, "socks5://proxy.example:1080", hang, 45 * time.Second, "while connecting"},
+		{"SOCKS proxy without TLS", objectURL, "socks5://proxy.example:1080", hang, 45 * time.Second, "while connecting"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,7 +76,7 @@ func TestSilenceBeforeTheBodyIsATimeout(t *testing.T) {
 				defer cancel()
 				begin := time.Now()
 				_, err := f.Open(ctx, netio.Request{URL: tt.url})
-				if got := wantFailure(t, err, netio.Transient, netio.ReasonTimeout); got.Detail != "timeout "+tt.stage {
+				if got := wantError(t, err, netio.Transient, netio.ReasonTimeout); got.Detail != "timeout "+tt.stage {
 					t.Errorf("detail %q, want it %s", got.Detail, tt.stage)
 				}
 				if took := time.Since(begin); took != tt.want {
@@ -86,7 +87,7 @@ func TestSilenceBeforeTheBodyIsATimeout(t *testing.T) {
 	}
 }
 
-func TestTimeoutsThatAreNotSet(t *testing.T) {
+func TestDefaultTimeouts(t *testing.T) {
 	stall := func(conn net.Conn) {
 		http.ReadRequest(bufio.NewReader(conn))
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
@@ -107,7 +108,7 @@ func TestTimeoutsThatAreNotSet(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
 				_, err := fetch(t, newFetcher(t, netio.Config{Dial: connectTo(t, tt.serve)}), netio.Request{URL: objectURL})
-				wantFailure(t, err, netio.Transient, tt.reason)
+				wantError(t, err, netio.Transient, tt.reason)
 				if took := time.Since(begin); took != tt.want {
 					t.Errorf("gave up after %v, want %v", took, tt.want)
 				}
@@ -120,7 +121,7 @@ func TestSilenceInTheBodyIsAStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-			for range 5 { // never silent for long, and longer in all than the limit
+			for range 5 { // each pause is below ReadTimeout, their sum above
 				time.Sleep(40 * time.Second)
 				io.WriteString(conn, "x")
 			}
@@ -132,43 +133,43 @@ func TestSilenceInTheBodyIsAStall(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer body.Close()
-		time.Sleep(time.Hour) // a caller that does something else is no stall
+		time.Sleep(time.Hour) // a pause of the caller is no stall
 		begin := time.Now()
 		got, err := io.ReadAll(body)
-		wantFailure(t, err, netio.Transient, netio.ReasonStall)
+		wantError(t, err, netio.Transient, netio.ReasonStall)
 		if took := time.Since(begin); string(got) != "xxxxx" || took != 4*40*time.Second+time.Minute {
 			t.Errorf("read %q in %v", got, took)
 		}
 	})
 }
 
-func TestErrorTextIsWaitedForAsLongAsAHeader(t *testing.T) {
+func TestTimeoutOfAnErrorBody(t *testing.T) {
 	tests := []struct {
 		name         string
 		header, read time.Duration
 		want         time.Duration
 	}{
 		{"as long as a header", 30 * time.Second, 300 * time.Second, 30 * time.Second},
-		{"and no longer than for a body", 30 * time.Second, 20 * time.Second, 20 * time.Second},
+		{"but no longer than for a body", 30 * time.Second, 20 * time.Second, 20 * time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
-					io.WriteString(conn, strings.Replace(refusal(403, "<Error><Code>AccessDenied</Code>", ""), "Content-Length: 32", "Content-Length: 1048576", 1))
+					io.WriteString(conn, strings.Replace(response(403, "<Error><Code>AccessDenied</Code>", ""), "Content-Length: 32", "Content-Length: 1048576", 1))
 					hang(conn)
 				})
 				begin := time.Now()
 				_, err := o.fetcher(t, netio.Config{HeaderTimeout: tt.header, ReadTimeout: tt.read}).Open(t.Context(), netio.Request{URL: objectURL})
-				if f := wantFailure(t, err, netio.Permanent, ""); f.Detail != "HTTP 403 AccessDenied" || time.Since(begin) != tt.want {
-					t.Errorf("%q after %v, want %v", f.Detail, time.Since(begin), tt.want)
+				if e := wantError(t, err, netio.Permanent, ""); e.Detail != "HTTP 403 AccessDenied" || time.Since(begin) != tt.want {
+					t.Errorf("%q after %v, want %v", e.Detail, time.Since(begin), tt.want)
 				}
 			})
 		})
 	}
 }
 
-func TestTextOfARedirectIsNotWaitedFor(t *testing.T) {
+func TestBodyOfARedirectIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrigin(t, func(nth int, _ *http.Request, conn net.Conn) {
 			if nth > 0 {
@@ -193,7 +194,7 @@ func TestRateLimitHoldsAcrossBodies(t *testing.T) {
 				io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
 				io.Copy(conn, endless{})
 			})
-			// No stall: waiting for our own limit is not the origin's silence.
+			// The wait for the rate limit must not count as a stall.
 			f := o.fetcher(t, netio.Config{RateLimit: limit, ReadTimeout: time.Millisecond})
 			var received int64
 			begin := time.Now()
@@ -208,7 +209,7 @@ func TestRateLimitHoldsAcrossBodies(t *testing.T) {
 	}
 }
 
-// readFor reads a body of f for d and returns how many bytes came.
+// readFor reads a body of f for d and returns the number of bytes received.
 func readFor(t *testing.T, f *netio.Fetcher, d time.Duration) int64 {
 	body, err := f.Open(t.Context(), netio.Request{URL: objectURL})
 	if err != nil {
@@ -224,7 +225,7 @@ func readFor(t *testing.T, f *netio.Fetcher, d time.Duration) int64 {
 	return body.Received()
 }
 
-func TestLimitedReadEndsWithTheContext(t *testing.T) {
+func TestRateLimitedReadEndsWithTheContext(t *testing.T) {
 	withTimeout := func(parent context.Context) (context.Context, context.CancelFunc) {
 		return context.WithTimeout(parent, 3*time.Second)
 	}
@@ -246,7 +247,7 @@ func TestLimitedReadEndsWithTheContext(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := tt.with(t.Context())
 				defer cancel()
-				o := saying(t, whole(strings.Repeat("x", 1000), ""))
+				o := replying(t, whole(strings.Repeat("x", 1000), ""))
 				body, err := o.fetcher(t, netio.Config{RateLimit: 100}).Open(ctx, netio.Request{URL: objectURL})
 				if err != nil {
 					t.Fatal(err)

@@ -13,13 +13,16 @@ import (
 	"time"
 )
 
-// maxHeader bounds the header of an answer.
+// maxHeader is the size limit for the header of a response, in bytes.
 const maxHeader = 256 << 10
 
-// newTransport returns the one transport of a Fetcher: HTTP/1.1 (a second protocol costs memory and gains nothing for one
-// body at a time), and one connection for each request. Connections are not kept: a retry must never be sent into what
-// is left of the connection that just failed, a cancelled dial must not go on for the benefit of a later request, and the
-// client certificate is to be read again each time.
+// newTransport returns the transport of a Fetcher.
+//
+// It uses HTTP/1.1 only: HTTP/2 costs memory and gains nothing for one body at
+// a time. It keeps no connections, for three reasons: a retry must not use what
+// is left of a failed connection, a cancelled dial must not go on in the
+// background for a later request, and the client certificate must be read again
+// each time.
 func newTransport(c Config, t *tls.Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -41,21 +44,22 @@ func newTransport(c Config, t *tls.Config) *http.Transport {
 	}
 }
 
-// checkProxy turns a proxy's refusal to connect us into a Failure: 5xx is its word for an origin out of reach, anything
-// else its word for us.
+// checkProxy returns an *Error if a proxy refuses CONNECT. With a 5xx it cannot
+// reach the origin, which may be over soon; with any other status it refuses
+// this client.
 func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusOK:
 		return nil
 	case resp.StatusCode == http.StatusProxyAuthRequired:
-		return refusef(resp.StatusCode, "the proxy wants other credentials (HTTP %d)", resp.StatusCode)
+		return permanentf(resp.StatusCode, "the proxy wants other credentials (HTTP %d)", resp.StatusCode)
 	case resp.StatusCode >= 500:
 		return &Error{
 			Kind: Transient, Reason: ReasonConnect, Status: resp.StatusCode,
 			Detail: fmt.Sprintf("the proxy cannot reach the origin (HTTP %d)", resp.StatusCode),
 		}
 	}
-	return refusef(resp.StatusCode, "the proxy refuses to connect (HTTP %d)", resp.StatusCode)
+	return permanentf(resp.StatusCode, "the proxy refuses to connect (HTTP %d)", resp.StatusCode)
 }
 
 func newTLSConfig(c Config) (*tls.Config, error) {
@@ -90,29 +94,36 @@ func readCAs(name string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// readClientCertificate reads the pair anew, so that a renewed certificate needs no restart. What cannot be read may be
-// a renewal caught between its two files: worth another try.
+// readClientCertificate reads the certificate and its key for each connection,
+// so that a renewed one needs no restart. An error is Transient: a renewal may
+// have replaced only one of the two files yet.
 func readClientCertificate(certFile, keyFile string) (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return nil, &Error{Kind: Transient, Reason: ReasonTLS, Detail: "client certificate: " + Scrub(err.Error()), Err: err}
+		return nil, &Error{
+			Kind: Transient, Reason: ReasonTLS,
+			Detail: "client certificate: " + Scrub(err.Error()), Err: err,
+		}
 	}
 	return &pair, nil
 }
 
-// certificateProblem says what is wrong with the server's certificate, if that is what err is about.
+// certificateProblem returns the problem with the server's certificate. It
+// reports false if err has another cause.
 func (f *Fetcher) certificateProblem(err error) (string, bool) {
-	problem, ok := certificateProblem(err)
+	problem, ok := describeCertificateError(err)
 	now, built := f.cfg.Now(), f.cfg.BuildTime
 	if ok && now.Before(built) {
-		problem += fmt.Sprintf("; likely because the board's clock is wrong: it says %s, which is before this program was built (%s)",
+		problem += fmt.Sprintf("; likely because the board's clock is wrong: "+
+			"it says %s, which is before this program was built (%s)",
 			now.UTC().Format(time.DateOnly), built.UTC().Format(time.DateOnly))
 	}
 	return problem, ok
 }
 
-// certificateProblem is in our own words, as x509's quote names out of a certificate that nobody vouches for.
-func certificateProblem(err error) (string, bool) {
+// describeCertificateError returns a text of its own, because those of x509
+// quote names from a certificate that was not verified.
+func describeCertificateError(err error) (string, bool) {
 	var (
 		verification *tls.CertificateVerificationError
 		host         x509.HostnameError

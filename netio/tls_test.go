@@ -27,7 +27,7 @@ import (
 	"otad/netio"
 )
 
-// An authority issues certificates.
+// authority is a CA that issues certificates.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -53,7 +53,8 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// issue returns a certificate for host that is valid from and until so many days from now.
+// issue returns a certificate for host. It is valid from and until so many days
+// from now.
 func (a *authority) issue(t *testing.T, serial int64, host string, from, until int) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -74,7 +75,7 @@ func (a *authority) issue(t *testing.T, serial int64, host string, from, until i
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// pool returns a pool of a alone.
+// pool returns a pool with only a.
 func (a *authority) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
@@ -97,7 +98,7 @@ func writePEM(t *testing.T, name, kind string, der []byte) {
 	}
 }
 
-// writePair stores c as the two files named.
+// writePair writes c to the two files.
 func writePair(t *testing.T, c tls.Certificate, certFile, keyFile string) {
 	t.Helper()
 	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
@@ -120,27 +121,27 @@ func serveTLS(t *testing.T, c *tls.Config, h http.HandlerFunc) string {
 	return s.URL + "/u.bin"
 }
 
-func giveObject(w http.ResponseWriter, r *http.Request) {
+func serveObject(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(object))
 }
 
-func TestServerWithAGoodCertificate(t *testing.T) {
+func TestValidCertificate(t *testing.T) {
 	ca := newAuthority(t)
 	protocol := make(chan string, 1)
 	u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}, func(w http.ResponseWriter, r *http.Request) {
 		protocol <- r.Proto
-		giveObject(w, r)
+		serveObject(w, r)
 	})
 	got, err := fetch(t, newFetcher(t, netio.Config{CAFile: ca.file}), netio.Request{URL: u, Offset: 4, Size: 10})
 	if err != nil || string(got) != object[4:] {
 		t.Errorf("got %q, %v", got, err)
 	}
 	if p := <-protocol; p != "HTTP/1.1" {
-		t.Errorf("spoke %s to a server that knows HTTP/2", p)
+		t.Errorf("used %s with a server that supports HTTP/2", p)
 	}
 }
 
-func TestCertificateThatDoesNotHold(t *testing.T) {
+func TestInvalidCertificate(t *testing.T) {
 	ca := newAuthority(t)
 	past := func() time.Time { return time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC) }
 	tests := []struct {
@@ -154,17 +155,17 @@ func TestCertificateThatDoesNotHold(t *testing.T) {
 		{"another host", ca.issue(t, 2, "origin.example", -1, 1), netio.Config{}, "another host", false},
 		{"expired", ca.issue(t, 2, "127.0.0.1", -2, -1), netio.Config{}, "expired or not yet valid", false},
 		{"not yet valid", ca.issue(t, 2, "127.0.0.1", 1, 2), netio.Config{}, "expired or not yet valid", false},
-		{"board without a clock", ca.issue(t, 2, "127.0.0.1", -1, 1), netio.Config{Now: past}, "expired or not yet valid", true},
+		{"clock before the build time", ca.issue(t, 2, "127.0.0.1", -1, 1), netio.Config{Now: past}, "expired or not yet valid", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{tt.cert}}, giveObject)
+			u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{tt.cert}}, serveObject)
 			tt.config.CAFile = ca.file
 			tt.config.BuildTime = time.Now().AddDate(0, -1, 0)
 			_, err := newFetcher(t, tt.config).Open(t.Context(), netio.Request{URL: u})
-			f := wantFailure(t, err, netio.Permanent, "")
-			if !strings.Contains(f.Detail, tt.detail) || strings.Contains(f.Detail, "clock") != tt.clock {
-				t.Errorf("detail %q", f.Detail)
+			e := wantError(t, err, netio.Permanent, "")
+			if !strings.Contains(e.Detail, tt.detail) || strings.Contains(e.Detail, "clock") != tt.clock {
+				t.Errorf("detail %q, want %q, clock %v", e.Detail, tt.detail, tt.clock)
 			}
 			var cause *tls.CertificateVerificationError
 			if !errors.As(err, &cause) {
@@ -174,13 +175,13 @@ func TestCertificateThatDoesNotHold(t *testing.T) {
 	}
 }
 
-func TestOldTLSIsNotSpoken(t *testing.T) {
+func TestOldTLSIsRefused(t *testing.T) {
 	ca := newAuthority(t)
 	u := serveTLS(t, &tls.Config{
 		Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11,
-	}, giveObject)
+	}, serveObject)
 	_, err := newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
-	wantFailure(t, err, netio.Transient, netio.ReasonTLS)
+	wantError(t, err, netio.Transient, netio.ReasonTLS)
 }
 
 func TestRedirectAwayFromHTTPSIsRefused(t *testing.T) {
@@ -190,8 +191,8 @@ func TestRedirectAwayFromHTTPSIsRefused(t *testing.T) {
 		w.WriteHeader(http.StatusFound)
 	})
 	_, err := newFetcher(t, netio.Config{CAFile: ca.file, AllowHTTP: true}).Open(t.Context(), netio.Request{URL: u})
-	if f := wantFailure(t, err, netio.Permanent, ""); !strings.Contains(f.Detail, `redirect from https to "http"`) {
-		t.Errorf("detail %q", f.Detail)
+	if e := wantError(t, err, netio.Permanent, ""); !strings.Contains(e.Detail, `redirect from https to "http"`) {
+		t.Errorf("detail %q", e.Detail)
 	}
 }
 
@@ -200,12 +201,12 @@ func TestDamagedRecordIsTransient(t *testing.T) {
 	c := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}
 	u := listen(t, "https", func(conn *net.TCPConn) {
 		if _, err := http.ReadRequest(bufio.NewReader(tls.Server(conn, c))); err == nil {
-			conn.Write(append([]byte{23, 3, 3, 0, 32}, make([]byte, 32)...)) // application data that no key fits
+			conn.Write(append([]byte{23, 3, 3, 0, 32}, make([]byte, 32)...)) // application data under no key
 			io.Copy(io.Discard, conn)
 		}
 	})
 	_, err := newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
-	wantFailure(t, err, netio.Transient, netio.ReasonTLS)
+	wantError(t, err, netio.Transient, netio.ReasonTLS)
 }
 
 func TestClientCertificateIsReadAtEachConnection(t *testing.T) {
@@ -214,17 +215,17 @@ func TestClientCertificateIsReadAtEachConnection(t *testing.T) {
 	u := serveTLS(t, &tls.Config{
 		Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)},
 		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(),
-		MaxVersion: tls.VersionTLS12, // where a client that is refused learns it in the handshake
+		MaxVersion: tls.VersionTLS12, // with 1.3, a refusal comes after the handshake
 	}, func(w http.ResponseWriter, r *http.Request) {
 		serials = append(serials, r.TLS.PeerCertificates[0].SerialNumber.Int64())
-		giveObject(w, r)
+		serveObject(w, r)
 	})
 	dir := t.TempDir()
 	c := netio.Config{CAFile: ca.file, ClientCert: filepath.Join(dir, "cert.pem"), ClientKey: filepath.Join(dir, "key.pem")}
 	f := newFetcher(t, c)
 
 	_, err := f.Open(t.Context(), netio.Request{URL: u})
-	got := wantFailure(t, err, netio.Transient, netio.ReasonTLS)
+	got := wantError(t, err, netio.Transient, netio.ReasonTLS)
 	if !strings.HasPrefix(got.Detail, "client certificate: ") || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without files: %v", err)
 	}
@@ -235,15 +236,15 @@ func TestClientCertificateIsReadAtEachConnection(t *testing.T) {
 		}
 	}
 	if !slices.Equal(serials, []int64{7, 8}) {
-		t.Errorf("the server saw certificates %v, want 7 and 8", serials)
+		t.Errorf("the server received certificates %v, want 7 and 8", serials)
 	}
 	_, err = newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
-	if got := wantFailure(t, err, netio.Transient, netio.ReasonTLS); got.Detail != "TLS broke in the TLS handshake: tls: handshake failure" {
-		t.Errorf("without a certificate, the server's word is not passed on: %q", got.Detail)
+	if got := wantError(t, err, netio.Transient, netio.ReasonTLS); got.Detail != "TLS broke in the TLS handshake: tls: handshake failure" {
+		t.Errorf("without a certificate: detail %q, want the server's alert in it", got.Detail)
 	}
 }
 
-func TestNewNamesWhatItCannotUse(t *testing.T) {
+func TestNewWithUnusableFiles(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	if err := os.WriteFile(empty, []byte("no certificate\n"), 0o600); err != nil {
 		t.Fatal(err)

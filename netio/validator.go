@@ -5,24 +5,32 @@ import (
 	"strings"
 )
 
-// A Validator is what an origin says of the version of an object, kept by the caller with the bytes of that version.
+// Validator identifies the version of an object (RFC 9110 §8.8). The caller
+// stores it with the bytes of that version and passes it to the next Request.
 type Validator struct {
-	ETag         string // as sent, quotes and W/ included; empty: none
+	ETag         string // as sent, with quotes and W/; empty: none
 	LastModified string // as sent; empty: none
-	Total        int64  // size of the whole object; 0: not told
+	Total        int64  // size of the whole object in bytes; 0: unknown
 }
 
-// maxValidatorText is the longest ETag or Last-Modified that is learned. Callers keep them in a store that must stay
-// small; one that is longer counts as not sent, in every answer alike.
+// maxValidatorText is the size limit for an ETag and a Last-Modified, since
+// callers store both in a journal that must stay small. A longer one counts as
+// not sent, in every response.
 const maxValidatorText = 256
 
-// learn returns what the header of an answer and the total it told say of the object.
-func learn(h http.Header, total int64) Validator {
-	return Validator{ETag: validatorText(h.Get("ETag")), LastModified: validatorText(h.Get("Last-Modified")), Total: total}
+// validatorOf returns the validator in the header of a response. total is the
+// size of the object, 0 if the response does not contain it.
+func validatorOf(h http.Header, total int64) Validator {
+	return Validator{
+		ETag:         validatorText(h.Get("ETag")),
+		LastModified: validatorText(h.Get("Last-Modified")),
+		Total:        total,
+	}
 }
 
-// validatorText returns s when it is printable ASCII of a sane length, else "". Other bytes would not survive the
-// caller's JSON and come back as a difference that is none.
+// validatorText returns s if it is printable ASCII within the size limit, else
+// "". Other bytes would change in the caller's JSON and then look like another
+// version of the object.
 func validatorText(s string) string {
 	if len(s) > maxValidatorText {
 		return ""
@@ -35,11 +43,13 @@ func validatorText(s string) string {
 	return s
 }
 
-// differs returns what of now contradicts then, in a word, or "". What either of them lacks contradicts nothing.
+// differs returns the name of the first field in which then and now contradict
+// each other, or "". An empty field contradicts nothing.
 //
-// ETags are compared weakly (RFC 9110 §8.8.3.2: W/ aside, the same characters), so that a proxy that weakens the tag on
-// the way does not look like a new object. A weak tag promises no equal bytes, but the total and the date are compared
-// as well, and the digest judges the join in the end.
+// ETags are compared weakly (RFC 9110 §8.8.3.2), that is, without W/: some
+// proxies weaken the ETag of an object that has not changed. Equal weak ETags
+// do not guarantee equal bytes, but size and date are compared as well, and the
+// digest of the whole object decides in the end.
 func (then Validator) differs(now Validator) string {
 	switch {
 	case then.ETag != "" && now.ETag != "" && opaqueTag(then.ETag) != opaqueTag(now.ETag):
@@ -52,7 +62,8 @@ func (then Validator) differs(now Validator) string {
 	return ""
 }
 
-// fill returns v with what it lacks taken from then, so that an answer that says less does not make us forget.
+// fill returns v with its empty fields taken from then, so that a response with
+// fewer fields loses none that are stored.
 func (v Validator) fill(then Validator) Validator {
 	if v.ETag == "" {
 		v.ETag = then.ETag
@@ -70,7 +81,8 @@ func opaqueTag(etag string) string {
 	return strings.TrimPrefix(etag, "W/")
 }
 
-// isStrong reports whether etag is a strong entity tag by the letter of RFC 9110 §8.8.3: a quoted string without W/.
+// isStrong reports whether etag is a strong entity tag as defined by RFC 9110
+// §8.8.3: a quoted string without W/.
 func isStrong(etag string) bool {
 	if len(etag) < 2 || etag[0] != '"' || etag[len(etag)-1] != '"' {
 		return false

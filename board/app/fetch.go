@@ -9,32 +9,32 @@ import (
 	"time"
 
 	"otad/board/config"
+	"otad/board/console"
 	"otad/fsm"
 	"otad/journal"
 	"otad/netio"
 )
 
-// redraw is how often the progress line is drawn anew.
+// redraw is the time between two drawings of the progress line.
 const redraw = 200 * time.Millisecond
 
-// fetch downloads one package in the foreground and prints where it is.
+// fetch downloads one package in the foreground and prints its path.
 func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.File) error {
-	f := cfg.Fetch
-	job := journal.Job{Version: f.Version, URL: f.URL, Name: f.Name, Size: f.Size, MD5: f.MD5, SHA256: f.SHA256}
-	// Before anything is opened: a job that cannot be leaves no trace.
-	if err := errors.Join(job.Validate(), netio.CheckURL(job.URL, cfg.Transfer.AllowHTTP)); err != nil {
+	job := cfg.Fetch.Job
+	// Checked before anything is opened: an invalid job leaves no trace.
+	if err := errors.Join(flagError(job.Validate()), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {
 		return err
 	}
-	log, view := newView(cfg, stderr)
+	log, view := newProgressView(cfg, stderr)
 	defer view.finish()
 	ended := make(chan fsm.Snapshot, 1)
-	r, err := open(cfg, b, log, func(c *fsm.Config) {
+	s, err := open(cfg, b, log, func(c *fsm.Config) {
 		c.FailOnJournalError = true
-		c.OnChange = func(s fsm.Snapshot) {
-			view.checkpoint(s)
-			if s.State == fsm.Ready || s.State == fsm.Failed {
+		c.OnChange = func(now fsm.Snapshot) {
+			view.checkpoint(now)
+			if now.State == fsm.Ready || now.State == fsm.Failed {
 				select {
-				case ended <- s:
+				case ended <- now:
 				default:
 				}
 			}
@@ -43,56 +43,84 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	if err := r.adopt(ctx, job, f.Replace); err != nil {
+	defer s.close()
+	if err := s.startJob(ctx, job, cfg.Fetch.Replace); err != nil {
 		return err
 	}
-	if s := r.updater.Snapshot(); s.State == fsm.Ready {
-		ended <- s // it was here already
+	alreadyReady := s.updater.Snapshot().State == fsm.Ready
+	if alreadyReady {
+		ended <- s.updater.Snapshot()
 	}
-	last, err := r.work(ctx, view, ended)
+	began := time.Now()
+	last, err := s.runJob(ctx, view, ended)
 	if err != nil {
 		return err
 	}
 	if last.State == fsm.Failed {
 		return last.Err()
 	}
-	path := filepath.Join(r.dir.Path(), last.Name)
+	if !alreadyReady {
+		view.ready(last, console.Summary{Size: last.Size, ResumedFrom: last.ResumedFrom,
+			Elapsed: time.Since(began), Verified: digestNames(job)})
+	}
+	path := filepath.Join(s.dir.Path(), last.Name)
 	if err := printf(stdout, "%s\n", path); err != nil {
 		return fmt.Errorf("%s is ready, but %w", path, err)
 	}
 	return nil
 }
 
-func (r *rooms) adopt(ctx context.Context, job journal.Job, replace bool) error {
-	err := r.updater.StartBeforeRun(ctx, job, replace)
+// flagError returns a *journal.FieldError in err with the name that the field
+// has on the command line. It returns any other err unchanged.
+func flagError(err error) error {
+	var field *journal.FieldError
+	if !errors.As(err, &field) {
+		return err
+	}
+	flag, ok := map[journal.Field]string{
+		journal.FieldURL:    "the URL",
+		journal.FieldMD5:    "-md5",
+		journal.FieldSHA256: "-sha256",
+	}[field.Field]
+	if !ok {
+		flag = "-" + string(field.Field) // -version, -name, -size
+	}
+	return fmt.Errorf("%s %s", flag, field.Problem)
+}
+
+// startJob starts the job before the updater runs, and completes the error when
+// another job is unfinished.
+func (s *services) startJob(ctx context.Context, job journal.Job, replace bool) error {
+	err := flagError(s.updater.StartBeforeRun(ctx, job, replace))
 	var unfinished *fsm.UnfinishedError
 	if errors.As(err, &unfinished) {
-		return fmt.Errorf("%w in %s: finish it first, or give it up with -replace", err, r.dir.Path())
+		return fmt.Errorf("%w in %s: finish it first, or give it up with -replace", err, s.dir.Path())
 	}
 	return err
 }
 
-// work runs the updater until the job has ended or ctx has.
-func (r *rooms) work(ctx context.Context, view view, ended <-chan fsm.Snapshot) (fsm.Snapshot, error) {
+// runJob runs the updater until the job is Ready or Failed, or ctx ends. It
+// returns the last snapshot of the job.
+func (s *services) runJob(ctx context.Context, view progressView, ended <-chan fsm.Snapshot) (fsm.Snapshot, error) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	gone := make(chan error, 1)
-	go func() { gone <- r.updater.Run(running) }()
+	done := make(chan error, 1)
+	go func() { done <- s.updater.Run(running) }()
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
 	for {
 		select {
-		case s := <-ended:
+		case last := <-ended:
 			stop()
-			return s, <-gone
-		case err := <-gone:
+			return last, <-done
+		case err := <-done:
+			view.tick(s.updater.Snapshot()) // with the checkpoint of the stop
 			if err == nil {
 				err = ErrStopped
 			}
 			return fsm.Snapshot{}, err
 		case <-tick.C:
-			view.tick(r.updater.Snapshot())
+			view.tick(s.updater.Snapshot())
 		}
 	}
 }

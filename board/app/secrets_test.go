@@ -21,7 +21,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// marker stands wherever a URL can hold a secret.
+// marker is the secret in every part of a URL that can hold one.
 const marker = "s3cr3tM4rk3r"
 
 // secretive is url with the marker in its userinfo, query and fragment.
@@ -32,7 +32,8 @@ func secretive(url string) string {
 
 var object = origintest.Object{Size: 500_000, Seed: 1}
 
-// failures are URLs whose jobs fail, each at another place; what the server says of the URL says the marker too.
+// failures returns URLs whose jobs fail, each at another place. Where the server
+// repeats the URL, the marker is in its answer too.
 func failures(t *testing.T) map[string]string {
 	said := "http://a/b?X-Amz-Signature=" + marker + " is " + marker
 	serving := func(rules ...*origintest.Rule) string { return secretive(origintest.New(t, object, rules...).URL()) }
@@ -58,35 +59,36 @@ func failures(t *testing.T) map[string]string {
 	}
 }
 
-// overheard is all that otad says, from whichever side.
-type overheard struct {
+// recorder collects all output of otad: log, answers, callbacks.
+type recorder struct {
 	mu  sync.Mutex
 	all bytes.Buffer
 }
 
-func (o *overheard) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.all.Write(p)
+func (rec *recorder) Write(p []byte) (int, error) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.all.Write(p)
 }
 
-// saysNothing looks for the marker.
-func (o *overheard) saysNothing(t *testing.T) {
+// checkNoSecret fails if the marker is in the output.
+func (rec *recorder) checkNoSecret(t *testing.T) {
 	t.Helper()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.all.Len() == 0 {
-		t.Error("nothing was heard at all")
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.all.Len() == 0 {
+		t.Error("nothing was rec at all")
 	}
-	for line := range strings.Lines(o.all.String()) {
+	for line := range strings.Lines(rec.all.String()) {
 		if strings.Contains(line, marker) {
 			t.Errorf("the secret got out: %s", line)
 		}
 	}
 }
 
-// run is otad with these arguments, up to its end; each line of its stderr is heard, and told.
-func (o *overheard) run(ctx context.Context, t *testing.T, stdout *os.File, told func(line string), args ...string) error {
+// run runs otad with these arguments to its end. Each line of its stderr is
+// recorded and given to onLine.
+func (rec *recorder) run(ctx context.Context, t *testing.T, stdout *os.File, onLine func(line string), args ...string) error {
 	t.Helper()
 	cfg, err := config.Parse(args, nil, io.Discard)
 	if err != nil {
@@ -99,8 +101,8 @@ func (o *overheard) run(ctx context.Context, t *testing.T, stdout *os.File, told
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		for lines := bufio.NewScanner(r); lines.Scan(); {
-			fmt.Fprintln(o, lines.Text())
-			told(lines.Text())
+			fmt.Fprintln(rec, lines.Text())
+			onLine(lines.Text())
 		}
 	})
 	err = app.Run(ctx, cfg, app.Build{Version: "test"}, stdout, w)
@@ -110,16 +112,16 @@ func (o *overheard) run(ctx context.Context, t *testing.T, stdout *os.File, told
 	return err
 }
 
-// TestServeKeepsSecrets: neither the log, nor the API's answers, nor the callbacks, nor the metrics, nor otad status
-// give away what a job's URL or the callback's URL holds.
+// The secrets of a job's URL and of the callback's URL are not in the log, in the
+// API's answers, in callbacks, in metrics or in otad status.
 func TestServeKeepsSecrets(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
-			var heard overheard
+			var rec recorder
 			ended := make(chan struct{}, 100)
 			receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				fmt.Fprintf(&heard, "callback %v %s\n", r.Header, body)
+				fmt.Fprintf(&rec, "callback %v %s\n", r.Header, body)
 				if bytes.Contains(body, []byte(`"failed"`)) {
 					ended <- struct{}{}
 				}
@@ -128,10 +130,10 @@ func TestServeKeepsSecrets(t *testing.T) {
 			addr, dir := freeAddress(t), t.TempDir()
 			flags := []string{"-state-dir", dir, "-listen", addr, "-log-format", format, "-log-level", "debug"}
 			ctx, stop := context.WithCancel(t.Context())
-			serving, gone := make(chan struct{}), make(chan error, 1)
+			serving, done := make(chan struct{}), make(chan error, 1)
 			go func() {
 				ready := sync.OnceFunc(func() { close(serving) })
-				gone <- heard.run(ctx, t, nil, func(line string) {
+				done <- rec.run(ctx, t, nil, func(line string) {
 					if strings.Contains(line, "serving") {
 						ready()
 					}
@@ -139,29 +141,30 @@ func TestServeKeepsSecrets(t *testing.T) {
 			}()
 			select {
 			case <-serving:
-			case err := <-gone:
+			case err := <-done:
 				t.Fatal(err)
 			}
-			heard.ask(t, http.MethodPost, addr, "/api/v1.0/download", postOf(secretive("http://cdn.test/a"))) // refused
+			rec.request(t, http.MethodPost, addr, "/api/v1.0/download", postOf(secretive("http://cdn.test/a"))) // refused
 			for name, url := range failures(t) {
-				fmt.Fprintln(&heard, "===", name)
-				heard.ask(t, http.MethodPost, addr, "/api/v1.0/download", postOf(url))
+				fmt.Fprintln(&rec, "===", name)
+				rec.request(t, http.MethodPost, addr, "/api/v1.0/download", postOf(url))
 				<-ended
 				for _, path := range []string{"/api/v1.0/progress", "/metrics", "/healthz"} {
-					heard.ask(t, http.MethodGet, addr, path, "")
+					rec.request(t, http.MethodGet, addr, path, "")
 				}
-				heard.status(t, flags)
+				rec.status(t, flags)
 			}
 			stop()
-			fmt.Fprintln(&heard, <-gone)
-			heard.status(t, flags) // of the journal now
-			heard.saysNothing(t)
+			fmt.Fprintln(&rec, <-done)
+			rec.status(t, flags) // of the journal now
+			rec.checkNoSecret(t)
 			keepsTheURL(t, dir)
 		})
 	}
 }
 
-// keepsTheURL checks that the journal does hold the secret, and that nobody else may read it.
+// keepsTheURL checks that the journal does hold the secret, and that only its
+// owner may read the file.
 func keepsTheURL(t *testing.T, dir string) {
 	t.Helper()
 	name := filepath.Join(dir, journal.FileName)
@@ -188,8 +191,8 @@ func postOf(url string) string {
 	return fmt.Sprintf(`{"version":"1.2.3","package_url":%q,"package_name":"u.bin","package_size":%d,"package_md5":%q}`, url, object.Len(), object.MD5())
 }
 
-// ask hears the API's answer, header and body.
-func (o *overheard) ask(t *testing.T, method, addr, path, body string) {
+// request records the header and the body of the API's answer.
+func (rec *recorder) request(t *testing.T, method, addr, path, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, strings.NewReader(body))
 	if err != nil {
@@ -205,30 +208,30 @@ func (o *overheard) ask(t *testing.T, method, addr, path, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(o, "%s %s %v\n%s\n", method, path, resp.Header, answer)
+	fmt.Fprintf(rec, "%s %s %v\n%s\n", method, path, resp.Header, answer)
 }
 
-// status hears what otad status prints, as text and as JSON.
-func (o *overheard) status(t *testing.T, flags []string) {
+// status records the output of otad status, as text and as JSON.
+func (rec *recorder) status(t *testing.T, flags []string) {
 	t.Helper()
 	for _, args := range [][]string{{"status"}, {"status", "-json"}} {
 		out, err := os.CreateTemp(t.TempDir(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := o.run(t.Context(), t, out, func(string) {}, append(args, flags...)...); err != nil {
+		if err := rec.run(t.Context(), t, out, func(string) {}, append(args, flags...)...); err != nil {
 			t.Error(err)
 		}
 		printed, err := os.ReadFile(out.Name())
 		if err != nil || len(printed) == 0 {
 			t.Errorf("otad status printed nothing: %v", err)
 		}
-		o.Write(printed)
+		rec.Write(printed)
 		out.Close()
 	}
 }
 
-// TestFetchKeepsSecrets: the same of a fetch in the foreground, and of the error that it ends with.
+// The secrets are not in the log or in the error of a fetch either.
 func TestFetchKeepsSecrets(t *testing.T) {
 	urls := failures(t)
 	for name, url := range map[string]string{
@@ -244,15 +247,15 @@ func TestFetchKeepsSecrets(t *testing.T) {
 	}
 	for name, url := range urls {
 		t.Run(name, func(t *testing.T) {
-			var heard overheard
-			err := heard.run(t.Context(), t, nil, func(string) {},
+			var rec recorder
+			err := rec.run(t.Context(), t, nil, func(string) {},
 				"fetch", "-state-dir", t.TempDir(), "-retries", "0", "-log-level", "debug",
 				"-md5", object.MD5(), "-size", fmt.Sprint(object.Len()), url)
 			if err == nil {
 				t.Error("no error")
 			}
-			fmt.Fprintf(&heard, "otad: %v\n", err)
-			heard.saysNothing(t)
+			fmt.Fprintf(&rec, "otad: %v\n", err)
+			rec.checkNoSecret(t)
 		})
 	}
 }

@@ -21,27 +21,27 @@ import (
 	"otad/metrics"
 )
 
-// serve is the daemon: the updater, its API and its callbacks, until ctx ends.
+// serve runs the daemon until ctx ends: the updater, its API and its callbacks.
 func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) error {
 	token, err := readToken(cfg.Serve.TokenFile)
 	if err != nil {
 		return err
 	}
 	var callbacks *deviceapi.Callbacks
-	r, err := open(cfg, b, newLog(cfg, stderr), func(c *fsm.Config) {
+	s, err := open(cfg, b, newLog(cfg, stderr), func(c *fsm.Config) {
 		c.KeepOutbox = cfg.Serve.CallbackURL != ""
-		c.OnChange = func(s fsm.Snapshot) {
+		c.OnChange = func(now fsm.Snapshot) {
 			if callbacks != nil {
-				callbacks.Notify(s)
+				callbacks.Notify(now)
 			}
 		}
 	})
 	if err != nil {
 		return err
 	}
-	defer r.close()
+	defer s.close()
 	if cfg.Serve.CallbackURL != "" {
-		if callbacks, err = newCallbacks(cfg.Serve.CallbackURL, r); err != nil {
+		if callbacks, err = newCallbacks(cfg.Serve.CallbackURL, s); err != nil {
 			return err
 		}
 	}
@@ -51,27 +51,27 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 	}
 	g, running := errgroup.WithContext(ctx)
 	for i, l := range listeners {
-		handler := deviceapi.NewMetrics(r.metrics.Handler())
+		handler := deviceapi.NewMetrics(s.metrics.Handler())
 		if i == 0 {
-			handler = newAPI(cfg.Listen, r, token, len(listeners) == 1)
+			handler = newAPI(cfg.Listen, s, token, len(listeners) == 1)
 		}
-		g.Go(func() error { return deviceapi.Serve(running, l, handler, r.log) })
+		g.Go(func() error { return deviceapi.Serve(running, l, handler, s.log) })
 	}
 	if callbacks != nil {
 		g.Go(func() error { return callbacks.Run(running) })
 	}
-	g.Go(func() error { return r.updater.Run(running) })
-	r.notify(systemd.NotifyReady("serving on " + listeners[0].Addr().String()))
-	r.log.Info("serving", "listen", listeners[0].Addr().String(), "version", b.Version, "state_dir", r.dir.Path())
+	g.Go(func() error { return s.updater.Run(running) })
+	s.notify(systemd.NotifyReady("serving on " + listeners[0].Addr().String()))
+	s.log.Info("serving", "listen", listeners[0].Addr().String(), "version", b.Version, "state_dir", s.dir.Path())
 	<-running.Done()
-	r.notify(systemd.NotifyStopping())
+	s.notify(systemd.NotifyStopping())
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return ErrStopped
 }
 
-// listen opens the API's address and, where it is another one, the metrics'.
+// listen listens on the API's address and, if it is another one, the metrics'.
 func listen(addresses ...string) ([]net.Listener, error) {
 	var out []net.Listener
 	for i, addr := range addresses {
@@ -83,34 +83,35 @@ func listen(addresses ...string) ([]net.Listener, error) {
 			for _, l := range out {
 				l.Close()
 			}
-			mend := "name another address"
+			hint := "name another address"
 			if errors.Is(err, syscall.EADDRINUSE) {
-				mend = "stop what uses it or " + mend
+				hint = "stop what uses it or " + hint
 			}
-			return nil, fmt.Errorf("listen on %s: %w; %s", addr, errors.Unwrap(err), mend)
+			return nil, fmt.Errorf("listen on %s: %w; %s", addr, errors.Unwrap(err), hint)
 		}
 		out = append(out, l)
 	}
 	return out, nil
 }
 
-func newAPI(addr string, r *rooms, token string, withMetrics bool) http.Handler {
-	c := deviceapi.Config{Updater: r.updater, Token: token, Log: r.log, Addr: addr}
+func newAPI(addr string, s *services, token string, withMetrics bool) http.Handler {
+	c := deviceapi.Config{Updater: s.updater, Token: token, Log: s.log, Addr: addr}
 	if withMetrics {
-		c.Metrics = r.metrics.Handler()
+		c.Metrics = s.metrics.Handler()
 	}
 	return deviceapi.New(c)
 }
 
-func newCallbacks(url string, r *rooms) (*deviceapi.Callbacks, error) {
+func newCallbacks(url string, s *services) (*deviceapi.Callbacks, error) {
 	return deviceapi.NewCallbacks(deviceapi.CallbackConfig{
-		URL: url, Outbox: outbox{r.journal}, Log: r.log,
-		OnResult: func(result string) { r.metrics.Callback(metrics.CallbackResult(result)) },
-		OnQueue:  r.metrics.CallbackQueue,
+		URL: url, Outbox: outbox{s.journal}, Log: s.log,
+		OnResult: func(result string) { s.metrics.Callback(metrics.CallbackResult(result)) },
+		OnQueue:  s.metrics.CallbackQueue,
 	})
 }
 
-// outbox is the journal's list of transitions that are still to be told.
+// outbox is the journal's list of transitions whose callbacks are not delivered
+// yet.
 type outbox struct{ *journal.Journal }
 
 func (o outbox) Pending() []journal.OutboxEntry { return o.Record().Outbox }
@@ -122,14 +123,15 @@ func (o outbox) Delivered(seq uint64) error {
 	return err
 }
 
-func (r *rooms) notify(err error) {
+// notify logs the error of a message to the init system.
+func (s *services) notify(err error) {
 	if err != nil {
-		r.log.Warn("the init system cannot be told", "err", err)
+		s.log.Warn("the init system cannot be notified", "err", err)
 	}
 }
 
-// readToken takes the first line of the file: an empty token would let everybody
-// in, and is an error.
+// readToken returns the first line of the file. An empty token is an error: it
+// would let everybody in.
 func readToken(path string) (string, error) {
 	if path == "" {
 		return "", nil

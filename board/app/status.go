@@ -16,8 +16,8 @@ import (
 	"otad/journal"
 )
 
-// status prints what the daemon says, or, where none runs, what the journal
-// does. It disturbs neither: the journal is read without its lock.
+// status prints the progress of the daemon or, if none runs, of the journal. The
+// journal is read without its lock, so that status disturbs no other otad.
 func status(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	p, err := deviceapi.Ask(ctx, reachable(cfg.Listen))
 	if errors.Is(err, deviceapi.ErrNotServing) {
@@ -35,8 +35,8 @@ func status(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	return printf(out, "%s", text)
 }
 
-// reachable is the address under which a daemon that listens everywhere is asked
-// on this board.
+// reachable returns an address on this board for a daemon that listens on listen,
+// which may stand for all addresses.
 func reachable(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
@@ -45,6 +45,7 @@ func reachable(listen string) string {
 	return listen
 }
 
+// recorded returns the progress that the journal holds.
 func recorded(dir string) (deviceapi.Progress, error) {
 	rec, checkpoints, err := journal.Peek(dir)
 	if errors.Is(err, fs.ErrNotExist) {

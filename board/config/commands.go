@@ -8,18 +8,38 @@ import (
 const (
 	serveCommand   = "serve"
 	fetchCommand   = "fetch"
-	statusCommand  = "status"
-	graphCommand   = "graph"
 	versionCommand = "version"
 	helpCommand    = "help"
 )
 
-// commandNames are the commands that can be run, in the order of the help text.
-func commandNames() []string {
-	return []string{serveCommand, fetchCommand, statusCommand, graphCommand, versionCommand}
+// command is one command as the help texts describe it.
+type command struct{ name, operands, summary, text string }
+
+// commands returns the commands in the order of the help text.
+func commands() []command {
+	return []command{
+		{serveCommand, " [flags]", "run the daemon: API, callbacks, metrics",
+			"Runs the daemon: continues an unfinished download, and takes new ones over HTTP."},
+		{fetchCommand, " [flags] URL", "download one package in the foreground",
+			`Downloads one package to the state directory, or continues it. The exit code is
+the result: 0 ready, 1 download failed, 2 usage or state directory, 3 digest or
+size mismatch, 4 disk full, 5 another otad is running, 75 stopped by a signal.`},
+		{"status", " [flags]", "show the progress of the daemon, or of the journal",
+			"Shows the daemon's progress or, when none is running, the journal's."},
+		{"graph", " [flags]", "print the state machine", "Prints the state machine of an update."},
+		{versionCommand, "", "print the version", "Prints the version of this otad."},
+	}
 }
 
-// chooseCommand splits the command from what follows it.
+func commandNames() []string {
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// chooseCommand splits args into the command and its arguments.
 func chooseCommand(args []string) (command string, rest []string, err error) {
 	if len(args) == 0 {
 		return "", nil, usagef("no command: want one of %s (see otad help)", strings.Join(commandNames(), ", "))
@@ -40,15 +60,15 @@ func chooseCommand(args []string) (command string, rest []string, err error) {
 	return command, rest, nil
 }
 
-// booleanHint names the usual reason for an argument too many: -replace true.
+// booleanHint names the usual cause of an extra argument: -replace true.
 const booleanHint = "a boolean flag takes its value as in -replace=false"
 
-// takeOperands takes what stands on the command line beside flags. Operands are
-// not shown in errors: one may be a signed URL.
+// takeOperands stores the arguments that are not flags. Errors do not show
+// operands: one may be a signed URL.
 func takeOperands(c *Config, operands []string) error {
 	switch {
 	case c.Command == fetchCommand && len(operands) == 1:
-		c.Fetch.URL = operands[0]
+		c.Fetch.Job.URL = operands[0]
 	case c.Command == fetchCommand && len(operands) == 0:
 		return usagef("otad fetch needs a URL: want otad fetch [flags] URL")
 	case c.Command == fetchCommand:
@@ -59,25 +79,26 @@ func takeOperands(c *Config, operands []string) error {
 	return nil
 }
 
-// complete checks what no single flag can, and fills in what follows from others.
+// complete checks the rules between flags, and derives the name of a package
+// from its URL.
 func complete(c *Config) error {
-	if (c.Transfer.ClientCert == "") != (c.Transfer.ClientKey == "") {
+	if (c.Source.ClientCert == "") != (c.Source.ClientKey == "") {
 		return usagef("-client-cert and -client-key need each other, only one is set")
 	}
 	if c.Command != fetchCommand {
 		return nil
 	}
-	f := &c.Fetch
-	if f.MD5 == "" && f.SHA256 == "" {
+	j := &c.Fetch.Job
+	j.MD5, j.SHA256 = strings.ToLower(j.MD5), strings.ToLower(j.SHA256)
+	if j.MD5 == "" && j.SHA256 == "" {
 		return usagef("otad fetch needs -md5 or -sha256: a package that cannot be checked is not fetched")
 	}
-	if f.Name != "" {
+	if j.Name != "" {
 		return nil
 	}
-	name, err := nameFromURL(f.URL)
-	if err != nil {
+	var err error
+	if j.Name, err = nameFromURL(j.URL); err != nil {
 		return usagef("%v", err)
 	}
-	f.Name = name
 	return nil
 }

@@ -4,8 +4,9 @@
 // Every flag has one name in three places: -read-timeout on the command line,
 // OTAD_READ_TIMEOUT in the environment and "read-timeout" in the config file.
 // The command line wins over the environment, the environment over the file,
-// the file over the default. A name that no flag has is an error in all three,
-// because a misspelt setting that is silently ignored is found out in the field.
+// the file over the default. A name that no flag has is an error in all three:
+// a misspelt setting that is silently ignored would only be noticed in the
+// field.
 //
 // The config file, named by -config or OTAD_CONFIG, has one "name value" a line:
 //
@@ -18,63 +19,51 @@
 // its line is true. The file and the environment may hold the flags of any
 // command, so that the commands can share them; the command line takes only
 // those of its own.
+//
+// The model of the file is PlainParser, that of the environment WithEnvVarPrefix,
+// both in github.com/peterbourgon/ff. The package itself is not used: it ignores
+// unknown OTAD_ variables, takes a flag of another command in a shared file for
+// unknown, and shows values in its errors, which here may be signed URLs.
 package config
 
 import (
 	"log/slog"
-	"time"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio"
 )
 
-// Config is what one run of otad has been asked to do. The groups of commands
-// other than Command are filled in too, but say nothing about this run.
+// Config is one run of otad. The fields of commands other than Command are
+// filled in too and have no effect.
 type Config struct {
 	Command    string     // serve, fetch, status, graph or version
-	File       string     // the config file that was read, "" for none
 	StateDir   string     // holds the journal, the partial file and the package
 	LogFormat  string     // text or json
-	LogLevel   slog.Level // the least level that is logged
-	Listen     string     // host:port of the API: served by serve, asked by status
-	Transfer   Transfer
+	LogLevel   slog.Level // lowest level that is logged
+	Listen     string     // host:port of the API, for serve and status
 	Serve      Serve
 	Fetch      Fetch
 	StatusJSON bool   // status prints JSON instead of text
 	Format     string // of graph: mermaid or dot
+
+	// Source and Machine hold the flags that serve and fetch share, each in the
+	// field of its name. Their other fields are zero; the caller sets them. That
+	// includes AllowHTTP of Machine, which has to be that of Source.
+	Source  netio.Config
+	Machine fsm.Config
 }
 
-// Transfer is how packages are downloaded, by serve as by fetch.
-type Transfer struct {
-	Checkpoint     int64         // bytes between two checkpoints, 64 KiB to 64 MiB
-	Retries        int           // tries after the first one, 0 or more
-	ConnectTimeout time.Duration // until a connection stands, above 0
-	HeaderTimeout  time.Duration // from the request to the answer's header, above 0
-	ReadTimeout    time.Duration // between two bytes of the body, above 0
-	NetworkWait    time.Duration // longest wait for a network to appear, 0: none
-	RetryStatus    []int         // HTTP statuses to try again, each 400 to 599, ascending
-	RetryAfterMax  time.Duration // longest wait that a Retry-After may ask for
-	RateLimit      int64         // bytes a second, 0: no limit
-	MinFree        int64         // bytes to leave free on the file system
-	AllowHTTP      bool          // plain http to other hosts than loopback
-	CAFile         string        // PEM roots to trust instead of the system's, "" for those
-	ClientCert     string        // PEM certificate chain, "" for none; set together with ClientKey
-	ClientKey      string        // PEM key
-	Readback       bool          // verify by reading the file from the medium once more
-}
-
-// Serve is what only the daemon needs.
+// Serve holds the settings of the daemon alone.
 type Serve struct {
 	MetricsListen string // host:port for /metrics, "" for Config.Listen
 	CallbackURL   string // absolute http or https URL, "" for none
-	TokenFile     string // holds the bearer token that POST and DELETE need, "" for none
+	TokenFile     string // holds the bearer token for POST and DELETE, "" for none
 }
 
-// Fetch is the one package that fetch downloads.
+// Fetch holds the settings of one otad fetch.
 type Fetch struct {
-	URL     string // as given; its scheme and host are not checked here
-	MD5     string // 32 lower-case hex digits, or "" when SHA256 is given
-	SHA256  string // 64 lower-case hex digits, or "" when MD5 is given
-	Size    int64  // bytes, 0: to be learned from the first answer
-	Name    string // plain file name of the package in the state directory
-	Version string // MAJOR.MINOR.PATCH, or ""
-	Replace bool   // give up another unfinished job
-	Quiet   bool   // no progress
+	Job     journal.Job // Name and a digest are set; URL is as given, not checked
+	Replace bool        // give up another unfinished job
+	Quiet   bool        // no progress
 }

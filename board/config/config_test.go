@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"otad/board/config"
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio"
 )
 
 const (
@@ -34,7 +37,7 @@ func parseWith(t *testing.T, environ []string, args ...string) *config.Config {
 	return c
 }
 
-// refuse wants a usage error of one line that holds every one of the words.
+// refuse checks that Parse returns a usage error of one line with these words.
 func refuse(t *testing.T, environ, args []string, words ...string) {
 	t.Helper()
 	c, err := config.Parse(args, environ, io.Discard)
@@ -70,29 +73,31 @@ func TestDefaults(t *testing.T) {
 		LogLevel:  slog.LevelInfo,
 		Listen:    "127.0.0.1:12315",
 		Format:    "mermaid",
-		Transfer: config.Transfer{
-			Checkpoint:     1 << 20,
-			Retries:        3,
+		Source: netio.Config{
 			ConnectTimeout: 10 * time.Second,
 			HeaderTimeout:  30 * time.Second,
 			ReadTimeout:    300 * time.Second,
-			NetworkWait:    10 * time.Minute,
 			RetryAfterMax:  5 * time.Minute,
-			MinFree:        16 << 20,
+		},
+		Machine: fsm.Config{
+			Checkpoint:  1 << 20,
+			Retries:     3,
+			NetworkWait: 10 * time.Minute,
+			MinFree:     16 << 20,
 		},
 	}
 	if got := parse(t, "serve"); !reflect.DeepEqual(*got, want) {
 		t.Errorf("serve:\n got %+v\nwant %+v", *got, want)
 	}
 	want.Command = "fetch"
-	want.Transfer.NetworkWait = 0
-	want.Fetch = config.Fetch{URL: link, MD5: md5, Name: "update.zip"}
+	want.Machine.NetworkWait = 0
+	want.Fetch = config.Fetch{Job: journal.Job{URL: link, MD5: md5, Name: "update.zip"}}
 	if got := parse(t, "fetch", "-md5", md5, link); !reflect.DeepEqual(*got, want) {
 		t.Errorf("fetch:\n got %+v\nwant %+v", *got, want)
 	}
 }
 
-// everyFlag is one legal setting for each flag and where it has to arrive.
+// everyFlag is one legal setting for each flag, and the field that must hold it.
 var everyFlag = []struct {
 	command, name, text string
 	field               func(*config.Config) any
@@ -103,35 +108,35 @@ var everyFlag = []struct {
 	{"fetch", "log-level", "debug", func(c *config.Config) any { return c.LogLevel }, slog.LevelDebug},
 	{"serve", "listen", ":0", func(c *config.Config) any { return c.Listen }, ":0"},
 	{"status", "listen", "[::1]:80", func(c *config.Config) any { return c.Listen }, "[::1]:80"},
-	{"serve", "checkpoint", "64MiB", func(c *config.Config) any { return c.Transfer.Checkpoint }, int64(64 << 20)},
-	{"fetch", "checkpoint", "65536", func(c *config.Config) any { return c.Transfer.Checkpoint }, int64(65536)},
-	{"fetch", "retries", "0", func(c *config.Config) any { return c.Transfer.Retries }, 0},
-	{"serve", "connect-timeout", "1s", func(c *config.Config) any { return c.Transfer.ConnectTimeout }, time.Second},
-	{"serve", "header-timeout", "2s", func(c *config.Config) any { return c.Transfer.HeaderTimeout }, 2 * time.Second},
-	{"serve", "read-timeout", "1m30s", func(c *config.Config) any { return c.Transfer.ReadTimeout }, 90 * time.Second},
-	{"serve", "network-wait", "0", func(c *config.Config) any { return c.Transfer.NetworkWait }, time.Duration(0)},
-	{"serve", "retry-status", "503, 429,503", func(c *config.Config) any { return c.Transfer.RetryStatus }, []int{429, 503}},
-	{"serve", "retry-after-max", "1h", func(c *config.Config) any { return c.Transfer.RetryAfterMax }, time.Hour},
-	{"serve", "rate-limit", "1.5MB", func(c *config.Config) any { return c.Transfer.RateLimit }, int64(1_500_000)},
-	{"serve", "min-free", "0", func(c *config.Config) any { return c.Transfer.MinFree }, int64(0)},
-	{"serve", "allow-http", "true", func(c *config.Config) any { return c.Transfer.AllowHTTP }, true},
-	{"serve", "ca-file", "/ca.pem", func(c *config.Config) any { return c.Transfer.CAFile }, "/ca.pem"},
-	{"serve", "readback", "1", func(c *config.Config) any { return c.Transfer.Readback }, true},
+	{"serve", "checkpoint", "64MiB", func(c *config.Config) any { return c.Machine.Checkpoint }, int64(64 << 20)},
+	{"fetch", "checkpoint", "65536", func(c *config.Config) any { return c.Machine.Checkpoint }, int64(65536)},
+	{"fetch", "retries", "0", func(c *config.Config) any { return c.Machine.Retries }, 0},
+	{"serve", "connect-timeout", "1s", func(c *config.Config) any { return c.Source.ConnectTimeout }, time.Second},
+	{"serve", "header-timeout", "2s", func(c *config.Config) any { return c.Source.HeaderTimeout }, 2 * time.Second},
+	{"serve", "read-timeout", "1m30s", func(c *config.Config) any { return c.Source.ReadTimeout }, 90 * time.Second},
+	{"serve", "network-wait", "0", func(c *config.Config) any { return c.Machine.NetworkWait }, time.Duration(0)},
+	{"serve", "retry-status", "503, 429,503", func(c *config.Config) any { return c.Source.RetryStatus }, []int{429, 503}},
+	{"serve", "retry-after-max", "1h", func(c *config.Config) any { return c.Source.RetryAfterMax }, time.Hour},
+	{"serve", "rate-limit", "1.5MB", func(c *config.Config) any { return c.Source.RateLimit }, int64(1_500_000)},
+	{"serve", "min-free", "0", func(c *config.Config) any { return c.Machine.MinFree }, int64(0)},
+	{"serve", "allow-http", "true", func(c *config.Config) any { return c.Source.AllowHTTP }, true},
+	{"serve", "ca-file", "/ca.pem", func(c *config.Config) any { return c.Source.CAFile }, "/ca.pem"},
+	{"serve", "readback", "1", func(c *config.Config) any { return c.Machine.Readback }, true},
 	{"serve", "metrics-listen", "0.0.0.0:9100", func(c *config.Config) any { return c.Serve.MetricsListen }, "0.0.0.0:9100"},
 	{"serve", "callback-url", "http://127.0.0.1:8080/cb", func(c *config.Config) any { return c.Serve.CallbackURL }, "http://127.0.0.1:8080/cb"},
 	{"serve", "token-file", "/token", func(c *config.Config) any { return c.Serve.TokenFile }, "/token"},
-	{"fetch", "md5", strings.ToUpper(md5), func(c *config.Config) any { return c.Fetch.MD5 }, md5},
-	{"fetch", "sha256", sha256, func(c *config.Config) any { return c.Fetch.SHA256 }, sha256},
-	{"fetch", "size", "500MB", func(c *config.Config) any { return c.Fetch.Size }, int64(500_000_000)},
-	{"fetch", "name", "other name.zip", func(c *config.Config) any { return c.Fetch.Name }, "other name.zip"},
-	{"fetch", "version", "10.20.30", func(c *config.Config) any { return c.Fetch.Version }, "10.20.30"},
+	{"fetch", "md5", strings.ToUpper(md5), func(c *config.Config) any { return c.Fetch.Job.MD5 }, md5},
+	{"fetch", "sha256", sha256, func(c *config.Config) any { return c.Fetch.Job.SHA256 }, sha256},
+	{"fetch", "size", "500MB", func(c *config.Config) any { return c.Fetch.Job.Size }, int64(500_000_000)},
+	{"fetch", "name", "other name.zip", func(c *config.Config) any { return c.Fetch.Job.Name }, "other name.zip"},
+	{"fetch", "version", "10.20.30", func(c *config.Config) any { return c.Fetch.Job.Version }, "10.20.30"},
 	{"fetch", "replace", "true", func(c *config.Config) any { return c.Fetch.Replace }, true},
 	{"fetch", "quiet", "T", func(c *config.Config) any { return c.Fetch.Quiet }, true},
 	{"status", "json", "true", func(c *config.Config) any { return c.StatusJSON }, true},
 	{"graph", "format", "dot", func(c *config.Config) any { return c.Format }, "dot"},
 }
 
-// command is a command line of the given command that lacks nothing.
+// command returns a complete command line of the given command.
 func command(name string) []string {
 	if name == "fetch" {
 		return []string{"fetch", link, "-sha256", sha256}
@@ -157,13 +162,13 @@ func TestEveryFlagArrivesFromEverySource(t *testing.T) {
 	}
 }
 
-// A flag that is added to the table has to be added to the test above.
+// A flag that is added to the table must be added to the test above.
 func TestEveryFlagIsTested(t *testing.T) {
 	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true} // in tests of their own
 	for _, test := range everyFlag {
 		tested[test.name] = true
 	}
-	for line := range strings.Lines(config.Markdown()) {
+	for line := range strings.Lines(help(t, "help", "-markdown")) {
 		if cell, found := strings.CutPrefix(line, "| `-"); found {
 			if name := strings.FieldsFunc(cell, func(r rune) bool { return r == ' ' || r == '`' })[0]; !tested[name] {
 				t.Errorf("-%s is not tested", name)
@@ -176,18 +181,18 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	path := file(t, "retries 1", "checkpoint 2MiB", "min-free 3MiB")
 	environ := []string{"HOME=/root", "OTAD_CONFIG=" + path, "OTAD_CHECKPOINT=4MiB", "OTAD_MIN_FREE=5MiB"}
 	got := parseWith(t, environ, "serve", "-min-free", "6MiB")
-	if got.Transfer.Retries != 1 || got.Transfer.Checkpoint != 4<<20 || got.Transfer.MinFree != 6<<20 || got.File != path {
+	if got.Machine.Retries != 1 || got.Machine.Checkpoint != 4<<20 || got.Machine.MinFree != 6<<20 {
 		t.Errorf("got %+v", got)
 	}
 	other := file(t, "retries 7")
-	if got := parseWith(t, environ, "serve", "-config", other); got.Transfer.Retries != 7 || got.File != other {
+	if got := parseWith(t, environ, "serve", "-config", other); got.Machine.Retries != 7 {
 		t.Errorf("-config does not win over OTAD_CONFIG: %+v", got)
 	}
-	if got := parseWith(t, []string{"OTAD_ALLOW_HTTP=true"}, "serve", "-allow-http=false"); got.Transfer.AllowHTTP {
+	if got := parseWith(t, []string{"OTAD_ALLOW_HTTP=true"}, "serve", "-allow-http=false"); got.Source.AllowHTTP {
 		t.Error("-allow-http=false does not win over the environment")
 	}
-	if got := parseWith(t, []string{"OTAD_RETRY_STATUS=500"}, "serve", "-retry-status", "429"); !reflect.DeepEqual(got.Transfer.RetryStatus, []int{429}) {
-		t.Errorf("the lists are mixed: %v", got.Transfer.RetryStatus)
+	if got := parseWith(t, []string{"OTAD_RETRY_STATUS=500"}, "serve", "-retry-status", "429"); !reflect.DeepEqual(got.Source.RetryStatus, []int{429}) {
+		t.Errorf("the lists are mixed: %v", got.Source.RetryStatus)
 	}
 }
 
@@ -199,21 +204,21 @@ func TestFlagsStandOnBothSidesOfTheURL(t *testing.T) {
 		{"fetch", "--replace", "--md5=" + md5, "--", link},
 	} {
 		got := parse(t, args...)
-		if got.Fetch.URL != link || got.Fetch.MD5 != md5 || !got.Fetch.Replace {
+		if got.Fetch.Job.URL != link || got.Fetch.Job.MD5 != md5 || !got.Fetch.Replace {
 			t.Errorf("%q: got %+v", args, got.Fetch)
 		}
 	}
 }
 
 func TestAllAfterTwoDashesIsNoFlag(t *testing.T) {
-	if got := parse(t, "fetch", "-md5", md5, "--", "-quiet").Fetch; got.URL != "-quiet" || got.Quiet {
+	if got := parse(t, "fetch", "-md5", md5, "--", "-quiet").Fetch; got.Job.URL != "-quiet" || got.Quiet {
 		t.Errorf("got %+v", got)
 	}
 	refuse(t, nil, []string{"fetch", "-md5", md5, "--", link, "-quiet"}, "exactly one URL")
 }
 
 func TestClientCertificateIsAPair(t *testing.T) {
-	got := parse(t, "serve", "-client-cert", "c.pem", "-client-key", "c.key").Transfer
+	got := parse(t, "serve", "-client-cert", "c.pem", "-client-key", "c.key").Source
 	if got.ClientCert != "c.pem" || got.ClientKey != "c.key" {
 		t.Errorf("got %q, %q", got.ClientCert, got.ClientKey)
 	}

@@ -23,7 +23,7 @@ func TestConfigFileForm(t *testing.T) {
 		"json",
 		"format dot") // no end of line
 	got := parse(t, "serve", "-config", path)
-	if got.Transfer.Retries != 5 || got.StateDir != "/data/with space and #" || !got.Transfer.Readback || got.Transfer.AllowHTTP {
+	if got.Machine.Retries != 5 || got.StateDir != "/data/with space and #" || !got.Machine.Readback || got.Source.AllowHTTP {
 		t.Errorf("got %+v", got)
 	}
 	if got := parse(t, "graph", "-config", path); got.Format != "dot" {

@@ -15,7 +15,7 @@ func TestNameComesFromTheURL(t *testing.T) {
 		"https://h/journals.db":                 "journals.db",
 		"https://h/x.partial":                   "x.partial",
 	} {
-		if got := parse(t, "fetch", "-md5", md5, url).Fetch.Name; got != want {
+		if got := parse(t, "fetch", "-md5", md5, url).Fetch.Job.Name; got != want {
 			t.Errorf("%s: got name %q, want %q", url, got, want)
 		}
 	}
@@ -25,11 +25,11 @@ func TestURLsWithoutAUsableName(t *testing.T) {
 	for _, url := range []string{"https://h", "https://h/", "https://h/a/", "https://h?x=y.zip", "https://h/..", "https://h/%2e%2e",
 		"https://h/a%2Fb", "https://h/journal.db", "https://h/x.part", "https://h/a%00b", "https://h/%ff", ""} {
 		refuse(t, nil, []string{"fetch", "-md5", md5, url}, "set -name")
-		if got := parse(t, "fetch", "-name", "n.zip", "-md5", md5, url).Fetch.Name; got != "n.zip" {
+		if got := parse(t, "fetch", "-name", "n.zip", "-md5", md5, url).Fetch.Job.Name; got != "n.zip" {
 			t.Errorf("%s: got name %q in spite of -name", url, got)
 		}
 	}
-	refuse(t, nil, []string{"fetch", "-md5", md5, "https://h/%zz"}, "the URL is not valid") // which no name mends
+	refuse(t, nil, []string{"fetch", "-md5", md5, "https://h/%zz"}, "the URL is not valid") // a name does not help here
 }
 
 func TestRefusedNames(t *testing.T) {

@@ -6,6 +6,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio"
 )
 
 // option is one flag, wherever it is set.
@@ -19,7 +23,7 @@ type option struct {
 
 func (o option) isBool() bool { return o.arg == "" }
 
-// commands lists who takes o.
+// commands returns the commands that take o.
 func (o option) commands() []string { return strings.Fields(o.in) }
 
 // variable is the name of o in the environment.
@@ -29,7 +33,7 @@ func (o option) variable() string {
 
 const envPrefix = "OTAD_"
 
-// Who takes an option.
+// The commands that take an option.
 const (
 	inAll      = "serve fetch status graph"
 	inCommon   = "serve fetch status"
@@ -41,7 +45,7 @@ const (
 	inGraph    = "graph"
 )
 
-// defaults are the values of a run that sets nothing.
+// defaults returns the settings of a run of command that sets none.
 func defaults(command string) *Config {
 	c := &Config{
 		Command:   command,
@@ -50,27 +54,25 @@ func defaults(command string) *Config {
 		LogLevel:  slog.LevelInfo,
 		Listen:    "127.0.0.1:12315",
 		Format:    "mermaid",
-		Transfer: Transfer{
-			Checkpoint:     1 << 20,
-			Retries:        3,
+		Source: netio.Config{
 			ConnectTimeout: 10 * time.Second,
 			HeaderTimeout:  30 * time.Second,
 			ReadTimeout:    300 * time.Second,
 			RetryAfterMax:  5 * time.Minute,
-			MinFree:        16 << 20,
 		},
+		Machine: fsm.Config{Checkpoint: 1 << 20, Retries: 3, MinFree: 16 << 20},
 	}
 	if command == serveCommand {
-		// A board may boot before its modem; who runs fetch is there to see it.
-		c.Transfer.NetworkWait = 10 * time.Minute
+		// A board may boot before its modem. A person who runs fetch sees the error.
+		c.Machine.NetworkWait = 10 * time.Minute
 	}
 	return c
 }
 
-// options is the table of all flags, bound to the fields of c, in the order in
-// which help shows them.
+// options returns all flags, bound to the fields of c, in the order of the help
+// texts.
 func options(c *Config) []option {
-	return slices.Concat(commonOptions(c), transferOptions(&c.Transfer), serveOptions(&c.Serve), fetchOptions(&c.Fetch), []option{
+	return slices.Concat(commonOptions(c), transferOptions(&c.Source, &c.Machine), serveOptions(&c.Serve), fetchOptions(&c.Fetch), []option{
 		{"json", "", inStatus, boolean(&c.StatusJSON), "print JSON"},
 		{"format", "FORMAT", inGraph, choice(&c.Format, "mermaid", "dot"), "mermaid or dot (Graphviz)"},
 	})
@@ -78,7 +80,7 @@ func options(c *Config) []option {
 
 func commonOptions(c *Config) []option {
 	return []option{
-		{"config", "FILE", inAll, text(&c.File), "file with one \"name value\" a line for the flags that are not given otherwise"},
+		{"config", "FILE", inAll, text(new(string)), "file with one \"name value\" a line for the flags that are not given otherwise"},
 		{"state-dir", "DIR", inCommon, directory(&c.StateDir), "directory of the journal, the partial file and the package"},
 		{"log-format", "FORMAT", inCommon, choice(&c.LogFormat, "text", "json"), "text or json, on stderr"},
 		{"log-level", "LEVEL", inCommon, level(&c.LogLevel), "least level to log: debug, info, warn or error"},
@@ -86,23 +88,23 @@ func commonOptions(c *Config) []option {
 	}
 }
 
-func transferOptions(t *Transfer) []option {
+func transferOptions(s *netio.Config, m *fsm.Config) []option {
 	return []option{
-		{"checkpoint", "SIZE", inTransfer, size(&t.Checkpoint, 64<<10, 64<<20), "bytes from one durable checkpoint to the next, 64KiB to 64MiB"},
-		{"retries", "N", inTransfer, integer(&t.Retries, 0, 1_000_000), "tries after the first one; counted anew once another checkpoint is reached"},
-		{"connect-timeout", "DURATION", inTransfer, duration(&t.ConnectTimeout, 1), "longest wait for a connection"},
-		{"header-timeout", "DURATION", inTransfer, duration(&t.HeaderTimeout, 1), "longest wait for the header of an answer"},
-		{"read-timeout", "DURATION", inTransfer, duration(&t.ReadTimeout, 1), "longest wait between two bytes of the package"},
-		{"network-wait", "DURATION", inTransfer, duration(&t.NetworkWait, 0), "longest wait for a network (route, DNS) to appear"},
-		{"retry-status", "LIST", inTransfer, statuses(&t.RetryStatus), "HTTP statuses to try again, such as 429,500,502,503,504"},
-		{"retry-after-max", "DURATION", inTransfer, duration(&t.RetryAfterMax, 0), "longest wait that an answer's Retry-After may ask for"},
-		{"rate-limit", "SIZE", inTransfer, rate(&t.RateLimit), "bytes a second, 0 for no limit"},
-		{"min-free", "SIZE", inTransfer, size(&t.MinFree, 0, math.MaxInt64), "bytes to leave free on the file system"},
-		{"allow-http", "", inTransfer, boolean(&t.AllowHTTP), "allow plain http, which is otherwise refused but to loopback"},
-		{"ca-file", "FILE", inTransfer, text(&t.CAFile), "PEM file of the roots to trust instead of the system's"},
-		{"client-cert", "FILE", inTransfer, text(&t.ClientCert), "PEM file of the client certificate; needs -client-key"},
-		{"client-key", "FILE", inTransfer, text(&t.ClientKey), "PEM file of the client certificate's key"},
-		{"readback", "", inTransfer, boolean(&t.Readback), "verify by reading the package from the medium once more"},
+		{"checkpoint", "SIZE", inTransfer, size(&m.Checkpoint, 64<<10, 64<<20), "bytes from one durable checkpoint to the next, 64KiB to 64MiB"},
+		{"retries", "N", inTransfer, integer(&m.Retries, 0, 1_000_000), "tries after the first one; counted anew once another checkpoint is reached"},
+		{"connect-timeout", "DURATION", inTransfer, duration(&s.ConnectTimeout, 1), "longest wait for a connection"},
+		{"header-timeout", "DURATION", inTransfer, duration(&s.HeaderTimeout, 1), "longest wait for the header of an answer"},
+		{"read-timeout", "DURATION", inTransfer, duration(&s.ReadTimeout, 1), "longest wait between two bytes of the package"},
+		{"network-wait", "DURATION", inTransfer, duration(&m.NetworkWait, 0), "longest wait for a network (route, DNS) to appear"},
+		{"retry-status", "LIST", inTransfer, statuses(&s.RetryStatus), "HTTP statuses to try again, such as 429,500,502,503,504"},
+		{"retry-after-max", "DURATION", inTransfer, duration(&s.RetryAfterMax, 0), "longest wait that an answer's Retry-After may ask for"},
+		{"rate-limit", "SIZE", inTransfer, rate(&s.RateLimit), "bytes a second, 0 for no limit"},
+		{"min-free", "SIZE", inTransfer, size(&m.MinFree, 0, math.MaxInt64), "bytes to leave free on the file system"},
+		{"allow-http", "", inTransfer, boolean(&s.AllowHTTP), "allow plain http, which is otherwise refused but to loopback"},
+		{"ca-file", "FILE", inTransfer, text(&s.CAFile), "PEM file of the roots to trust instead of the system's"},
+		{"client-cert", "FILE", inTransfer, text(&s.ClientCert), "PEM file of the client certificate; needs -client-key"},
+		{"client-key", "FILE", inTransfer, text(&s.ClientKey), "PEM file of the client certificate's key"},
+		{"readback", "", inTransfer, boolean(&m.Readback), "verify by reading the package from the medium once more"},
 	}
 }
 
@@ -115,18 +117,19 @@ func serveOptions(s *Serve) []option {
 }
 
 func fetchOptions(f *Fetch) []option {
+	j := &f.Job
 	return []option{
-		{"md5", "HEX", inFetch, hexDigest(&f.MD5, 32), "MD5 of the package; it, -sha256 or both must be given"},
-		{"sha256", "HEX", inFetch, hexDigest(&f.SHA256, 64), "SHA-256 of the package"},
-		{"size", "SIZE", inFetch, size(&f.Size, 1, math.MaxInt64), "size of the package; left out, the first answer tells"},
-		{"name", "NAME", inFetch, packageName(&f.Name), "file name of the package; left out, the last path element of the URL"},
-		{"version", "X.Y.Z", inFetch, version(&f.Version), "version of the package, part of the job's identity"},
+		{"md5", "HEX", inFetch, jobText(&j.MD5, "32 hex digits", digestProblem(32)), "MD5 of the package; it, -sha256 or both must be given"},
+		{"sha256", "HEX", inFetch, jobText(&j.SHA256, "64 hex digits", digestProblem(64)), "SHA-256 of the package"},
+		{"size", "SIZE", inFetch, size(&j.Size, 1, math.MaxInt64), "size of the package; left out, the first answer tells"},
+		{"name", "NAME", inFetch, jobText(&j.Name, "a plain file name", journal.NameProblem), "file name of the package; left out, the last path element of the URL"},
+		{"version", "X.Y.Z", inFetch, jobText(&j.Version, "a version such as 1.2.3", journal.VersionProblem), "version of the package, part of the job's identity"},
 		{"replace", "", inFetch, boolean(&f.Replace), "give up another unfinished job; otherwise it is in the way"},
 		{"quiet", "", inFetch, boolean(&f.Quiet), "show no progress"},
 	}
 }
 
-// find looks up the option called name.
+// find returns the option called name.
 func find(opts []option, name string) (option, bool) {
 	i := slices.IndexFunc(opts, func(o option) bool { return o.name == name })
 	if i < 0 {

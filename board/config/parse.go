@@ -6,30 +6,30 @@ import (
 	"io"
 )
 
-// ErrHelp says that help was asked for and has been printed.
+// ErrHelp is the error of Parse after it has printed a help text.
 var ErrHelp = errors.New("help was printed")
 
-// UsageError is a command line, an environment or a config file that otad
-// cannot run with. Its text is one line that says what is wrong, where, and how
-// to mend it; it never holds a URL.
+// UsageError reports a command line, an environment or a config file that otad
+// cannot use. Its text is one line that names the place, the problem and the
+// remedy; it never holds a URL.
 type UsageError struct {
 	Problem string
-	Err     error // what the operating system said about the config file, or nil
+	Err     error // of the operating system, about the config file; or nil
 }
 
 // Error implements error.
 func (e *UsageError) Error() string { return e.Problem }
 
-// Unwrap gives access to Err.
+// Unwrap returns Err.
 func (e *UsageError) Unwrap() error { return e.Err }
 
 func usagef(format string, args ...any) error {
 	return &UsageError{Problem: fmt.Sprintf(format, args...)}
 }
 
-// Parse reads args (the command and what follows it, without the program's
-// name), environ (in the form of os.Environ) and the config file. Help goes to
-// out, and the error is then [ErrHelp] or what out said; every other error is a
+// Parse reads args (the command and its arguments, without the program's name),
+// environ (in the form of os.Environ) and the config file. A help text goes to
+// out, and the error is then [ErrHelp] or that of out; every other error is a
 // *[UsageError].
 func Parse(args, environ []string, out io.Writer) (*Config, error) {
 	command, rest, err := chooseCommand(args)
@@ -67,7 +67,7 @@ func parse(command string, args, environ []string) (*Config, error) {
 		return nil, err
 	}
 	if command == versionCommand {
-		// The version can be asked for whatever state the settings are in.
+		// otad version must work even when the settings are wrong.
 		return c, nil
 	}
 	if err := applyAll(opts, flags, environ); err != nil {
@@ -77,7 +77,7 @@ func parse(command string, args, environ []string) (*Config, error) {
 }
 
 // applyAll sets the values of the file, then of the environment, then of the
-// flags, so that the last one wins.
+// flags: the last one wins.
 func applyAll(opts []option, flags []assignment, environ []string) error {
 	env, err := fromEnvironment(opts, environ)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// assignment is one option that has been given a value somewhere.
+// assignment is a value for an option, from one of the sources.
 type assignment struct {
 	option option
 	text   string
@@ -52,7 +52,7 @@ func fromFlags(command string, opts []option, args []string) (given []assignment
 	return given, operands, nil
 }
 
-// flagError turns an error of the flag package into one of ours.
+// flagError replaces an error of the flag package by a UsageError or ErrHelp.
 func flagError(command string, opts []option, err error) error {
 	if errors.Is(err, flag.ErrHelp) {
 		return ErrHelp
@@ -65,7 +65,7 @@ func flagError(command string, opts []option, err error) error {
 	return usagef("unknown flag -%s%s (see otad help %s)", name, didYouMean("-", name, names), command)
 }
 
-// fromEnvironment picks otad's variables out of environ.
+// fromEnvironment returns the assignments of the OTAD_ variables in environ.
 func fromEnvironment(opts []option, environ []string) ([]assignment, error) {
 	var given []assignment
 	for _, entry := range environ {
@@ -82,7 +82,7 @@ func fromEnvironment(opts []option, environ []string) ([]assignment, error) {
 	return given, nil
 }
 
-// configFile picks the assignment that names the config file, the zero value
+// configFile returns the assignment that names the config file, the zero value
 // for none.
 func configFile(env, flags []assignment) assignment {
 	var file assignment
@@ -146,7 +146,7 @@ func fromLine(opts []option, line string) (assignment, error) {
 	return assignment{option: o, text: text}, nil
 }
 
-// optionNames lists the names of the options that keep wants, all for nil.
+// optionNames returns the names of the options that keep accepts; nil keeps all.
 func optionNames(opts []option, keep func(option) bool) []string {
 	var names []string
 	for _, o := range opts {

@@ -2,11 +2,11 @@ package config
 
 import "strings"
 
-// didYouMean is the tail of an error about an unknown name: the closest one of
-// names, written with the given prefix, or "" when none is close.
+// didYouMean returns the end of an error about an unknown name: the closest of
+// names, with the given prefix, or "" when none is close.
 func didYouMean(prefix, name string, names []string) string {
 	name = strings.TrimLeft(name, "-")
-	best, least := "", 3 // more than two slips is another word
+	best, least := "", 3 // more than two differences: another word
 	for _, candidate := range names {
 		if d := distance(name, candidate); d < least && d < len(candidate) {
 			best, least = candidate, d
@@ -18,8 +18,8 @@ func didYouMean(prefix, name string, names []string) string {
 	return ", did you mean " + prefix + best + "?"
 }
 
-// distance is the number of bytes to insert, delete or replace to make b of a
-// (Levenshtein).
+// distance returns how many bytes must be inserted, deleted or replaced to turn
+// a into b (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

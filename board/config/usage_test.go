@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,7 +11,7 @@ import (
 	"otad/board/config"
 )
 
-// help returns what asking for help prints.
+// help returns the help text that these arguments print.
 func help(t *testing.T, args ...string) string {
 	t.Helper()
 	var out strings.Builder
@@ -45,14 +46,14 @@ func TestHelpIsTheSameHoweverAskedFor(t *testing.T) {
 func TestHelpShowsExactlyTheCommandsOwnFlags(t *testing.T) {
 	flag := regexp.MustCompile(`(?m)^  -([a-z0-9-]+)`)
 	row := regexp.MustCompile("(?m)^\\| `-([a-z0-9-]+)[^|]*\\| ([^|]*) \\|")
-	want := map[string][]string{}
-	for _, match := range row.FindAllStringSubmatch(config.Markdown(), -1) {
+	table, want := help(t, "help", "-markdown"), map[string][]string{}
+	for _, match := range row.FindAllStringSubmatch(table, -1) {
 		for command := range strings.SplitSeq(match[2], ", ") {
 			want[command] = append(want[command], match[1])
 		}
 	}
 	if len(want["serve"]) == 0 || len(want["fetch"]) == 0 {
-		t.Fatalf("no flags in the table:\n%s", config.Markdown())
+		t.Fatalf("no flags in the table:\n%s", table)
 	}
 	for _, command := range []string{"serve", "fetch", "status", "graph", "version"} {
 		var got []string
@@ -77,17 +78,28 @@ func TestDefaultsAreShown(t *testing.T) {
 			}
 		}
 	}
-	if want := "| `-network-wait DURATION` | serve, fetch | `10m` (serve), `0` (fetch) |"; !strings.Contains(config.Markdown(), want) {
-		t.Errorf("the table lacks %q:\n%s", want, config.Markdown())
+	table := help(t, "help", "-markdown")
+	if want := "| `-network-wait DURATION` | serve, fetch | `10m` (serve), `0` (fetch) |"; !strings.Contains(table, want) {
+		t.Errorf("the table lacks %q:\n%s", want, table)
 	}
 }
 
-// broken is an output that nothing can be written to.
+// broken is an output that cannot be written to.
 type broken struct{}
 
 var errBroken = errors.New("broken pipe")
 
 func (broken) Write([]byte) (int, error) { return 0, errBroken }
+
+func TestReadmeHasTheTableOfFlags(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table := help(t, "help", "-markdown"); !strings.Contains(string(readme), "\n"+table+"\n") {
+		t.Errorf("README.md does not have the output of otad help -markdown:\n%s", table)
+	}
+}
 
 func TestHelpThatCannotBePrintedIsAnError(t *testing.T) {
 	if _, err := config.Parse([]string{"help"}, nil, broken{}); !errors.Is(err, errBroken) {

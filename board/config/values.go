@@ -4,27 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-	"unicode"
 
-	"github.com/dustin/go-humanize"
+	"otad/netio"
 )
 
-// value is the field behind an option. Set leaves the field alone when it fails,
-// and says what it wants; a later Set replaces an earlier one. String is the
-// current value as a user would write it, "" for none.
+// value is the field behind an option. Set replaces the value; when it fails it
+// leaves the field unchanged and its error says which values are allowed. String
+// returns the current value as a user would write it, "" for none.
 type value interface {
 	Set(text string) error
 	String() string
 }
 
-// field is a value made of a way to read it and a way to write it.
+// field is a value that consists of a way to parse and a way to format it.
 type field[T any] struct {
 	target *T
 	parse  func(string) (T, error)
@@ -43,9 +39,8 @@ func (f field[T]) String() string { return f.format(*f.target) }
 
 func asIs(s string) string { return s }
 
-// got shows a value that is not what was wanted, at most so much of it that the
-// error stays one line. A URL that has slipped into the wrong place is not
-// shown: its query may be a secret.
+// got shows a refused value in an error, cut so that the error stays one line. A
+// URL in the wrong place is not shown: its query may be a secret.
 func got(text string) string {
 	const most = 100
 	switch {
@@ -57,17 +52,22 @@ func got(text string) string {
 	return fmt.Sprintf("got %q", text)
 }
 
+// checked is a text for which check returns nil.
+func checked(target *string, check func(string) error) value {
+	return field[string]{target, func(s string) (string, error) { return s, check(s) }, asIs}
+}
+
 func text(target *string) value {
-	return field[string]{target, func(s string) (string, error) { return s, nil }, asIs}
+	return checked(target, func(string) error { return nil })
 }
 
 func directory(target *string) value {
-	return field[string]{target, func(s string) (string, error) {
+	return checked(target, func(s string) error {
 		if s == "" {
-			return "", errors.New("want a directory, got nothing")
+			return errors.New("want a directory, got nothing")
 		}
-		return s, nil
-	}, asIs}
+		return nil
+	})
 }
 
 func boolean(target *bool) value {
@@ -85,131 +85,25 @@ func boolean(target *bool) value {
 	}}
 }
 
-func integer(target *int, least, most int) value {
-	return field[int]{target, func(s string) (int, error) {
-		v, err := strconv.Atoi(s)
-		if err != nil || v < least || v > most {
-			return 0, fmt.Errorf("want a whole number from %d to %d, %s", least, most, got(s))
-		}
-		return v, nil
-	}, strconv.Itoa}
-}
-
-// size is a number of bytes between least and most. A current value below least
-// means that none has been set.
-func size(target *int64, least, most int64) value {
-	return field[int64]{target, func(s string) (int64, error) {
-		v, err := parseSize(s)
-		if err != nil {
-			return 0, err
-		}
-		if v < least || v > most {
-			return 0, fmt.Errorf("want %s, %s", sizeRange(least, most), got(s))
-		}
-		return v, nil
-	}, func(v int64) string {
-		if v < least {
-			return ""
-		}
-		return formatSize(v)
-	}}
-}
-
-// leastRate keeps a limit from being taken for one in megabytes: no transfer
-// ends at 5 bytes a second.
-const leastRate = 1 << 10
-
-func rate(target *int64) value {
-	return field[int64]{target, func(s string) (int64, error) {
-		v, err := parseSize(s)
-		if err == nil && v != 0 && v < leastRate {
-			err = fmt.Errorf("want 0 for no limit or at least %s a second, %s", formatSize(leastRate), got(s))
-		}
-		return v, err
-	}, formatSize}
-}
-
-func parseSize(s string) (int64, error) {
-	// The library skips commas, which would make ten times the size of "1,5MiB".
-	n, err := humanize.ParseBytes(s)
-	// And it would cut 1.5 bytes down to one.
-	part := strings.Contains(s, ".") && !strings.ContainsFunc(s, unicode.IsLetter)
-	if err != nil || n > math.MaxInt64 || strings.Contains(s, ",") || part {
-		return 0, fmt.Errorf("want a size such as 1048576, 500MB or 16MiB, %s", got(s))
-	}
-	return int64(n), nil
-}
-
-// formatSize writes n exactly, in the largest binary unit that divides it.
-func formatSize(n int64) string {
-	units := []string{"", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	i := 0
-	for ; n != 0 && n%1024 == 0 && i < len(units)-1; i++ {
-		n /= 1024
-	}
-	return strconv.FormatInt(n, 10) + units[i]
-}
-
-func sizeRange(least, most int64) string {
-	if most == math.MaxInt64 {
-		return "at least " + formatSize(least)
-	}
-	return "from " + formatSize(least) + " to " + formatSize(most)
-}
-
-func duration(target *time.Duration, least time.Duration) value {
-	return field[time.Duration]{target, func(s string) (time.Duration, error) {
-		v, err := time.ParseDuration(s)
-		switch {
-		case err != nil:
-			return 0, fmt.Errorf("want a duration such as 90s or 5m, %s", got(s))
-		case v < least && least > 0:
-			return 0, fmt.Errorf("want a duration above 0, %s", got(s))
-		case v < least:
-			return 0, fmt.Errorf("want a duration of 0 or more, %s", got(s))
-		}
-		return v, nil
-	}, formatDuration}
-}
-
-// formatDuration writes 5m where the library writes 5m0s.
-func formatDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	if d == 0 {
-		s = "0"
-	}
-	return s
-}
-
 func choice(target *string, allowed ...string) value {
-	return field[string]{target, func(s string) (string, error) {
+	return checked(target, func(s string) error {
 		if !slices.Contains(allowed, s) {
-			return "", fmt.Errorf("want %s, %s", strings.Join(allowed, " or "), got(s))
+			return fmt.Errorf("want %s, %s", strings.Join(allowed, " or "), got(s))
 		}
-		return s, nil
-	}, asIs}
+		return nil
+	})
 }
 
 func level(target *slog.Level) value {
+	name := func(l slog.Level) string { return strings.ToLower(l.String()) }
 	return field[slog.Level]{target, func(s string) (slog.Level, error) {
-		switch s {
-		case "debug":
-			return slog.LevelDebug, nil
-		case "info":
-			return slog.LevelInfo, nil
-		case "warn":
-			return slog.LevelWarn, nil
-		case "error":
-			return slog.LevelError, nil
+		for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+			if s == name(l) {
+				return l, nil
+			}
 		}
 		return 0, fmt.Errorf("want debug, info, warn or error, %s", got(s))
-	}, func(l slog.Level) string { return strings.ToLower(l.String()) }}
+	}, name}
 }
 
 // Whether an address may be empty.
@@ -221,31 +115,54 @@ const (
 // address is host:port with a numeric port. The host may be empty, for all of
 // the board's addresses, and the port 0, for any free one.
 func address(target *string, mayBeEmpty bool) value {
-	return field[string]{target, func(s string) (string, error) {
+	return checked(target, func(s string) error {
 		if s == "" && mayBeEmpty {
-			return "", nil
+			return nil
 		}
 		_, port, err := net.SplitHostPort(s)
 		if err == nil {
 			_, err = strconv.ParseUint(port, 10, 16)
 		}
 		if err != nil {
-			return "", fmt.Errorf("want an address such as 127.0.0.1:12315, %s", got(s))
+			return fmt.Errorf("want an address such as 127.0.0.1:12315, %s", got(s))
 		}
-		return s, nil
-	}, asIs}
+		return nil
+	})
 }
 
-// webURL never shows the URL in its error: there may be a secret in it.
+// webURL is empty or an http or https URL. Its error does not show the URL,
+// which may hold a secret.
 func webURL(target *string) value {
-	return field[string]{target, func(s string) (string, error) {
-		if s == "" {
-			return "", nil
+	return checked(target, func(s string) error {
+		if s != "" && netio.CheckURL(s, true) != nil {
+			return errors.New("want an absolute http or https URL")
 		}
-		u, err := url.Parse(s)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-			return "", errors.New("want an absolute http or https URL")
+		return nil
+	})
+}
+
+// statuses is a list of HTTP error statuses, separated by commas; "" is the
+// empty list.
+func statuses(target *[]int) value {
+	return field[[]int]{target, func(s string) ([]int, error) {
+		var list []int
+		for item := range strings.SplitSeq(s, ",") {
+			if strings.TrimSpace(s) == "" {
+				break
+			}
+			status, err := strconv.Atoi(strings.TrimSpace(item))
+			if err != nil || status < 400 || status > 599 {
+				return nil, fmt.Errorf("want HTTP statuses from 400 to 599 such as 429,503, %s", got(item))
+			}
+			list = append(list, status)
 		}
-		return s, nil
-	}, asIs}
+		slices.Sort(list)
+		return slices.Compact(list), nil
+	}, func(list []int) string {
+		var items []string
+		for _, status := range list {
+			items = append(items, strconv.Itoa(status))
+		}
+		return strings.Join(items, ",")
+	}}
 }

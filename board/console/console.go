@@ -1,8 +1,8 @@
-// Package console shows the progress of otad fetch: one line that is redrawn in
-// place on a terminal, or plain lines where the output is none.
+// Package console shows the progress of otad fetch on a terminal: one line that
+// is redrawn in place.
 //
-// Log lines and the progress line share the terminal. Let the logger write to
-// the [Bar]: it takes the progress line away, writes the log line and draws the
+// Log lines and the progress line share the terminal. The logger must write to
+// the [Bar]: it erases the progress line, writes the log line and draws the
 // progress line again below it.
 package console
 
@@ -14,43 +14,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsTerminal reports whether f is a terminal, so that a [Bar] makes sense.
+// IsTerminal reports whether f is a terminal, which a [Bar] needs.
 func IsTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	return err == nil
 }
 
 // Bar is the progress line of a terminal. Its methods may be called from any
-// goroutine. Errors of the terminal are told only to whoever writes log
-// lines through it: no download fails because nobody can watch it.
+// goroutine. Only Write returns errors of the terminal: a download must not
+// fail because its progress cannot be shown.
 type Bar struct {
 	out   io.Writer
 	width func() int
 
 	mu       sync.Mutex
-	line     string // what is to be seen, "" for nothing
+	line     string // on the terminal now, "" for none
 	finished bool
 }
 
-// New makes a bar on the terminal w. Nothing is drawn yet.
+// New returns a bar on the terminal w. It draws nothing.
 func New(w *os.File) *Bar {
 	return &Bar{out: w, width: func() int { return columns(w) }}
 }
 
-// columns is asked for at each drawing: terminals are resized.
+// columns returns the width of the terminal f. Every drawing reads the width
+// anew, because a terminal can be resized.
 func columns(f *os.File) int {
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil || size.Col == 0 {
-		return 80 // a serial line does not tell
+		return 80 // a serial line reports no width
 	}
 	return int(size.Col)
 }
 
-// erase goes to the beginning of the line and clears it to its end.
+// erase moves to the beginning of the line and clears the line to its end.
 const erase = "\r\x1b[K"
 
-// Draw shows s in place of what is shown. It does nothing when the line stays
-// the same, or after Finish.
+// Draw replaces the progress line by that of s. It does nothing when the line
+// stays the same, or after Finish.
 func (b *Bar) Draw(s State) {
 	// The last column stays free: a character there makes some terminals wrap.
 	line := Line(s, b.width()-1)
@@ -63,30 +64,16 @@ func (b *Bar) Draw(s State) {
 	b.print(erase + line)
 }
 
-// Clear takes the line away until the next Draw.
-func (b *Bar) Clear() {
+// Finish leaves the progress line as it stands and moves to the next line, so
+// that later output does not run into it. Without a progress line it writes
+// nothing. Draw does nothing afterwards.
+func (b *Bar) Finish() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.clear()
-}
-
-// Finish puts line, and an end of line, in place of the progress for good. An
-// empty line leaves nothing behind.
-func (b *Bar) Finish(line string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.clear()
-	b.finished = true
-	if line != "" {
-		b.print(line + "\n")
-	}
-}
-
-func (b *Bar) clear() {
 	if b.line != "" {
-		b.print(erase)
-		b.line = ""
+		b.print("\n")
 	}
+	b.line, b.finished = "", true
 }
 
 func (b *Bar) print(text string) { _, _ = io.WriteString(b.out, text) }

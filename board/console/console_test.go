@@ -17,7 +17,7 @@ import (
 
 const erase = "\r\x1b[K"
 
-// screen is a terminal's worth of output.
+// screen records what is written to a terminal.
 type screen struct {
 	strings.Builder
 	columns int
@@ -28,7 +28,7 @@ func newBar() (*screen, *console.Bar) {
 	return s, console.NewOn(s, func() int { return s.columns })
 }
 
-// shows is what a person sees: the lines that are left after every erasure.
+// shows returns the lines that are left on the terminal after every erasure.
 func (s *screen) shows() string {
 	lines := strings.Split(s.String(), "\n")
 	for i, line := range lines {
@@ -39,7 +39,7 @@ func (s *screen) shows() string {
 }
 
 func state(done int64) console.State {
-	return console.State{Name: "u", Done: done, Size: 10, Left: -1}
+	return console.State{Name: "u", Percent: int(done) * 10, Done: done, Size: 10, Left: -1}
 }
 
 const (
@@ -93,50 +93,45 @@ func TestLogLinesStandAboveTheBar(t *testing.T) {
 	if got := s.shows(); !strings.HasSuffix(got, "\n"+shown) {
 		t.Errorf("no bar below the log line: %q", got)
 	}
-	bar.Clear()
-	log.Info("cleared")
 	bar.Draw(state(5))
-	want := "level=INFO msg=before\nlevel=INFO msg=while\nlevel=INFO msg=cleared\n" + shown
+	want := "level=INFO msg=before\nlevel=INFO msg=while\n" + shown
 	if got := s.shows(); got != want {
 		t.Errorf("\n got %q\nwant %q", got, want)
 	}
 }
 
-func TestFinishReplacesTheBarForGood(t *testing.T) {
+func TestFinishLeavesTheLineAndEndsIt(t *testing.T) {
 	s, bar := newBar()
+	s.columns = 42
 	bar.Draw(state(5))
-	bar.Finish("u is ready")
+	bar.Finish()
 	bar.Draw(state(6))
+	bar.Finish()
 	if _, err := bar.Write([]byte("bye\n")); err != nil {
 		t.Error(err)
 	}
-	if got, want := s.shows(), "u is ready\nbye\n"; got != want {
+	if got, want := s.String(), erase+half1+"\nbye\n"; got != want {
 		t.Errorf("\n got %q\nwant %q", got, want)
 	}
 }
 
-func TestFinishWithoutALineLeavesNothing(t *testing.T) {
+func TestFinishWithoutALineWritesNothing(t *testing.T) {
 	s, bar := newBar()
-	bar.Finish("")
+	bar.Finish()
+	bar.Draw(state(5))
 	if s.Len() != 0 {
 		t.Errorf("an empty bar left %q", s.String())
 	}
-	s, bar = newBar()
-	bar.Draw(state(5))
-	bar.Finish("")
-	if got := s.shows(); got != "" {
-		t.Errorf("left %q", got)
-	}
 }
 
-// broken is a terminal that is gone.
+// broken is a terminal that cannot be written to.
 type broken struct{}
 
 var errGone = errors.New("terminal gone")
 
 func (broken) Write([]byte) (int, error) { return 0, errGone }
 
-func TestLoggerLearnsThatTheTerminalIsGone(t *testing.T) {
+func TestWriteReturnsTheErrorOfTheTerminal(t *testing.T) {
 	bar := console.NewOn(broken{}, func() int { return 80 })
 	bar.Draw(state(5))
 	if n, err := bar.Write([]byte("line\n")); n != 0 || !errors.Is(err, errGone) {
@@ -156,20 +151,19 @@ func TestBarIsSharedByGoroutines(t *testing.T) {
 		})
 	}
 	all.Wait()
-	bar.Finish("")
-	lines := strings.Split(strings.TrimSuffix(s.shows(), "\n"), "\n")
-	if len(lines) != 40 {
-		t.Errorf("%d lines, want 40", len(lines))
+	lines := strings.Split(s.shows(), "\n")
+	if len(lines) != 41 || !strings.HasPrefix(lines[40], "u ") {
+		t.Fatalf("%d lines, want 40 and the bar below them: %q", len(lines), lines)
 	}
-	for _, line := range lines {
+	for _, line := range lines[:40] {
 		if !strings.HasPrefix(line, "line ") {
 			t.Errorf("log line and bar collide: %q", line)
 		}
 	}
 }
 
-// terminal is a pseudo-terminal of 30 columns: what the bar writes to, and
-// where it comes out.
+// terminal opens a pseudo-terminal. What is written to the slave can be read
+// from the master.
 func terminal(t *testing.T) (slave, master *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -212,7 +206,7 @@ func TestBarFollowsTheTerminal(t *testing.T) {
 	}{
 		{42, half1},
 		{17, "u  60%  6 B of 1"},
-		{0, half1[:8] + strings.Repeat("=", 15) + ">" + strings.Repeat(" ", 14) + "]  5 B of 10 B"}, // not told: 80
+		{0, half1[:8] + strings.Repeat("=", 15) + ">" + strings.Repeat(" ", 14) + "]  5 B of 10 B"}, // no width reported: 80
 	} {
 		resize(t, slave, test.columns)
 		done := int64(5)

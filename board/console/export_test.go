@@ -2,5 +2,5 @@ package console
 
 import "io"
 
-// NewOn makes a bar on anything, as wide as width says.
+// NewOn returns a bar that writes to out and reads the width from width.
 func NewOn(out io.Writer, width func() int) *Bar { return &Bar{out: out, width: width} }

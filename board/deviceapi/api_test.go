@@ -47,7 +47,7 @@ func TestWire(t *testing.T) {
 		{"a new job", &updater{snapshot: idle}, "POST", "/api/v1.0/download", goodJob},
 		{"bad input", &updater{snapshot: idle}, "POST", "/api/v1.0/download", brokenJob},
 		{"another job while one is downloading", &updater{err: fsm.ErrBusy}, "POST", "/api/v1.0/download", goodJob},
-		{"a job that the origin's rules refuse", &updater{err: &journal.FieldError{Field: "package_url", Problem: "must be https"}}, "POST", "/api/v1.0/download", goodJob},
+		{"a job that the origin's rules refuse", &updater{err: &journal.FieldError{Field: journal.FieldURL, Problem: "must be https"}}, "POST", "/api/v1.0/download", goodJob},
 		{"the journal cannot be written", &updater{err: errors.New("write the journal: read-only file system")}, "POST", "/api/v1.0/download", goodJob},
 		{"a job that fails at once", &updater{err: fmt.Errorf("start: %w", &fsm.Error{Code: fsm.DiskFull, Detail: "need 10 bytes, 3 free"})}, "POST", "/api/v1.0/download", goodJob},
 		{"the machine is too slow to answer", &updater{err: context.DeadlineExceeded}, "POST", "/api/v1.0/download", goodJob},

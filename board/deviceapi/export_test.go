@@ -5,3 +5,6 @@ var DecodeDownload = decodeDownload
 
 // MaxConns is how many connections Serve keeps open at a time.
 const MaxConns = maxConns
+
+// RequestError is the error of DecodeDownload.
+type RequestError = requestError

@@ -3,6 +3,7 @@ package deviceapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -29,7 +30,7 @@ func fieldsOf(job *journal.Job) []field {
 }
 
 // decodeDownload reads a job from a request body. Its error is a
-// *journal.FieldError that names the key, or "body". It is stricter than
+// *requestError that names the key, or "body". It is stricter than
 // encoding/json, which takes keys in any case, the last of two, and null for
 // "leave it as it is": what a client got wrong must not become a job that it
 // did not mean. Keys that are not known are passed over, as v1.0 does.
@@ -56,12 +57,12 @@ func decodeDownload(body []byte) (journal.Job, error) {
 func objectOf(body []byte, fields []field) (map[string]json.RawMessage, error) {
 	// RFC 8259, section 8.1; the decoder would put U+FFFD in place of the rest.
 	if !utf8.Valid(body) {
-		return nil, &journal.FieldError{Field: "body", Problem: "is not UTF-8"}
+		return nil, &requestError{"body", "is not UTF-8"}
 	}
 	if !json.Valid(body) { // also what follows the first value
-		return nil, &journal.FieldError{Field: "body", Problem: "is not one JSON value"}
+		return nil, &requestError{"body", "is not one JSON value"}
 	}
-	notObject := &journal.FieldError{Field: "body", Problem: "is not a JSON object"}
+	notObject := &requestError{"body", "is not a JSON object"}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
 		return nil, notObject
@@ -79,7 +80,7 @@ func objectOf(body []byte, fields []field) (map[string]json.RawMessage, error) {
 		key, _ := token.(string)
 		before, known := values[key]
 		if before != nil {
-			return nil, &journal.FieldError{Field: key, Problem: "is given twice"}
+			return nil, &requestError{key, "is given twice"}
 		}
 		if known {
 			values[key] = value
@@ -96,15 +97,15 @@ func (f field) set(value json.RawMessage) error {
 	case f.optional && (value == nil || null):
 		return nil
 	case value == nil:
-		return &journal.FieldError{Field: f.name, Problem: "is missing"}
+		return &requestError{f.name, "is missing"}
 	case null:
-		return &journal.FieldError{Field: f.name, Problem: "is null"}
+		return &requestError{f.name, "is null"}
 	case json.Unmarshal(value, f.into) != nil:
-		return &journal.FieldError{Field: f.name, Problem: f.problem}
+		return &requestError{f.name, f.problem}
 	}
 	// The decoder puts U+FFFD in place of half a surrogate pair.
 	if s, ok := f.into.(*string); ok && strings.ContainsRune(*s, utf8.RuneError) {
-		return &journal.FieldError{Field: f.name, Problem: "holds a character that is none (U+FFFD)"}
+		return &requestError{f.name, "holds a character that is none (U+FFFD)"}
 	}
 	return nil
 }
@@ -114,11 +115,40 @@ func (f field) set(value json.RawMessage) error {
 func checkDownload(job journal.Job) error {
 	switch {
 	case job.Version == "":
-		return &journal.FieldError{Field: "version", Problem: "is missing"}
+		return &requestError{"version", "is missing"}
 	case job.Size < 1:
-		return &journal.FieldError{Field: "package_size", Problem: "is less than 1"}
+		return &requestError{"package_size", "is less than 1"}
 	case job.MD5 == "":
-		return &journal.FieldError{Field: "package_md5", Problem: "is missing"}
+		return &requestError{"package_md5", "is missing"}
 	}
-	return job.Validate()
+	return keyed(job.Validate())
+}
+
+// requestError is a key of the request body, or "body" itself, and what is wrong
+// with it.
+type requestError struct {
+	Key     string
+	Problem string // completes a sentence that begins with the key
+}
+
+func (e *requestError) Error() string { return e.Key + " " + e.Problem }
+
+// keyed returns a *journal.FieldError in err as a *requestError: the API's name
+// for the field, and the same problem. It returns any other err unchanged.
+func keyed(err error) error {
+	var field *journal.FieldError
+	if !errors.As(err, &field) {
+		return err
+	}
+	key, ok := map[journal.Field]string{
+		journal.FieldURL:    "package_url",
+		journal.FieldName:   "package_name",
+		journal.FieldSize:   "package_size",
+		journal.FieldMD5:    "package_md5",
+		journal.FieldSHA256: "package_sha256",
+	}[field.Field]
+	if !ok {
+		key = string(field.Field) // "version" is the same in both
+	}
+	return &requestError{key, field.Problem}
 }

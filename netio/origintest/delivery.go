@@ -8,54 +8,56 @@ import (
 	"slices"
 )
 
-// delivery writes one answer.
+// delivery writes one response.
 type delivery struct {
 	c     *conn
 	p     *plan
-	a     *answer
+	r     *response
 	entry *Request
 	buf   []byte
-	out   bytes.Buffer // what gzip made of the last piece
+	out   bytes.Buffer // the last piece, compressed
 	zip   *gzip.Writer
 }
 
-// early carries out the cuts that come before the status line; false: the connection is over.
+// early performs the cuts that precede the status line. It returns false if the
+// connection is over.
 func (d *delivery) early() bool {
-	for _, cut := range d.p.cuts {
-		if cut.early && !d.strike(cut.kind) {
+	for _, c := range d.p.cuts {
+		if c.early && !d.perform(c.kind) {
 			return false
 		}
 	}
 	return true
 }
 
-// run writes header and body; false: the answer was cut, or the client is gone.
+// run writes the header and the body. It returns false if the response was cut
+// or the client has closed the connection.
 func (d *delivery) run() bool {
-	if _, err := d.c.write(d.a.head()); err != nil {
+	if _, err := d.c.write(d.r.head()); err != nil {
 		return false
 	}
 	d.buf = make([]byte, d.pieceSize())
 	if d.p.gzip {
 		d.zip = gzip.NewWriter(&d.out)
 	}
-	pos := d.a.start
-	for _, cut := range d.cuts() {
-		if !d.bytes(pos, cut.pos) || !d.strike(cut.kind) {
+	pos := d.r.start
+	for _, c := range d.cuts() {
+		if !d.bytes(pos, c.pos) || !d.perform(c.kind) {
 			return false
 		}
-		pos = cut.pos
+		pos = c.pos
 	}
-	return d.bytes(pos, d.a.end) && d.finish()
+	return d.bytes(pos, d.r.end) && d.finish()
 }
 
-// cuts returns those that lie in this body, by position.
+// cuts returns the cuts within this body, sorted by position.
 func (d *delivery) cuts() []cut {
 	var in []cut
 	for _, c := range d.p.cuts {
 		if c.counted {
-			c.pos += d.a.start
+			c.pos += d.r.start
 		}
-		if !c.early && d.a.start <= c.pos && c.pos <= d.a.end {
+		if !c.early && d.r.start <= c.pos && c.pos <= d.r.end {
 			in = append(in, c)
 		}
 	}
@@ -63,8 +65,8 @@ func (d *delivery) cuts() []cut {
 	return in
 }
 
-// strike carries out a cut; true: the answer goes on.
-func (d *delivery) strike(kind cutKind) bool {
+// perform performs a cut. It returns true if the response goes on.
+func (d *delivery) perform(kind cutKind) bool {
 	switch kind {
 	case cutReset:
 		d.c.abort()
@@ -76,16 +78,16 @@ func (d *delivery) strike(kind cutKind) bool {
 	return false
 }
 
-// bytes writes the body's bytes from start to end.
+// bytes writes the bytes of the body from start to end, which are within it.
 func (d *delivery) bytes(start, end int64) bool {
 	tag := ""
-	if d.a.object {
+	if d.r.isObject {
 		tag = d.p.object.etag()
 	}
 	for pos := start; pos < end; {
 		piece := d.buf[:min(int64(len(d.buf)), end-pos)]
-		if _, err := d.a.body.ReadAt(piece, pos); err != nil {
-			panic(fmt.Sprintf("origintest: object at %d: %v", pos, err)) // span is within the object
+		if _, err := d.r.body.ReadAt(piece, pos); err != nil {
+			panic(fmt.Sprintf("origintest: object at %d: %v", pos, err))
 		}
 		d.c.o.record.writing(d.entry, tag, pos, int64(len(piece)))
 		n, err := d.piece(piece)
@@ -98,25 +100,26 @@ func (d *delivery) bytes(start, end int64) bool {
 	return true
 }
 
-// piece writes some bytes of the body in the answer's coding and framing, and returns how many of them went out.
+// piece writes bytes of the body in the response's encoding and framing. It
+// returns how many of them were sent.
 func (d *delivery) piece(p []byte) (int, error) {
 	if d.zip == nil && d.p.framing != chunked {
 		return d.c.write(p)
 	}
-	coded := p
+	encoded := p
 	if d.zip != nil {
 		d.out.Reset()
 		d.zip.Write(p) // to memory: cannot fail
 		d.zip.Flush()
-		coded = d.out.Bytes()
+		encoded = d.out.Bytes()
 	}
-	if err := d.frame(coded); err != nil {
+	if err := d.frame(encoded); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// frame writes a chunk, or plain bytes where there are none.
+// frame writes p, as a chunk if the framing is chunked.
 func (d *delivery) frame(p []byte) error {
 	if d.p.framing == chunked {
 		p = fmt.Appendf(nil, "%x\r\n%s\r\n", len(p), p)
@@ -125,7 +128,7 @@ func (d *delivery) frame(p []byte) error {
 	return err
 }
 
-// finish writes what follows the body's last byte.
+// finish writes what follows the last byte of the body.
 func (d *delivery) finish() bool {
 	if d.zip != nil {
 		d.out.Reset()
@@ -147,7 +150,8 @@ func (d *delivery) finish() bool {
 	return true
 }
 
-// pieceSize is how much is written at a time: little enough for a slow link to look like a flow.
+// pieceSize returns how many bytes are written at a time: at most 20 ms of the
+// link's rate.
 func (d *delivery) pieceSize() int64 {
 	size := int64(32 << 10)
 	if rate := d.c.o.config.Link.BytesPerSecond; rate > 0 {

@@ -13,34 +13,35 @@ import (
 	"otad/netio/origintest"
 )
 
-// onBothNetworks runs a test over TCP and over memory: a fault has to look the same.
+// onBothNetworks runs a test over TCP and in memory: a fault must look the
+// same.
 func onBothNetworks(t *testing.T, test func(*testing.T, origintest.Config)) {
 	t.Run("tcp", func(t *testing.T) { test(t, origintest.Config{}) })
 	t.Run("memory", func(t *testing.T) { test(t, origintest.Config{InMemory: true}) })
 }
 
-func TestCutsFallOnTheVeryByte(t *testing.T) {
+func TestCutsAreExact(t *testing.T) {
 	big := origintest.Object{Size: 300_000, Seed: 2}
 	tests := []struct {
 		name string
 		rule *origintest.Rule
 		from string
-		body int // bytes that arrive; -1: not even a header
+		body int // bytes received; -1: not even a header
 		end  error
 	}{
-		{"reset", origintest.On(1).ResetAt(200_001), "bytes=0-", 200_001, syscall.ECONNRESET},
-		{"reset in a range", origintest.On(1).ResetAt(200_001), "bytes=200000-", 1, syscall.ECONNRESET},
-		{"reset where the range starts", origintest.On(1).ResetAt(200_001), "bytes=200001-", 0, syscall.ECONNRESET},
-		{"reset before the range", origintest.On(1).ResetAt(200_001).Close(), "bytes=299000-", 1000, nil},
-		{"reset after bytes", origintest.On(1).ResetAfter(500), "bytes=1000-", 500, syscall.ECONNRESET},
-		{"reset after the last byte", origintest.On(1).ResetAt(300_000), "bytes=299000-", 1000, syscall.ECONNRESET},
-		{"fin", origintest.On(1).FinAt(200_001), "bytes=0-", 200_001, nil},
-		{"fin after bytes", origintest.On(1).FinAfter(1), "bytes=1000-", 1, nil},
-		{"nearest of several", origintest.On(1).ResetAt(200).FinAt(100), "bytes=0-", 100, nil},
-		{"reset at once", origintest.On(1).ResetEarly(), "bytes=0-", -1, syscall.ECONNRESET},
-		{"fin at once", origintest.On(1).FinEarly(), "bytes=0-", -1, nil},
-		{"of an error's text", origintest.On(1).Status(500).Text(strings.Repeat("e", 90)).FinAt(40), "bytes=0-", 40, nil},
-		{"announced too long", origintest.On(1).ContentLength("999999"), "bytes=299000-", 1000, nil},
+		{"reset", on(1).ResetAt(200_001), "bytes=0-", 200_001, syscall.ECONNRESET},
+		{"reset in a range", on(1).ResetAt(200_001), "bytes=200000-", 1, syscall.ECONNRESET},
+		{"reset where the range starts", on(1).ResetAt(200_001), "bytes=200001-", 0, syscall.ECONNRESET},
+		{"reset before the range", on(1).ResetAt(200_001).Close(), "bytes=299000-", 1000, nil},
+		{"reset after bytes", on(1).ResetAfter(500), "bytes=1000-", 500, syscall.ECONNRESET},
+		{"reset after the last byte", on(1).ResetAt(300_000), "bytes=299000-", 1000, syscall.ECONNRESET},
+		{"fin", on(1).FinAt(200_001), "bytes=0-", 200_001, nil},
+		{"fin after bytes", on(1).FinAfter(1), "bytes=1000-", 1, nil},
+		{"nearest of several", on(1).ResetAt(200).FinAt(100), "bytes=0-", 100, nil},
+		{"reset at once", on(1).ResetEarly(), "bytes=0-", -1, syscall.ECONNRESET},
+		{"fin at once", on(1).FinEarly(), "bytes=0-", -1, nil},
+		{"in the text of an error", on(1).Status(500).Text(strings.Repeat("e", 90)).FinAt(40), "bytes=0-", 40, nil},
+		{"announced too long", on(1).ContentLength("999999"), "bytes=299000-", 1000, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -67,7 +68,7 @@ func TestCutsFallOnTheVeryByte(t *testing.T) {
 
 func TestStallLastsUntilReleased(t *testing.T) {
 	onBothNetworks(t, func(t *testing.T, config origintest.Config) {
-		config.Object, config.Script = object, []*origintest.Rule{origintest.Always().StallEarly().StallAt(600)}
+		config.Object, config.Script = object, []*origintest.Rule{always().StallEarly().StallAt(600)}
 		o := origintest.NewConfig(t, config)
 		c := dial(t, o)
 		c.get("bytes=400-")
@@ -94,10 +95,9 @@ func TestStallLastsUntilReleased(t *testing.T) {
 	})
 }
 
-func TestStalledAnswerOfADeadClientIsOver(t *testing.T) {
+func TestStalledResponseEndsWithTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := origintest.NewConfig(t, origintest.Config{Object: object, Script: []*origintest.Rule{origintest.On(1).StallAt(0)}, InMemory: true})
-		c := dial(t, o)
+		o, c := start(t, on(1).StallAt(0))
 		c.get("bytes=0-")
 		c.response()
 		synctest.Wait()
@@ -105,15 +105,16 @@ func TestStalledAnswerOfADeadClientIsOver(t *testing.T) {
 		c.conn.Close()
 		synctest.Wait()
 		if after := o.Requests()[0].Done; before || !after {
-			t.Errorf("done %v while stalled, %v after the client's end", before, after)
+			t.Errorf("done: %v while stalled, %v after the client closed; want false, true", before, after)
 		}
 	})
 }
 
-func TestResetTakesNoBytesBack(t *testing.T) {
-	o := origintest.New(t, origintest.Object{Size: 8 << 20}, origintest.On(1).ResetAt(4<<20))
+func TestResetDiscardsNoBytes(t *testing.T) {
+	o := origintest.New(t, origintest.Object{Size: 8 << 20}, on(1).ResetAt(4<<20))
 	c := dial(t, o)
-	if err := c.conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil { // so that most of it is still with the sender at the end
+	// With a small buffer, most bytes are still in the send queue at the end.
+	if err := c.conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
 		t.Fatal(err)
 	}
 	c.get("bytes=0-")
@@ -125,14 +126,14 @@ func TestResetTakesNoBytesBack(t *testing.T) {
 
 func TestStallEndsWithTheConnection(t *testing.T) {
 	onBothNetworks(t, func(t *testing.T, config origintest.Config) {
-		config.Object, config.Script = object, []*origintest.Rule{origintest.On(1).StallAt(0)}
+		config.Object, config.Script = object, []*origintest.Rule{on(1).StallAt(0)}
 		o := origintest.NewConfig(t, config)
 		c := dial(t, o)
 		c.get("bytes=0-")
 		c.response()
 		<-o.Stalled()
 		c.conn.Close()
-		next := dial(t, o) // would be a second connection at once if the first were still there
+		next := dial(t, o) // a misuse if the first connection were still open
 		next.get("bytes=0-")
 		if got := body(t, next.response()); len(got) != 1000 {
 			t.Errorf("%d bytes, want 1000", len(got))
@@ -141,9 +142,8 @@ func TestStallEndsWithTheConnection(t *testing.T) {
 }
 
 func TestCloseEndsAStall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // fails when a goroutine is left
-		o := origintest.NewConfig(t, origintest.Config{Object: object, Script: []*origintest.Rule{origintest.Always().StallAt(10)}, InMemory: true})
-		c := dial(t, o)
+	synctest.Test(t, func(t *testing.T) { // fails if a goroutine remains
+		o, c := start(t, always().StallAt(10))
 		c.get("bytes=0-")
 		resp := c.response()
 		ended := make(chan string)
@@ -166,24 +166,24 @@ func TestDelaysTakeTheirTime(t *testing.T) {
 		link        origintest.Link
 		head, whole time.Duration
 	}{
-		{"none", origintest.Always(), origintest.Link{}, 0, 0},
-		{"header", origintest.Always().HeaderDelay(40 * time.Second), origintest.Link{}, 40 * time.Second, 40 * time.Second},
-		{"drip", origintest.Always().Drip(100, time.Second), origintest.Link{}, 0, 9 * time.Second},
-		{"latency", origintest.Always(), origintest.Link{Latency: 300 * time.Millisecond}, 300 * time.Millisecond, 300 * time.Millisecond},
+		{"none", always(), origintest.Link{}, 0, 0},
+		{"header", always().HeaderDelay(40 * time.Second), origintest.Link{}, 40 * time.Second, 40 * time.Second},
+		{"drip", always().Drip(100, time.Second), origintest.Link{}, 0, 9 * time.Second},
+		{"latency", always(), origintest.Link{Latency: 300 * time.Millisecond}, 300 * time.Millisecond, 300 * time.Millisecond},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := origintest.NewConfig(t, origintest.Config{Object: object, Script: []*origintest.Rule{tt.rule}, Link: tt.link, InMemory: true})
 				c := dial(t, o)
-				start := time.Now()
+				begin := time.Now()
 				c.get("bytes=0-")
 				resp := c.response()
-				if d := time.Since(start); d != tt.head {
+				if d := time.Since(begin); d != tt.head {
 					t.Errorf("header after %v, want %v", d, tt.head)
 				}
 				body(t, resp)
-				if d := time.Since(start); d != tt.whole {
+				if d := time.Since(begin); d != tt.whole {
 					t.Errorf("body after %v, want %v", d, tt.whole)
 				}
 			})
@@ -191,20 +191,22 @@ func TestDelaysTakeTheirTime(t *testing.T) {
 	}
 }
 
-func TestSurplusGoesOut(t *testing.T) {
+func TestSurplus(t *testing.T) {
+	received := func(c *rawClient) []byte { return body(c.t, c.response()) }
+	beyond := func(c *rawClient) []byte {
+		got, _ := c.rest()
+		_, content, _ := strings.Cut(string(got), "\r\n\r\n")
+		return []byte(content)
+	}
 	tests := []struct {
 		name string
 		rule *origintest.Rule
 		read func(*rawClient) []byte
 	}{
-		{"beyond Content-Length", origintest.Always().Surplus(7), func(c *rawClient) []byte {
-			got, _ := c.rest()
-			_, content, _ := strings.Cut(string(got), "\r\n\r\n")
-			return []byte(content)
-		}},
-		{"in chunks", origintest.Always().Chunked().Surplus(7), func(c *rawClient) []byte { return body(c.t, c.response()) }},
-		{"until close", origintest.Always().UntilClose().Surplus(7), func(c *rawClient) []byte { return body(c.t, c.response()) }},
-		{"within a longer length", origintest.Always().ContentLength("607").Surplus(7), func(c *rawClient) []byte { return body(c.t, c.response()) }},
+		{"beyond Content-Length", always().Surplus(7), beyond},
+		{"in chunks", always().Chunked().Surplus(7), received},
+		{"until close", always().UntilClose().Surplus(7), received},
+		{"within a longer length", always().ContentLength("607").Surplus(7), received},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -221,13 +223,12 @@ func TestSurplusGoesOut(t *testing.T) {
 	}
 }
 
-func TestEndlessTextDoesNotEnd(t *testing.T) {
+func TestEndlessText(t *testing.T) {
 	for name, rule := range map[string]*origintest.Rule{
-		"until close": origintest.Always().Status(500).EndlessText(),
-		"chunked":     origintest.Always().Status(500).EndlessText().Chunked(),
+		"until close": always().Status(500).EndlessText(),
+		"chunked":     always().Status(500).EndlessText().Chunked(),
 	} {
-		o := origintest.NewConfig(t, origintest.Config{Script: []*origintest.Rule{rule}, InMemory: true})
-		c := dial(t, o)
+		_, c := start(t, rule)
 		c.get("bytes=0-")
 		resp := c.response()
 		if n, err := io.CopyN(io.Discard, resp.Body, 10<<20); err != nil || resp.StatusCode != 500 {
@@ -236,20 +237,20 @@ func TestEndlessTextDoesNotEnd(t *testing.T) {
 	}
 }
 
-func TestConnectionsEndAsAnnouncedOrNot(t *testing.T) {
+func TestConnectionClose(t *testing.T) {
 	for name, tt := range map[string]struct {
-		rule *origintest.Rule
-		said bool
+		rule      *origintest.Rule
+		announced bool
 	}{
-		"said":   {origintest.Always().Close(), true},
-		"silent": {origintest.Always().CloseSilently(), false},
+		"announced": {always().Close(), true},
+		"silent":    {always().CloseSilently(), false},
 	} {
 		c := dial(t, origintest.New(t, object, tt.rule))
 		c.get("bytes=0-")
 		resp := c.response()
 		body(t, resp)
-		if more, err := c.rest(); resp.Close != tt.said || len(more) > 0 || err != nil {
-			t.Errorf("%s: Connection: close %v, then %q, %v; want %v and the end", name, resp.Close, more, err, tt.said)
+		if more, err := c.rest(); resp.Close != tt.announced || len(more) > 0 || err != nil {
+			t.Errorf("%s: Connection: close %v, then %q, %v; want %v and the end", name, resp.Close, more, err, tt.announced)
 		}
 	}
 }
@@ -276,11 +277,9 @@ func TestDownRefusesConnections(t *testing.T) {
 	})
 }
 
-func TestDownForEndsByItself(t *testing.T) {
+func TestDownForEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rule := origintest.On(1).FinAt(100).DownFor(5 * time.Second)
-		o := origintest.NewConfig(t, origintest.Config{Object: object, Script: []*origintest.Rule{rule}, InMemory: true})
-		c := dial(t, o)
+		o, c := start(t, on(1).FinAt(100).DownFor(5*time.Second))
 		c.get("bytes=0-")
 		c.rest()
 		for _, up := range []bool{false, true} {
@@ -289,13 +288,13 @@ func TestDownForEndsByItself(t *testing.T) {
 			} else if up {
 				conn.Close()
 			}
-			time.Sleep(5*time.Second + 1) // virtual
+			time.Sleep(5*time.Second + 1) // the clock of the bubble
 			synctest.Wait()
 		}
 	})
 }
 
-func TestFirstConnectionsAreCut(t *testing.T) {
+func TestCutConnections(t *testing.T) {
 	onBothNetworks(t, func(t *testing.T, config origintest.Config) {
 		config.Object, config.CutConnections = object, 2
 		o := origintest.NewConfig(t, config)
@@ -315,7 +314,7 @@ func TestFirstConnectionsAreCut(t *testing.T) {
 	})
 }
 
-func TestTruncatedRequestsAreNoMisuse(t *testing.T) {
+func TestTruncatedRequestIsNoMisuse(t *testing.T) {
 	o := origintest.New(t, object)
 	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(o.URL(), "http://"), "/package.bin"))
 	if err != nil {
@@ -325,6 +324,6 @@ func TestTruncatedRequestsAreNoMisuse(t *testing.T) {
 	conn.Close()
 	o.Close()
 	if got := o.Misuses(); len(got) > 0 {
-		t.Errorf("misuses %q, want none: the client died", got)
+		t.Errorf("misuses %q, want none: the client was killed", got)
 	}
 }

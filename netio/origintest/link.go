@@ -6,21 +6,25 @@ import (
 	"time"
 )
 
-// Link is what lies between the origin and the client. The zero value is as good as the network underneath.
+// Link is the network between the origin and its clients. The zero value adds
+// nothing to the real one.
 type Link struct {
-	BytesPerSecond int64         // of all connections together; 0: no limit
-	Latency        time.Duration // before each answer
-	ResetEvery     int64         // each connection is reset after so many bytes, header included (under TLS: before encryption); 0: never
+	BytesPerSecond int64         // for all connections together; 0: no limit
+	Latency        time.Duration // before each response
+	// ResetEvery is the number of bytes after which each connection is reset.
+	// It includes headers, but not the overhead of TLS. 0: never.
+	ResetEvery int64
 }
 
 // pacer shares a rate among connections.
 type pacer struct {
 	mu   sync.Mutex
 	rate int64
-	free time.Time // when the link has sent all that was given to it
+	free time.Time // when the link will have sent all bytes given to it
 }
 
-// take reserves the link for n bytes and returns how long to wait before they may be sent.
+// take reserves the link for n bytes and returns how long to wait before they
+// may be sent.
 func (p *pacer) take(n int) time.Duration {
 	if p.rate <= 0 {
 		return 0
@@ -38,7 +42,7 @@ func (p *pacer) take(n int) time.Duration {
 
 var errCut = errors.New("connection cut")
 
-// write sends p over the link and returns how much of it went out.
+// write writes p over the link and returns the number of bytes sent.
 func (c *conn) write(p []byte) (int, error) {
 	reset := false
 	if every := c.o.config.Link.ResetEvery; every > 0 && c.sent+int64(len(p)) >= every {
@@ -50,31 +54,33 @@ func (c *conn) write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.sent += int64(n)
 	if reset && err == nil {
-		c.doomed = true // the reset itself waits until the bytes are in the record
+		c.resetPending = true // reset after the bytes have been recorded
 		err = errCut
 	}
 	return n, err
 }
 
-// stall waits for Release; false: the connection or the origin is at its end.
+// stall waits for Release. It returns false if the connection or the origin
+// ended.
 func (c *conn) stall(request int) bool {
 	c.o.mu.Lock()
 	released := c.o.released
 	c.o.mu.Unlock()
 	select {
 	case c.o.stalled <- request:
-	default: // nobody has looked at the last ones
+	default: // full: the test does not receive
 	}
 	select {
 	case <-released:
 		return true
-	case <-c.gone:
+	case <-c.done:
 	case <-c.o.closing:
 	}
 	return false
 }
 
-// Release lets every stalled answer go on. Answers that stall later wait for the next call.
+// Release continues all stalled responses. Responses that stall later wait for
+// the next Release.
 func (o *Origin) Release() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,5 +88,6 @@ func (o *Origin) Release() {
 	o.released = make(chan struct{})
 }
 
-// Stalled delivers the number of each request whose answer has begun to stall. It keeps the first 64 that nobody receives.
+// Stalled returns a channel with the number of each request whose response has
+// stalled. It holds up to 64 numbers and drops further ones.
 func (o *Origin) Stalled() <-chan int { return o.stalled }

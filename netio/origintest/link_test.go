@@ -11,14 +11,16 @@ import (
 	"otad/netio/origintest"
 )
 
-func TestRateIsThatOfTheWholeLink(t *testing.T) {
+func TestRateIsForTheWholeLink(t *testing.T) {
 	for name, clients := range map[string]int{"one connection": 1, "four connections": 4} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := origintest.NewConfig(t, origintest.Config{
-					Object: origintest.Object{Size: 4 << 20}, Link: origintest.Link{BytesPerSecond: 1 << 20}, InMemory: true, Allow: origintest.TwoConnections,
+					Object: origintest.Object{Size: 4 << 20}, InMemory: true,
+					Link:  origintest.Link{BytesPerSecond: 1 << 20},
+					Allow: origintest.TwoConnections,
 				})
-				start := time.Now()
+				begin := time.Now()
 				done := make(chan struct{})
 				for range clients {
 					c := dial(t, o)
@@ -32,7 +34,7 @@ func TestRateIsThatOfTheWholeLink(t *testing.T) {
 					<-done
 				}
 				want := time.Duration(clients) * time.Second
-				if got := time.Since(start); got < want-50*time.Millisecond || got > want+50*time.Millisecond {
+				if got := time.Since(begin); got < want-50*time.Millisecond || got > want+50*time.Millisecond {
 					t.Errorf("%d MiB took %v, want %v", clients, got, want)
 				}
 			})
@@ -40,7 +42,7 @@ func TestRateIsThatOfTheWholeLink(t *testing.T) {
 	}
 }
 
-func TestLinkResetsEachConnectionAfterSoManyBytes(t *testing.T) {
+func TestResetEvery(t *testing.T) {
 	onBothNetworks(t, func(t *testing.T, config origintest.Config) {
 		config.Object, config.Link = origintest.Object{Size: 1 << 20, Seed: 4}, origintest.Link{ResetEvery: 50_000}
 		o := origintest.NewConfig(t, config)

@@ -2,15 +2,106 @@ package origintest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
-// memoryListener hands the server's end of a pipe to the origin, so that no socket and no system call stands between it and its client.
+// Down refuses new connections until Up. Accepted connections stay open. Over
+// TCP, a connection that is established but not yet accepted is reset.
+func (o *Origin) Down() {
+	o.mu.Lock()
+	l := o.listener
+	o.listener = nil
+	o.mu.Unlock()
+	if l != nil {
+		l.Close()
+	}
+}
+
+// Up accepts connections again, at the same address. It fails if the address is
+// in use.
+func (o *Origin) Up() error { return o.up(nil) }
+
+// up accepts connections from l, or from a new listener if l is nil.
+func (o *Origin) up(l net.Listener) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.listener != nil {
+		return nil
+	}
+	switch {
+	case l != nil:
+	case o.config.InMemory:
+		l = newMemoryListener()
+	default:
+		var err error
+		if l, err = net.Listen("tcp", o.addr); err != nil {
+			return fmt.Errorf("origintest: %w", err)
+		}
+		o.addr = l.Addr().String()
+	}
+	o.listener = l
+	o.tasks.Go(func() { o.accept(l) })
+	return nil
+}
+
+// upAfter calls Up after d.
+func (o *Origin) upAfter(d time.Duration) {
+	o.tasks.Go(func() {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-o.closing:
+			return
+		}
+		if err := o.Up(); err != nil && o.tb != nil {
+			o.tb.Errorf("%v", err)
+		}
+	})
+}
+
+func (o *Origin) accept(l net.Listener) {
+	for {
+		raw, err := l.Accept()
+		if err != nil {
+			return // closed by Down or Close
+		}
+		o.addConn(raw)
+	}
+}
+
+func (o *Origin) addConn(raw net.Conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		raw.Close()
+		return
+	}
+	if m, ok := raw.(*memoryConn); ok {
+		ahead := newReadAhead(m)
+		o.tasks.Go(ahead.run)
+		raw = ahead
+	}
+	o.accepted++
+	c := &conn{o: o, number: o.accepted, raw: raw, Conn: raw, done: make(chan struct{})}
+	o.conns[c] = struct{}{}
+	o.tasks.Go(c.serve)
+}
+
+func (o *Origin) removeConn(c *conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.conns, c)
+}
+
+// memoryListener is a listener whose connections are pipes in memory.
 type memoryListener struct {
 	accepted chan net.Conn
 	closed   chan struct{}
@@ -35,7 +126,9 @@ func (l *memoryListener) Close() error {
 	return nil
 }
 
-func (l *memoryListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 0} }
+func (l *memoryListener) Addr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
+}
 
 func (l *memoryListener) dial(ctx context.Context) (net.Conn, error) {
 	client, server := net.Pipe()
@@ -50,7 +143,7 @@ func (l *memoryListener) dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// memoryConn is one end of a pipe that can be reset as TCP can.
+// memoryConn is one end of a pipe. Like a TCP connection it can be reset.
 type memoryConn struct {
 	net.Conn
 	wasReset *atomic.Bool // shared by both ends
@@ -66,8 +159,10 @@ func (c *memoryConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readAhead is the origin's end of a memory connection: it takes in what the client writes without waiting for a Read, as a kernel would. Over a
-// bare pipe a TLS client that refuses the certificate and the server that is still sending it would wait for each other for ever.
+// readAhead is the origin's end of a memory connection. Like a kernel it
+// receives what the client writes without waiting for a Read. Over a bare pipe,
+// a TLS client that refuses the certificate and a server that is still sending
+// it would wait for each other forever.
 type readAhead struct {
 	*memoryConn
 	pieces chan []byte
@@ -77,10 +172,12 @@ type readAhead struct {
 }
 
 func newReadAhead(c *memoryConn) *readAhead {
-	return &readAhead{memoryConn: c, pieces: make(chan []byte, 64), closed: make(chan struct{})}
+	return &readAhead{
+		memoryConn: c, pieces: make(chan []byte, 64), closed: make(chan struct{}),
+	}
 }
 
-// run takes in bytes until either end closes.
+// run receives bytes until one of the ends is closed.
 func (r *readAhead) run() {
 	defer close(r.pieces)
 	for {
@@ -97,7 +194,7 @@ func (r *readAhead) run() {
 	}
 }
 
-// Read is called by one goroutine at a time.
+// Read must be called by one goroutine at a time.
 func (r *readAhead) Read(p []byte) (int, error) {
 	if len(r.rest) == 0 {
 		piece, open := <-r.pieces
@@ -116,7 +213,8 @@ func (r *readAhead) Close() error {
 	return r.memoryConn.Close()
 }
 
-// tcpError is what package net returns when the system call of that name fails on a TCP socket.
+// tcpError returns the error of package net for a failed operation on a TCP
+// socket.
 func tcpError(op string, errno syscall.Errno) error {
 	call := op
 	if op == "dial" {

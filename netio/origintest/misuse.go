@@ -8,50 +8,56 @@ import (
 	"time"
 )
 
-// Misuse is a set of things that a well-behaved downloader does not do.
+// Misuse is a set of things that a downloader of signed URLs must not do.
+// Combine them with |.
 type Misuse uint
 
-// The origin watches for all of these unless [Config.Allow] says otherwise.
+// The origin reports each of these, except for those in [Config].Allow. It
+// waits for one second before it reports TwoConnections.
 const (
-	OtherMethod     Misuse = 1 << iota // any method but GET: a URL signed for GET refuses HEAD
-	NoRange                            // no Range, or more than one
-	OtherEncoding                      // Accept-Encoding missing or other than "identity"
-	Authorization                      // S3 refuses it beside a pre-signed URL
-	AmzHeader                          // x-amz-*: S3 refuses those that were not signed
-	Referer                            // would give away a pre-signed URL
-	TwoConnections                     // a request while another connection is open (it has a second to close)
-	Malformed                          // a request that cannot be read, or HTTP/1.1 without Host
+	OtherMethod     Misuse = 1 << iota // not GET; a URL is signed for one method
+	NoRange                            // no Range field, or more than one
+	OtherEncoding                      // Accept-Encoding is not "identity"
+	Authorization                      // S3 refuses it beside a signed URL
+	AmzHeader                          // x-amz-*: S3 refuses unsigned ones
+	Referer                            // would reveal a signed URL
+	TwoConnections                     // a request beside another open connection
+	Malformed                          // not HTTP, or HTTP/1.1 without Host
 	AllowEverything = ^Misuse(0)
 )
 
-// Misuses returns what the client did wrong so far, a line each. With a TB each was reported by Errorf too.
+// Misuses returns what the client did wrong so far, one line for each. In a
+// test each line was also reported with Errorf.
 func (o *Origin) Misuses() []string {
 	o.record.mu.Lock()
 	defer o.record.mu.Unlock()
 	return slices.Clone(o.record.misuses)
 }
 
-// inspect notes what is wrong with a request.
+// inspect reports all misuses of request n.
 func (o *Origin) inspect(n int, req *http.Request) {
 	h := req.Header
-	o.accuse(OtherMethod, req.Method != http.MethodGet, n, "method "+req.Method)
-	o.accuse(NoRange, len(h.Values("Range")) != 1, n, fmt.Sprintf("%d Range fields", len(h.Values("Range"))))
-	o.accuse(OtherEncoding, !slices.Equal(h.Values("Accept-Encoding"), []string{"identity"}), n,
-		fmt.Sprintf("Accept-Encoding %q", h.Values("Accept-Encoding")))
-	o.accuse(Authorization, h.Get("Authorization") != "", n, "Authorization field")
-	o.accuse(Referer, h.Get("Referer") != "", n, "Referer field")
-	o.accuse(Malformed, req.ProtoAtLeast(1, 1) && req.Host == "", n, "no Host field")
+	ranges, encodings := h.Values("Range"), h.Values("Accept-Encoding")
+	o.report(OtherMethod, req.Method != http.MethodGet, n, "method "+req.Method)
+	o.report(NoRange, len(ranges) != 1, n, fmt.Sprintf("%d Range fields", len(ranges)))
+	o.report(OtherEncoding, !slices.Equal(encodings, []string{"identity"}), n,
+		fmt.Sprintf("Accept-Encoding %q", encodings))
+	o.report(Authorization, h.Get("Authorization") != "", n, "Authorization field")
+	o.report(Referer, h.Get("Referer") != "", n, "Referer field")
+	o.report(Malformed, req.ProtoAtLeast(1, 1) && req.Host == "", n, "no Host field")
 	for name := range h {
-		o.accuse(AmzHeader, strings.HasPrefix(strings.ToLower(name), "x-amz-"), n, name+" field")
+		amz := strings.HasPrefix(strings.ToLower(name), "x-amz-")
+		o.report(AmzHeader, amz, n, name+" field")
 	}
 }
 
-// accuse notes a misuse if it is one and is watched for. n is the request's number, 0 where there is none.
-func (o *Origin) accuse(m Misuse, guilty bool, n int, what string) {
-	if !guilty || o.config.Allow&m != 0 {
+// report records misuse m of request n if found is true and m is not allowed. n
+// is 0 if the request has no number.
+func (o *Origin) report(m Misuse, found bool, n int, text string) {
+	if !found || o.config.Allow&m != 0 {
 		return
 	}
-	line := fmt.Sprintf("origintest: request %d: %s", n, what)
+	line := fmt.Sprintf("origintest: request %d: %s", n, text)
 	o.record.mu.Lock()
 	o.record.misuses = append(o.record.misuses, line)
 	o.record.mu.Unlock()
@@ -60,39 +66,41 @@ func (o *Origin) accuse(m Misuse, guilty bool, n int, what string) {
 	}
 }
 
-// alone waits until c is the only connection, or complains. The wait is there because net/http closes a connection in the background: its
-// successor may be a moment ahead.
-func (o *Origin) alone(c *conn, n int) {
+// waitAlone waits until c is the only connection, and reports a misuse after
+// one second. It waits because net/http closes connections in the background,
+// so that a new one may arrive before the end of the old one.
+func (o *Origin) waitAlone(c *conn, n int) {
 	if o.config.Allow&TwoConnections != 0 {
 		return
 	}
-	patience := time.NewTimer(time.Second)
-	defer patience.Stop()
+	timeout := time.NewTimer(time.Second)
+	defer timeout.Stop()
 	for {
-		other := o.other(c)
+		other := o.otherConn(c)
 		if other == nil {
 			return
 		}
 		select {
-		case <-other.gone:
-		case <-c.gone:
+		case <-other.done:
+		case <-c.done:
 			return
 		case <-o.closing:
 			return
-		case <-patience.C:
-			o.accuse(TwoConnections, true, n, fmt.Sprintf("connection %d while %d is open", c.number, other.number))
+		case <-timeout.C:
+			o.report(TwoConnections, true, n,
+				fmt.Sprintf("connection %d while %d is open", c.number, other.number))
 			return
 		}
 	}
 }
 
-// other returns a connection that its client has not closed, and that is not c.
-func (o *Origin) other(c *conn) *conn {
+// otherConn returns a connection other than c that has not ended, or nil.
+func (o *Origin) otherConn(c *conn) *conn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for other := range o.conns {
 		select {
-		case <-other.gone:
+		case <-other.done:
 		default:
 			if other != c {
 				return other

@@ -12,7 +12,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// strictTest is a TB that keeps what is reported.
+// strictTest is a TB that records the reports.
 type strictTest struct {
 	*testing.T
 	reported []string
@@ -28,7 +28,7 @@ func TestMisuseIsReported(t *testing.T) {
 		name    string
 		request string
 		misuse  origintest.Misuse
-		says    string // "" nothing
+		report  string // contained in the only report; "": none
 	}{
 		{"well-behaved", "GET / HTTP/1.1\r\nHost: h\r\n" + good, 0, ""},
 		{"HEAD", "HEAD / HTTP/1.1\r\nHost: h\r\n" + good, origintest.OtherMethod, "method HEAD"},
@@ -44,17 +44,20 @@ func TestMisuseIsReported(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := misuses(t, tt.request, 0); tt.says == "" && len(got) > 0 || tt.says != "" && (len(got) != 1 || !strings.Contains(got[0], tt.says)) {
-				t.Errorf("reported %q, want %q alone", got, tt.says)
+			got := misuses(t, tt.request, 0)
+			if none := tt.report == ""; none && len(got) > 0 ||
+				!none && (len(got) != 1 || !strings.Contains(got[0], tt.report)) {
+				t.Errorf("reported %q, want only %q", got, tt.report)
 			}
 			if got := misuses(t, tt.request, tt.misuse); len(got) > 0 {
-				t.Errorf("reported %q although allowed", got)
+				t.Errorf("reported %q, which is allowed", got)
 			}
 		})
 	}
 }
 
-// misuses makes one raw request and returns what was reported, after checking that Misuses says the same.
+// misuses sends one request and returns the reports. It checks that Misuses has
+// as many.
 func misuses(t *testing.T, request string, allow origintest.Misuse) []string {
 	t.Helper()
 	tb := &strictTest{T: t}
@@ -69,10 +72,10 @@ func misuses(t *testing.T, request string, allow origintest.Misuse) []string {
 	return tb.reported
 }
 
-func TestTwoConnectionsAtOnceAreReported(t *testing.T) {
+func TestTwoConnectionsAreReported(t *testing.T) {
 	for name, tt := range map[string]struct {
 		allow    origintest.Misuse
-		close    bool // the first before the second asks
+		close    bool // close the first before the second request
 		reported int
 	}{
 		"both open":    {0, false, 1},
@@ -117,7 +120,7 @@ func TestOriginWorksWithoutATest(t *testing.T) {
 	}
 }
 
-func TestDialHeedsItsContext(t *testing.T) {
+func TestDialAfterCloseWithACancelledContext(t *testing.T) {
 	o := origintest.NewConfig(t, origintest.Config{InMemory: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -13,14 +13,16 @@ import (
 	"time"
 )
 
-// Object is what an [Origin] serves: Bytes where they are given, else Size bytes made from Seed as they are asked for, so that half a gigabyte
-// costs no memory. It is a value; copy it freely. All methods may be called from any goroutine.
+// Object is the content that an [Origin] serves: Bytes, or if that is nil, Size
+// bytes generated from Seed as they are read, so that a large object needs no
+// memory. It is a value that can be copied. Its methods may be called from any
+// goroutine.
 type Object struct {
-	Size         int64     // in bytes; ignored when Bytes is not nil
-	Seed         uint64    // two seeds give two contents
-	Bytes        []byte    // not to be changed while an origin serves it
-	ETag         string    // as on the wire, quotes included; empty: made from the content
-	LastModified time.Time // zero: made from the content
+	Size         int64     // in bytes; not used if Bytes is set
+	Seed         uint64    // each seed has its own content
+	Bytes        []byte    // must not change while an origin serves it
+	ETag         string    // as sent, with quotes; empty: from the content
+	LastModified time.Time // zero: from the content
 }
 
 // Len returns the size in bytes.
@@ -31,7 +33,7 @@ func (o Object) Len() int64 {
 	return o.Size
 }
 
-// ReadAt is io.ReaderAt over the content.
+// ReadAt implements io.ReaderAt.
 func (o Object) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("origintest: read at %d", off)
@@ -50,10 +52,10 @@ func (o Object) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// MD5 returns the lower-case hex digest of the content.
+// MD5 returns the MD5 of the content in lower-case hex.
 func (o Object) MD5() string { return o.digest(md5.New()) }
 
-// SHA256 returns the lower-case hex digest of the content.
+// SHA256 returns the SHA-256 of the content in lower-case hex.
 func (o Object) SHA256() string { return o.digest(sha256.New()) }
 
 func (o Object) digest(h hash.Hash) string {
@@ -63,7 +65,7 @@ func (o Object) digest(h hash.Hash) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// etag is the entity tag the origin sends for the object.
+// etag returns the ETag that the origin sends.
 func (o Object) etag() string {
 	if o.ETag != "" {
 		return o.ETag
@@ -71,8 +73,9 @@ func (o Object) etag() string {
 	return fmt.Sprintf(`"%016x-%x"`, o.identity(), o.Len())
 }
 
-// lastModified is in the past even in a testing/synctest bubble, whose clock starts in the year 2000: an origin must not send a date later than
-// its Date (RFC 9110 §8.8.2.1).
+// lastModified returns a date before 2000, where the clock of a
+// testing/synctest bubble starts: an origin must not send a date later than its
+// Date (RFC 9110 §8.8.2.1).
 func (o Object) lastModified() time.Time {
 	if !o.LastModified.IsZero() {
 		return o.LastModified
@@ -81,7 +84,8 @@ func (o Object) lastModified() time.Time {
 	return newest.Add(-time.Duration(o.identity()%10_000_000) * time.Second)
 }
 
-// identity differs between contents, so that the validators made from it do.
+// identity returns a number that is different for each content; the validators
+// are made from it.
 func (o Object) identity() uint64 {
 	if o.Bytes == nil {
 		return mix(o.Seed)
@@ -91,7 +95,8 @@ func (o Object) identity() uint64 {
 	return h.Sum64()
 }
 
-// generate fills p with the bytes at off of the endless content of a seed: each 8-byte word is a hash of seed and position.
+// generate fills p with the generated content at off. Each 8-byte word is a
+// hash of seed and position.
 func generate(p []byte, seed uint64, off int64) {
 	var word [8]byte
 	for len(p) > 0 {
@@ -101,7 +106,8 @@ func generate(p []byte, seed uint64, off int64) {
 	}
 }
 
-// mix is the finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+// mix is the finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable
+// Pseudorandom Number Generators, 2014).
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

@@ -1,19 +1,19 @@
 package origintest_test
 
 import (
-	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/iotest"
 
 	"otad/netio/origintest"
 )
 
-func TestObjectIsTheSameHoweverItIsRead(t *testing.T) {
+func TestObjectReadAtAnyOffset(t *testing.T) {
 	o := origintest.Object{Size: 1003, Seed: 7}
 	whole := []byte(part(o, 0, 1003))
 	if err := iotest.TestReader(io.NewSectionReader(o, 0, o.Len()), whole); err != nil {
@@ -34,7 +34,7 @@ func TestObjectEndsAtItsSize(t *testing.T) {
 		"given":     {Bytes: []byte("0123456789"), Size: 99},
 	} {
 		if n, err := o.ReadAt(make([]byte, 8), 5); n != 5 || err != io.EOF {
-			t.Errorf("%s: read over the end: %d, %v; want 5, EOF", name, n, err)
+			t.Errorf("%s: read across the end: %d, %v; want 5, EOF", name, n, err)
 		}
 		if n, err := o.ReadAt(make([]byte, 1), 10); n != 0 || err != io.EOF {
 			t.Errorf("%s: read at the end: %d, %v; want 0, EOF", name, n, err)
@@ -45,7 +45,7 @@ func TestObjectEndsAtItsSize(t *testing.T) {
 	}
 }
 
-func TestObjectDigestsAreThoseOfItsBytes(t *testing.T) {
+func TestObjectDigests(t *testing.T) {
 	o := origintest.Object{Size: 100_001, Seed: 3}
 	content := []byte(part(o, 0, o.Size))
 	m, s := md5.Sum(content), sha256.Sum256(content)
@@ -58,9 +58,10 @@ func TestObjectDigestsAreThoseOfItsBytes(t *testing.T) {
 }
 
 func TestSeedsGiveDifferentContents(t *testing.T) {
-	zero, one := part(origintest.Object{Size: 4096}, 0, 4096), part(origintest.Object{Size: 4096, Seed: 1}, 0, 4096)
+	zero := part(origintest.Object{Size: 4096}, 0, 4096)
+	one := part(origintest.Object{Size: 4096, Seed: 1}, 0, 4096)
 	for i := 0; i+16 <= len(zero); i++ {
-		if bytes.Contains([]byte(one), []byte(zero[i:i+16])) {
+		if strings.Contains(one, zero[i:i+16]) {
 			t.Fatalf("16 bytes at %d of one content are in the other", i)
 		}
 	}

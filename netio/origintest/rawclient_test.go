@@ -11,11 +11,24 @@ import (
 	"otad/netio/origintest"
 )
 
-// rawClient is a connection on which a test writes requests by hand and reads what really came.
+// object is what most tests serve.
+var object = origintest.Object{Size: 1000, Seed: 11, ETag: `"e"`}
+
+var always, on = origintest.Always, origintest.On
+
+// rawClient is a connection on which a test writes requests by hand, and reads
+// the bytes of the responses.
 type rawClient struct {
 	t    *testing.T
 	conn net.Conn
 	in   *bufio.Reader
+}
+
+// start starts an origin in memory that serves object, and connects to it.
+func start(t *testing.T, script ...*origintest.Rule) (*origintest.Origin, *rawClient) {
+	t.Helper()
+	o := origintest.NewConfig(t, origintest.Config{Object: object, Script: script, InMemory: true})
+	return o, dial(t, o)
 }
 
 func dial(t *testing.T, o *origintest.Origin) *rawClient {
@@ -28,7 +41,7 @@ func dial(t *testing.T, o *origintest.Origin) *rawClient {
 	return &rawClient{t, conn, bufio.NewReader(conn)}
 }
 
-// send writes a request line and a header; Host is added.
+// send writes a request line, a Host field, and the given fields.
 func (c *rawClient) send(line string, fields ...string) {
 	c.t.Helper()
 	fields = append([]string{line, "Host: origin.test"}, fields...)
@@ -37,13 +50,13 @@ func (c *rawClient) send(line string, fields ...string) {
 	}
 }
 
-// get asks as a downloader should.
+// get sends a request without any misuse.
 func (c *rawClient) get(byteRange string, fields ...string) {
 	c.t.Helper()
 	c.send("GET /package.bin HTTP/1.1", append(fields, "Range: "+byteRange, "Accept-Encoding: identity")...)
 }
 
-// response reads status line and header; the body is still to be read.
+// response reads a status line and a header, but not the body.
 func (c *rawClient) response() *http.Response {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.in, &http.Request{Method: http.MethodGet})
@@ -53,10 +66,10 @@ func (c *rawClient) response() *http.Response {
 	return resp
 }
 
-// rest reads all that the connection still gives, and how it ended.
+// rest reads until the end of the connection.
 func (c *rawClient) rest() ([]byte, error) { return io.ReadAll(c.in) }
 
-// body reads a whole body.
+// body reads the whole body.
 func body(t *testing.T, resp *http.Response) []byte {
 	t.Helper()
 	b, err := io.ReadAll(resp.Body)
@@ -66,7 +79,7 @@ func body(t *testing.T, resp *http.Response) []byte {
 	return b
 }
 
-// part returns the object's bytes from start to end.
+// part returns the bytes of the object from start to end.
 func part(o origintest.Object, start, end int64) string {
 	b := make([]byte, end-start)
 	if _, err := o.ReadAt(b, start); err != nil && err != io.EOF {

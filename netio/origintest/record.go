@@ -1,15 +1,17 @@
 package origintest
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"sync"
 )
 
-// Request is what the origin saw and did for one request. It is a copy; nothing in it changes any more.
+// Request is the record of one request and its response, up to the call of
+// [Origin.Requests]. It is a copy and does not change.
 type Request struct {
-	N         int // 1 for the first one
-	Conn      int // number of the connection it came on, from 1
+	N         int // number of the request, from 1
+	Conn      int // number of its connection, from 1
 	Method    string
 	Target    string // as in the request line
 	Host      string
@@ -17,9 +19,9 @@ type Request struct {
 	Range     string
 	IfMatch   string
 	Status    int   // 0: cut before the status line
-	Start     int64 // position in the object of the body's first byte; -1 when the body was not the object's
-	BodyBytes int64 // bytes of the body written to the socket so far, surplus not counted
-	Done      bool  // the answer is over, complete or cut
+	Start     int64 // offset in the object of the body; -1: another body
+	BodyBytes int64 // written so far, without those of Surplus
+	Done      bool  // the response is over, complete or cut
 }
 
 // record keeps every request of an origin.
@@ -32,36 +34,47 @@ type record struct {
 	misuses  []string
 }
 
-// waiter is told when the origin has served so many bytes.
+// waiter is one call of Reached.
 type waiter struct {
 	bytes int64
-	done  chan struct{}
+	done  chan struct{} // closed when so many bytes have been served
 }
 
-// open notes a request.
+// stretch is what one response wrote of one object.
+type stretch struct {
+	span
+	tag     string // ETag of the object
+	request int
+}
+
+// open records a new request.
 func (r *record) open(conn int, req *http.Request) *Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	h := req.Header.Clone()
 	entry := &Request{
-		N: len(r.requests) + 1, Conn: conn, Method: req.Method, Target: req.RequestURI, Host: req.Host, Header: req.Header.Clone(),
-		Range: req.Header.Get("Range"), IfMatch: req.Header.Get("If-Match"), Start: -1,
+		N: len(r.requests) + 1, Conn: conn, Method: req.Method,
+		Target: req.RequestURI, Host: req.Host, Header: h,
+		Range: h.Get("Range"), IfMatch: h.Get("If-Match"), Start: -1,
 	}
 	r.requests = append(r.requests, entry)
 	return entry
 }
 
-// answered notes what the status line of an answer said.
-func (r *record) answered(entry *Request, a *answer) {
+// responded records the status line.
+func (r *record) responded(entry *Request, resp *response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	entry.Status = a.status
-	if a.object {
-		entry.Start = a.start
+	entry.Status = resp.status
+	if resp.isObject {
+		entry.Start = resp.start
 	}
 }
 
-// writing notes n bytes of an answer's body that are about to be written: of the object with this tag, from pos on, unless tag is empty. Noted
-// afterwards, a client that has just read the last byte could find the count short.
+// writing records n bytes of a body that are about to be written. They are
+// those of the object with this tag, from pos on; tag is empty for another
+// body. If it were called after the write, a client that has just read the last
+// byte could see a count that is too low.
 func (r *record) writing(entry *Request, tag string, pos, n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,7 +90,7 @@ func (r *record) writing(entry *Request, tag string, pos, n int64) {
 	}
 }
 
-// wrote corrects the note by the bytes that did not go out, and tells those who wait.
+// wrote subtracts the bytes that could not be written, and notifies waiters.
 func (r *record) wrote(entry *Request, tag string, missing int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,8 +99,8 @@ func (r *record) wrote(entry *Request, tag string, missing int64) {
 		return
 	}
 	r.total -= missing
-	for i := len(r.served) - 1; i >= 0; i-- {
-		if r.served[i].request == entry.N {
+	for i, s := range slices.Backward(r.served) {
+		if s.request == entry.N {
 			r.served[i].end -= missing
 			break
 		}
@@ -107,7 +120,7 @@ func (r *record) done(entry *Request) {
 	entry.Done = true
 }
 
-// Requests returns every request seen so far, in the order of their arrival. Any goroutine may call it.
+// Requests returns all requests so far, in the order of their arrival.
 func (o *Origin) Requests() []Request {
 	o.record.mu.Lock()
 	defer o.record.mu.Unlock()
@@ -120,22 +133,56 @@ func (o *Origin) Requests() []Request {
 	return all
 }
 
-// BytesServed returns how many bytes of the object have been written to sockets; a client that died has not read them all.
+// BytesServed returns how many bytes of the object were written to connections.
+// A client that was killed may have read fewer.
 func (o *Origin) BytesServed() int64 {
 	o.record.mu.Lock()
 	defer o.record.mu.Unlock()
 	return o.record.total
 }
 
-// ServedTwice returns how many bytes of the object were written to a socket more than once. Positions count, not occasions: a byte written
-// three times counts once. Bytes of different objects (see [Rule.Replace]) are different bytes.
+// ServedTwice returns how many bytes of the object were written more than once.
+// A byte that was written three times counts once. Bytes of different objects
+// (see [Rule.Replace]) are different bytes.
 func (o *Origin) ServedTwice() int64 {
 	o.record.mu.Lock()
 	defer o.record.mu.Unlock()
-	return twice(o.record.served)
+	byTag := map[string][]span{}
+	for _, s := range o.record.served {
+		byTag[s.tag] = append(byTag[s.tag], s.span)
+	}
+	var n int64
+	for _, spans := range byTag {
+		n += overlap(spans)
+	}
+	return n
 }
 
-// Reached returns a channel that is closed as soon as n bytes of the object have been served in all.
+// overlap returns how many positions are in at least two of the spans. It
+// visits their ends in order and counts how many spans are open.
+func overlap(spans []span) int64 {
+	type edge struct {
+		pos  int64
+		step int // +1 opens a span, -1 closes one
+	}
+	var edges []edge
+	for _, s := range spans {
+		edges = append(edges, edge{s.start, +1}, edge{s.end, -1})
+	}
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.pos, b.pos) })
+	var n, from int64
+	open := 0
+	for _, e := range edges {
+		if open >= 2 {
+			n += e.pos - from
+		}
+		open, from = open+e.step, e.pos
+	}
+	return n
+}
+
+// Reached returns a channel that is closed when n bytes of the object have been
+// served in all.
 func (o *Origin) Reached(n int64) <-chan struct{} {
 	o.record.mu.Lock()
 	defer o.record.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 )
 
 func TestRequestsAreRecorded(t *testing.T) {
-	o := origintest.New(t, object, origintest.On(2).Status(404).Text("gone"))
+	o := origintest.New(t, object, on(2).Status(404).Text("gone"))
 	c := dial(t, o)
 	c.get("bytes=400-", `If-Match: "e"`, "X-Mine: 1")
 	body(t, c.response())
@@ -34,11 +34,11 @@ func TestRequestsAreRecorded(t *testing.T) {
 		t.Errorf("second request recorded as %+v", second)
 	}
 	if n := o.BytesServed(); n != 600 {
-		t.Errorf("%d bytes served, want 600: an error's text is not the object's", n)
+		t.Errorf("%d bytes served, want 600, without the text of the error", n)
 	}
 	all[0].Header.Set("X-Mine", "2")
 	if got := o.Requests()[0].Header.Get("X-Mine"); got != "1" {
-		t.Errorf("a copy's header changed the record: X-Mine %q", got)
+		t.Errorf("a change of the copy changed the record: X-Mine %q", got)
 	}
 }
 
@@ -59,9 +59,9 @@ func TestBytesServedTwice(t *testing.T) {
 		{"two islands", []string{"bytes=0-99", "bytes=50-149", "bytes=120-200"}, nil, 80},
 		{"inside", []string{"bytes=0-", "bytes=10-19", "bytes=30-39"}, nil, 20},
 		{"backwards", []string{"bytes=500-", "bytes=0-599"}, nil, 100},
-		{"cut answers count what went out", []string{"bytes=0-", "bytes=0-"}, []*origintest.Rule{origintest.On(1).FinAt(30)}, 30},
-		{"another object's bytes are others", []string{"bytes=0-", "bytes=0-"}, []*origintest.Rule{origintest.From(2).Replace(replaced)}, 0},
-		{"earlier start", []string{"bytes=0-499", "bytes=500-"}, []*origintest.Rule{origintest.On(2).StartEarlier(60)}, 60},
+		{"cut responses count the bytes sent", []string{"bytes=0-", "bytes=0-"}, []*origintest.Rule{on(1).FinAt(30)}, 30},
+		{"bytes of another object", []string{"bytes=0-", "bytes=0-"}, []*origintest.Rule{origintest.From(2).Replace(replaced)}, 0},
+		{"earlier start", []string{"bytes=0-499", "bytes=500-"}, []*origintest.Rule{on(2).StartEarlier(60)}, 60},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -78,11 +78,10 @@ func TestBytesServedTwice(t *testing.T) {
 	}
 }
 
-func TestReachedIsToldOnTime(t *testing.T) {
+func TestReached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := origintest.NewConfig(t, origintest.Config{Object: object, Script: []*origintest.Rule{origintest.On(1).Drip(100, 1)}, InMemory: true})
+		o, c := start(t, on(1).Drip(100, 1))
 		half, all := o.Reached(500), o.Reached(1000)
-		c := dial(t, o)
 		c.get("bytes=0-")
 		resp := c.response()
 		if _, err := io.ReadFull(resp.Body, make([]byte, 400)); err != nil {
@@ -90,14 +89,14 @@ func TestReachedIsToldOnTime(t *testing.T) {
 		}
 		synctest.Wait()
 		if closed(half) {
-			t.Error("half told before its byte")
+			t.Error("half is closed before its last byte")
 		}
 		if _, err := io.ReadFull(resp.Body, make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if !closed(half) || closed(all) || !closed(o.Reached(500)) {
-			t.Errorf("half %v, all %v, half asked late %v; want told, not told, told", closed(half), closed(all), closed(o.Reached(500)))
+		if late := o.Reached(500); !closed(half) || closed(all) || !closed(late) {
+			t.Errorf("closed: half %v, all %v, late call %v; want true, false, true", closed(half), closed(all), closed(late))
 		}
 	})
 }
@@ -111,7 +110,7 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-func TestUnreadBytesOfADeadClientAreTakenBack(t *testing.T) {
+func TestUnreadBytesOfAKilledClientDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := origintest.NewConfig(t, origintest.Config{Object: origintest.Object{Size: 1 << 20}, InMemory: true})
 		c := dial(t, o)
@@ -131,7 +130,7 @@ func TestUnreadBytesOfADeadClientAreTakenBack(t *testing.T) {
 		next.get(fmt.Sprintf("bytes=%d-", int64(n)-headBytes))
 		body(t, next.response())
 		if got := o.ServedTwice(); got != 0 {
-			t.Errorf("%d bytes served twice, want none: the first connection's last ones were not read", got)
+			t.Errorf("%d bytes served twice, want 0: the client did not read the last ones", got)
 		}
 	})
 }

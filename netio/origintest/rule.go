@@ -2,32 +2,38 @@ package origintest
 
 import "time"
 
-// Rule says which requests are treated how. Make one with [On], [From], [Span] or [Always], narrow it with Path, and chain the faults; every
-// method changes the rule and returns it. All rules that match a request apply, in the order of the script; where two set the same thing the
-// later one wins. A rule must not be changed once an origin has it.
+// Rule changes the responses to some requests. Make one with [On], [From],
+// [Span] or [Always], restrict it with Path, and chain the faults: every method
+// changes the rule and returns it. All rules that match a request apply, in the
+// order of the script; if two set the same thing, the later one wins. A rule
+// must not be changed after it was given to an origin.
 //
-// Positions (…At) are those of the object, so that they mean the same in a whole and in a partial answer: a fault at p strikes before byte p is
-// written, in each answer whose body begins at or before p and reaches it. In a body that is not the object's (an error's) they count from its
-// first byte. Counts (…After) are bytes of the one answer's body.
+// Methods that end in At take an offset in the object, which is the same byte
+// in a whole and in a partial response. The fault is before that byte, in each
+// response whose body begins at or before it and reaches it. In a body that is
+// not the object (the text of an error) the offset is that in the body. Methods
+// that end in After take a number of bytes of the body of one response.
 type Rule struct {
-	first, last int // request numbers, both included; last 0: no end
+	first, last int // numbers of requests, both included; last 0: no end
 	path        string
 	steps       []func(*plan)
 }
 
-// On matches the n-th request that the origin sees, counted from 1 over all connections; those answered with a redirect count too.
+// On matches the n-th request that the origin receives, counted from 1 over all
+// connections. Requests that are redirected count too.
 func On(n int) *Rule { return Span(n, n) }
 
-// From matches the n-th request and all after it.
+// From matches the n-th request and all later ones.
 func From(n int) *Rule { return Span(n, 0) }
 
-// Span matches the requests first to last, both included.
+// Span matches the requests from first to last, both included.
 func Span(first, last int) *Rule { return &Rule{first: first, last: last} }
 
 // Always matches every request.
 func Always() *Rule { return From(1) }
 
-// Path narrows the rule to one path, such as "/moved.bin"; the query does not matter.
+// Path restricts the rule to requests for one path, such as "/moved.bin", with
+// any query.
 func (r *Rule) Path(path string) *Rule {
 	r.path = path
 	return r
@@ -42,42 +48,43 @@ func (r *Rule) add(step func(*plan)) *Rule {
 	return r
 }
 
-// plan is what the rules make of one request. Its zero value but for the object is a correct answer.
+// plan is how one request is answered. With only the object set, the response
+// is the correct one.
 type plan struct {
-	// What is served.
+	// The object.
 	object         Object
 	noETag         bool
 	weakETag       bool
 	noLastModified bool
 	ignoreRange    bool
 
-	// What the answer says.
+	// The response.
 	proto      string         // empty: HTTP/1.1
 	status     int            // 0: the correct one
 	shift      int64          // added to the start of a 206
-	most       int64          // bytes of a 206; 0: all that were asked for
+	atMost     int64          // bytes in a 206; 0: no limit
 	total      *int64         // in Content-Range; negative: "*"
 	edits      []field        // an empty value removes the field
 	retryIn    *time.Duration // Retry-After as a date
-	skew       time.Duration  // how far the origin's clock is ahead
-	text       []byte         // an error's body
-	endless    bool           // an error's body has no end
+	skew       time.Duration  // by which the origin's clock is ahead
+	text       []byte         // body of an error
+	endless    bool           // the body of an error has no end
 	gzip       bool
 	framing    framing
 	hugeHeader int // bytes
 
-	// How it goes out.
-	headerDelay time.Duration
-	dripBytes   int
-	dripEvery   time.Duration
-	cuts        []cut
-	surplus     int64
-	closeSaid   bool // with Connection: close
-	closeSilent bool
-	downFor     time.Duration
+	// The delivery.
+	headerDelay    time.Duration
+	dripBytes      int
+	dripEvery      time.Duration
+	cuts           []cut
+	surplus        int64
+	closeAnnounced bool // close with Connection: close
+	closeSilent    bool // close without it
+	downFor        time.Duration
 }
 
-// plan applies the script to request n for path.
+// plan applies the script to request n, which is for path.
 func (o *Origin) plan(n int, path string) *plan {
 	p := &plan{object: o.config.Object}
 	for _, r := range o.config.Script {

@@ -2,70 +2,75 @@ package origintest
 
 import "time"
 
-// The ways in which an answer can end or pause before its time.
+// cutKind is a way in which a response ends or pauses early.
 type cutKind int
 
 const (
-	cutReset cutKind = iota // RST; in memory the client's read fails with ECONNRESET
-	cutFin                  // FIN, as a process that died leaves it; no TLS close_notify
+	cutReset cutKind = iota // RST; in memory, Read returns ECONNRESET
+	cutFin                  // FIN, as from a killed process: no close_notify
 	cutStall                // nothing more until Release
 )
 
-// cut is one such end, at a position of the object or, when counted, after so many bytes of the answer's body.
+// cut is an early end or a pause of a response.
 type cut struct {
 	kind    cutKind
-	pos     int64
+	pos     int64 // offset in the object, or a number of bytes if counted
 	counted bool
-	early   bool // before the status line; pos has no meaning
+	early   bool // before the status line; pos is not used
 }
 
 func (r *Rule) cut(c cut) *Rule { return r.add(func(p *plan) { p.cuts = append(p.cuts, c) }) }
 
-// ResetAt resets the connection (RST) before byte pos of the object. All bytes before it have reached the client's kernel by then, unless the
-// client reads so slowly that its window is full.
+// ResetAt resets the connection (RST) before byte pos of the object. By then
+// all earlier bytes are in the client's kernel, unless the client reads so
+// slowly that its receive window is full.
 func (r *Rule) ResetAt(pos int64) *Rule { return r.cut(cut{kind: cutReset, pos: pos}) }
 
 // ResetAfter resets the connection after n bytes of the body.
 func (r *Rule) ResetAfter(n int64) *Rule { return r.cut(cut{kind: cutReset, pos: n, counted: true}) }
 
-// ResetEarly resets the connection instead of answering.
+// ResetEarly resets the connection before the status line.
 func (r *Rule) ResetEarly() *Rule { return r.cut(cut{kind: cutReset, early: true}) }
 
-// FinAt closes the connection in the regular way before byte pos of the object.
+// FinAt closes the connection (FIN) before byte pos of the object.
 func (r *Rule) FinAt(pos int64) *Rule { return r.cut(cut{kind: cutFin, pos: pos}) }
 
 // FinAfter closes the connection after n bytes of the body.
 func (r *Rule) FinAfter(n int64) *Rule { return r.cut(cut{kind: cutFin, pos: n, counted: true}) }
 
-// FinEarly closes the connection instead of answering.
+// FinEarly closes the connection before the status line.
 func (r *Rule) FinEarly() *Rule { return r.cut(cut{kind: cutFin, early: true}) }
 
-// StallAt writes nothing from byte pos of the object on, until [Origin.Release] or the end of the connection.
+// StallAt stops writing before byte pos of the object, until [Origin.Release]
+// or the end of the connection.
 func (r *Rule) StallAt(pos int64) *Rule { return r.cut(cut{kind: cutStall, pos: pos}) }
 
-// StallAfter stalls after n bytes of the body.
+// StallAfter stops writing after n bytes of the body, like StallAt.
 func (r *Rule) StallAfter(n int64) *Rule { return r.cut(cut{kind: cutStall, pos: n, counted: true}) }
 
-// StallEarly stalls before the status line.
+// StallEarly stops before the status line, like StallAt.
 func (r *Rule) StallEarly() *Rule { return r.cut(cut{kind: cutStall, early: true}) }
 
-// Drip writes the body n bytes at a time, with a pause of every after each.
-func (r *Rule) Drip(n int, every time.Duration) *Rule {
-	return r.add(func(p *plan) { p.dripBytes, p.dripEvery = n, every })
+// Drip writes the body n bytes at a time, with a pause after each write.
+func (r *Rule) Drip(n int, pause time.Duration) *Rule {
+	return r.add(func(p *plan) { p.dripBytes, p.dripEvery = n, pause })
 }
 
 // HeaderDelay waits before the status line.
 func (r *Rule) HeaderDelay(d time.Duration) *Rule { return r.add(func(p *plan) { p.headerDelay = d }) }
 
-// Surplus writes n bytes more than the body has. A client sees them where the answer does not bound its body by a Content-Length: compose with
-// Chunked, UntilClose or ContentLength. They have the value 0xEE and are not counted as bytes of the object.
+// Surplus writes n more bytes, of value 0xEE, after the body. They do not count
+// as bytes of the object. A client does not see them after the end given by a
+// Content-Length: combine with Chunked, UntilClose or ContentLength.
 func (r *Rule) Surplus(n int64) *Rule { return r.add(func(p *plan) { p.surplus = n }) }
 
-// Close ends the connection after the answer and says so (Connection: close).
-func (r *Rule) Close() *Rule { return r.add(func(p *plan) { p.closeSaid = true }) }
+// Close closes the connection after the response, with Connection: close.
+func (r *Rule) Close() *Rule { return r.add(func(p *plan) { p.closeAnnounced = true }) }
 
-// CloseSilently ends the connection after the answer without having said so.
+// CloseSilently closes the connection after the response, without announcing
+// it.
 func (r *Rule) CloseSilently() *Rule { return r.add(func(p *plan) { p.closeSilent = true }) }
 
-// DownFor ends the connection after the answer, and refuses new ones from the beginning of the answer until d after its end.
+// DownFor closes the connection after the response. New connections are refused
+// from the start of the response until d after its end.
 func (r *Rule) DownFor(d time.Duration) *Rule { return r.add(func(p *plan) { p.downFor = d }) }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -16,93 +17,99 @@ import (
 	"time"
 )
 
-// TLS describes an origin that speaks https with a certificate of its own authority.
+// TLS configures an origin with https. Each origin has its own CA.
 type TLS struct {
-	Hosts               []string  // names and addresses the certificate is for; empty: 127.0.0.1, ::1, localhost and origin.test
-	NotBefore, NotAfter time.Time // of the certificate; zero: a day ago, in ten years
-	RequireClientCert   bool      // refuse clients without a certificate of the same authority
-	MaxVersion          uint16    // tls.VersionTLS11, for example; 0: the newest
+	// Hosts are the names and addresses in the certificate. Empty: 127.0.0.1,
+	// ::1, localhost and origin.test.
+	Hosts []string
+	// NotBefore and NotAfter are those of the certificate. Zero: one day ago,
+	// in ten years.
+	NotBefore, NotAfter time.Time
+	// RequireClientCert refuses clients without a certificate of the CA.
+	RequireClientCert bool
+	// MaxVersion is, for example, tls.VersionTLS11. 0: the newest.
+	MaxVersion uint16
 }
 
-// certificates is what an origin with TLS needs, and what its clients do.
+// certificates are those of an origin and its clients.
 type certificates struct {
-	server                                *tls.Config
-	pool                                  *x509.CertPool
+	server    *tls.Config
+	pool      *x509.CertPool
+	temporary string // directory that Close removes; empty: none
+
 	caFile, clientCertFile, clientKeyFile string
-	temporary                             string // directory to remove; empty: none
 }
 
-// CAFile returns the path of the PEM file with the authority that signed the origin's certificate. Only with TLS, as the next two.
+// CAFile returns the path of a PEM file with the certificate of the CA. It
+// panics without TLS, like CAPool and ClientFiles.
 func (o *Origin) CAFile() string { return o.certs.caFile }
 
-// CAPool returns a pool with that authority.
+// CAPool returns a pool with the certificate of the CA.
 func (o *Origin) CAPool() *x509.CertPool { return o.certs.pool }
 
-// ClientFiles returns the paths of a certificate and a key, PEM, that satisfy [TLS].RequireClientCert.
+// ClientFiles returns the paths of PEM files with a certificate and a key for a
+// client, as [TLS].RequireClientCert requires.
 func (o *Origin) ClientFiles() (cert, key string) {
 	return o.certs.clientCertFile, o.certs.clientKeyFile
 }
 
-// authority signs certificates.
+// authority is a CA.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-func newCertificates(t TLS, dir string) (*certificates, error) {
+func newCertificates(t TLS, dir string) (_ *certificates, err error) {
 	c := &certificates{pool: x509.NewCertPool()}
-	if dir == "" {
-		made, err := os.MkdirTemp("", "origintest-")
+	defer func() {
 		if err != nil {
-			return nil, fmt.Errorf("origintest: %w", err)
+			c.remove()
+			err = fmt.Errorf("origintest: make certificates: %w", err)
 		}
-		dir, c.temporary = made, made
+	}()
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "origintest-"); err != nil {
+			return nil, err
+		}
+		c.temporary = dir
 	}
-	if err := c.fill(t, dir); err != nil {
-		c.remove()
-		return nil, fmt.Errorf("origintest: make certificates: %w", err)
-	}
-	return c, nil
-}
-
-func (c *certificates) fill(t TLS, dir string) error {
 	ca, err := newAuthority()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	leaf, err := ca.issue(t.leaf())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client, err := ca.issue(template("origintest client", x509.ExtKeyUsageClientAuth))
 	if err != nil {
-		return err
+		return nil, err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(client.PrivateKey)
+	if err != nil {
+		return nil, err
 	}
 	c.pool.AddCert(ca.cert)
 	c.server = t.server(leaf, c.pool)
 	c.caFile = filepath.Join(dir, "ca.pem")
-	c.clientCertFile, c.clientKeyFile = filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key")
-	key, err := x509.MarshalPKCS8PrivateKey(client.PrivateKey)
-	if err != nil {
-		return err
-	}
-	for _, f := range []struct {
-		name, kind string
-		der        []byte
-	}{
-		{c.caFile, "CERTIFICATE", ca.cert.Raw},
-		{c.clientCertFile, "CERTIFICATE", client.Certificate[0]},
-		{c.clientKeyFile, "PRIVATE KEY", key},
-	} {
-		if err := os.WriteFile(f.name, pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.der}), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	c.clientCertFile = filepath.Join(dir, "client.pem")
+	c.clientKeyFile = filepath.Join(dir, "client.key")
+	return c, errors.Join(
+		writePEM(c.caFile, "CERTIFICATE", ca.cert.Raw),
+		writePEM(c.clientCertFile, "CERTIFICATE", client.Certificate[0]),
+		writePEM(c.clientKeyFile, "PRIVATE KEY", key),
+	)
+}
+
+func writePEM(name, kind string, der []byte) error {
+	return os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
 func (t TLS) server(leaf tls.Certificate, pool *x509.CertPool) *tls.Config {
-	c := &tls.Config{Certificates: []tls.Certificate{leaf}, MinVersion: tls.VersionTLS10, MaxVersion: t.MaxVersion}
+	c := &tls.Config{
+		Certificates: []tls.Certificate{leaf},
+		MinVersion:   tls.VersionTLS10, MaxVersion: t.MaxVersion,
+	}
 	if t.RequireClientCert {
 		c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, pool
 	}
@@ -147,7 +154,8 @@ func newAuthority() (*authority, error) {
 	}
 	ca := template("origintest authority", x509.ExtKeyUsageAny)
 	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
-	ca.NotBefore = ca.NotBefore.AddDate(-10, 0, 0) // so that an old leaf fails for its own dates
+	// Ten years older: an expired leaf must fail for its own dates only.
+	ca.NotBefore = ca.NotBefore.AddDate(-10, 0, 0)
 	der, err := x509.CreateCertificate(rand.Reader, ca, ca, &key.PublicKey, key)
 	if err != nil {
 		return nil, err
@@ -165,7 +173,7 @@ func (a *authority) issue(t *x509.Certificate) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }
 
-// remove removes what the origin made for itself.
+// remove deletes the temporary directory, if there is one.
 func (c *certificates) remove() {
 	if c != nil && c.temporary != "" {
 		os.RemoveAll(c.temporary)

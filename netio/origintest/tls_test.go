@@ -15,7 +15,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// fetch asks an origin through net/http and returns the body.
+// fetch requests bytes 400- with net/http and returns the body.
 func fetch(t *testing.T, o *origintest.Origin, config *tls.Config) (string, error) {
 	t.Helper()
 	transport := &http.Transport{DialContext: o.Dial, TLSClientConfig: config}
@@ -35,7 +35,7 @@ func fetch(t *testing.T, o *origintest.Origin, config *tls.Config) (string, erro
 	return string(b), err
 }
 
-func TestTLSOriginIsTrustedThroughItsAuthority(t *testing.T) {
+func TestTLSWithTheCA(t *testing.T) {
 	onBothNetworks(t, func(t *testing.T, config origintest.Config) {
 		config.Object, config.TLS = object, &origintest.TLS{}
 		o := origintest.NewConfig(t, config)
@@ -50,12 +50,16 @@ func TestTLSOriginIsTrustedThroughItsAuthority(t *testing.T) {
 		}
 		var unknown x509.UnknownAuthorityError
 		if _, err := fetch(t, o, &tls.Config{RootCAs: x509.NewCertPool()}); !errors.As(err, &unknown) {
-			t.Errorf("without the authority: %v, want it unknown", err)
+			t.Errorf("without the CA: %v, want an UnknownAuthorityError", err)
 		}
 	})
 }
 
-func TestTLSCertificateCanBeWrong(t *testing.T) {
+func TestTLSWithAWrongCertificate(t *testing.T) {
+	expired := func(err error) bool {
+		var invalid x509.CertificateInvalidError
+		return errors.As(err, &invalid) && invalid.Reason == x509.Expired
+	}
 	now := time.Now()
 	for name, tt := range map[string]struct {
 		config origintest.TLS
@@ -64,15 +68,9 @@ func TestTLSCertificateCanBeWrong(t *testing.T) {
 		"host": {origintest.TLS{Hosts: []string{"elsewhere.test"}}, func(err error) bool {
 			return errors.As(err, new(x509.HostnameError))
 		}},
-		"expired": {origintest.TLS{NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(0, -1, 0)}, func(err error) bool {
-			var invalid x509.CertificateInvalidError
-			return errors.As(err, &invalid) && invalid.Reason == x509.Expired
-		}},
-		"not yet valid": {origintest.TLS{NotBefore: now.AddDate(0, 1, 0)}, func(err error) bool {
-			var invalid x509.CertificateInvalidError
-			return errors.As(err, &invalid) && invalid.Reason == x509.Expired
-		}},
-		"version": {origintest.TLS{MaxVersion: tls.VersionTLS11}, func(err error) bool { return err != nil }},
+		"expired":       {origintest.TLS{NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(0, -1, 0)}, expired},
+		"not yet valid": {origintest.TLS{NotBefore: now.AddDate(0, 1, 0)}, expired},
+		"version":       {origintest.TLS{MaxVersion: tls.VersionTLS11}, func(err error) bool { return err != nil }},
 	} {
 		o := origintest.NewConfig(t, origintest.Config{Object: object, TLS: &tt.config})
 		if _, err := fetch(t, o, &tls.Config{RootCAs: o.CAPool()}); !tt.wrong(err) {
@@ -84,7 +82,7 @@ func TestTLSCertificateCanBeWrong(t *testing.T) {
 func TestTLSClientCertificate(t *testing.T) {
 	o := origintest.NewConfig(t, origintest.Config{Object: object, TLS: &origintest.TLS{RequireClientCert: true}})
 	if _, err := fetch(t, o, &tls.Config{RootCAs: o.CAPool()}); err == nil {
-		t.Error("answered a client without certificate")
+		t.Error("a client without certificate got a response")
 	}
 	cert, err := tls.LoadX509KeyPair(o.ClientFiles())
 	if err != nil {
@@ -98,19 +96,20 @@ func TestTLSClientCertificate(t *testing.T) {
 func TestTLSInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := origintest.NewConfig(t, origintest.Config{
-			Object: object, InMemory: true, TLS: &origintest.TLS{}, Script: []*origintest.Rule{origintest.Always().HeaderDelay(time.Hour)},
+			Object: object, InMemory: true, TLS: &origintest.TLS{},
+			Script: []*origintest.Rule{always().HeaderDelay(time.Hour)},
 		})
-		start := time.Now()
+		begin := time.Now()
 		got, err := fetch(t, o, &tls.Config{RootCAs: o.CAPool()})
-		if err != nil || got != part(object, 400, 1000) || time.Since(start) != time.Hour {
-			t.Errorf("%d bytes, %v after %v; want the range after an hour", len(got), err, time.Since(start))
+		if err != nil || got != part(object, 400, 1000) || time.Since(begin) != time.Hour {
+			t.Errorf("%d bytes, %v after %v; want the range after an hour", len(got), err, time.Since(begin))
 		}
 	})
 }
 
-func TestTLSConnectionsEndAsTheOthersDo(t *testing.T) {
+func TestTLSConnectionsAreCut(t *testing.T) {
 	o := origintest.NewConfig(t, origintest.Config{
-		Object: object, TLS: &origintest.TLS{}, Script: []*origintest.Rule{origintest.On(1).FinAt(500), origintest.On(2).UntilClose()},
+		Object: object, TLS: &origintest.TLS{}, Script: []*origintest.Rule{on(1).FinAt(500), on(2).UntilClose()},
 	})
 	if got, err := fetch(t, o, &tls.Config{RootCAs: o.CAPool()}); len(got) != 100 || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("cut: %d bytes, %v; want 100 and an unexpected end", len(got), err)
@@ -120,7 +119,7 @@ func TestTLSConnectionsEndAsTheOthersDo(t *testing.T) {
 	}
 }
 
-func TestStartRemovesWhatItMade(t *testing.T) {
+func TestCloseRemovesTheTemporaryDirectory(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	o, err := origintest.Start(origintest.Config{TLS: &origintest.TLS{}})
 	if err != nil {

@@ -1,0 +1,118 @@
+package app
+
+import (
+	"io"
+	"log/slog"
+	"runtime"
+
+	"otad/board/config"
+	"otad/board/storage"
+	"otad/fsm"
+	"otad/journal"
+	"otad/metrics"
+	"otad/netio"
+)
+
+// services are the parts that serve and fetch share, in the order of opening.
+type services struct {
+	log     *slog.Logger
+	dir     *storage.StateDir
+	journal *journal.Journal
+	source  *netio.Fetcher
+	metrics *metrics.Metrics
+	updater *fsm.Updater
+}
+
+// open opens the services. change sets the fields of the machine's configuration
+// that depend on the command.
+func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config)) (_ *services, err error) {
+	s := &services{log: log, metrics: newMetrics(b)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	source := cfg.Source
+	source.UserAgent, source.BuildTime = "otad/"+b.Version, b.Time
+	if s.source, err = netio.New(source); err != nil {
+		return nil, err
+	}
+	if s.dir, err = storage.OpenStateDir(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	// The partial files go with a damaged journal: without it, nothing shows which
+	// of their bytes are good.
+	if s.journal, err = journal.Open(cfg.StateDir, journal.Options{
+		OnCommit: s.metrics.JournalCommit, BeforeQuarantine: s.dir.RemoveAllPartials,
+	}); err != nil {
+		return nil, err
+	}
+	s.reportRecovery()
+	s.metrics.StorageFree(func() float64 {
+		free, err := s.dir.Free()
+		if err != nil {
+			s.log.Debug("free space unknown", "err", err)
+		}
+		return float64(free)
+	})
+	machine := cfg.Machine
+	machine.AllocBuffer = storage.MapBuffer
+	change(&machine)
+	s.updater, err = fsm.New(fsm.Deps{
+		Journal: s.journal, StateDir: stateDir{s.dir}, Source: fsm.SourceOf(s.source), Metrics: s.metrics, Log: s.log,
+	}, machine)
+	return s, err
+}
+
+func (s *services) close() {
+	if s.journal != nil {
+		if err := s.journal.Close(); err != nil {
+			s.log.Warn("closing the journal", "err", err)
+		}
+	}
+	if s.dir != nil {
+		s.dir.Close()
+	}
+	if s.source != nil {
+		s.source.Close()
+	}
+}
+
+// reportRecovery logs and counts in which condition the journal was found.
+func (s *services) reportRecovery() {
+	found := s.journal.Recovery()
+	s.metrics.JournalRecovery(metrics.Recovery(found.Result))
+	if found.Result == journal.SetAside {
+		s.log.Error("the journal was damaged and has been set aside; starting clean", "dir", s.dir.Path(), "reason", found.Reason)
+	}
+}
+
+func newLog(cfg *config.Config, to io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(to, options))
+	}
+	return slog.New(slog.NewTextHandler(to, options))
+}
+
+func newMetrics(b Build) *metrics.Metrics {
+	labels := metrics.Labels{Failures: fsm.Failures()}
+	for _, s := range fsm.States() {
+		labels.States = append(labels.States, s.Label())
+	}
+	for _, t := range fsm.Transitions() {
+		labels.Transitions = append(labels.Transitions, [2]string{t[0].Label(), t[1].Label()})
+	}
+	for _, reason := range netio.Reasons() {
+		labels.RetryReasons = append(labels.RetryReasons, string(reason))
+	}
+	return metrics.New(labels, metrics.BuildInfo{
+		Version: b.Version, Revision: b.Revision, GoVersion: runtime.Version(), GoArch: runtime.GOARCH,
+	})
+}
+
+// stateDir adapts the state directory to the machine's interface.
+type stateDir struct{ *storage.StateDir }
+
+func (d stateDir) OpenPartial(name string) (fsm.Partial, error) { return d.StateDir.OpenPartial(name) }
+func (d stateDir) Published(name string) (fsm.Published, error) { return d.StateDir.Published(name) }
