@@ -52,5 +52,5 @@ func (p *Partial) write(b []byte, offset int64) (int, error) {
 // isAligned reports whether b can be written directly at offset.
 func isAligned(b []byte, offset int64) bool {
 	address := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	return len(b) > 0 && (address|uintptr(len(b))|uintptr(offset))%directUnit == 0
+	return (address|uintptr(len(b))|uintptr(offset))%directUnit == 0
 }

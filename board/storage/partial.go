@@ -121,7 +121,7 @@ func (d *StateDir) RemoveAllPartials() error {
 }
 
 func (d *StateDir) unlink(name string) error {
-	err := ignoringEINTR(func() error { return unix.Unlinkat(int(d.dir.Fd()), name, 0) })
+	err := ignoringEINTR(func() error { return d.sys.unlink(int(d.dir.Fd()), name) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &fs.PathError{Op: "remove", Path: filepath.Join(d.path, name), Err: err}
 	}

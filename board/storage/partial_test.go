@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +34,7 @@ func writeAt(t *testing.T, p *storage.Partial, b []byte, offset int64) {
 	}
 }
 
-func TestPartialKeepsWhatWasWritten(t *testing.T) {
+func TestPartialKeepsWrittenBytes(t *testing.T) {
 	d := open(t, t.TempDir())
 	p := openPartial(t, d, "u.zip")
 	writeAt(t, p, []byte("world"), 6)
@@ -49,6 +48,7 @@ func TestPartialKeepsWhatWasWritten(t *testing.T) {
 	p.Close()
 
 	p = openPartial(t, d, "u.zip")
+	d.Close() // a file that is open stays usable
 	if size, err := p.Size(); size != 8 || err != nil {
 		t.Errorf("Size() = %d, %v, want 8", size, err)
 	}
@@ -56,29 +56,13 @@ func TestPartialKeepsWhatWasWritten(t *testing.T) {
 	if n, err := p.ReadAt(got, 0); string(got[:n]) != "hello wo" || err != io.EOF {
 		t.Errorf("ReadAt = %q, %v, want %q and io.EOF", got[:n], err, "hello wo")
 	}
-}
-
-func TestOpenPartialSyncsTheDirectoryAlsoWhenTheFileWasThere(t *testing.T) {
-	d := open(t, t.TempDir())
-	var steps []string
-	d.Watch(func(step string) error { steps = append(steps, step); return nil })
-	for range 2 {
-		openPartial(t, d, "u.zip")
-	}
-	if want := []string{"fsync directory", "fsync directory"}; !slices.Equal(steps, want) {
-		t.Errorf("steps %q, want %q", steps, want)
+	writeAt(t, p, []byte("rld"), 8)
+	if err := p.Sync(); err != nil {
+		t.Error(err)
 	}
 }
 
-func TestOpenPartialFailsWhenItsEntryIsNotDurable(t *testing.T) {
-	d := open(t, t.TempDir())
-	d.Watch(func(string) error { return syscall.EIO })
-	if _, err := d.OpenPartial("u.zip"); !errors.Is(err, syscall.EIO) {
-		t.Errorf("error is %v, want EIO", err)
-	}
-}
-
-func TestFailedOpenLeavesNoDescriptor(t *testing.T) {
+func TestNoDescriptorIsLeaked(t *testing.T) {
 	descriptors := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -86,62 +70,50 @@ func TestFailedOpenLeavesNoDescriptor(t *testing.T) {
 		}
 		return len(entries)
 	}
-	for name, spoil := range map[string]func(*storage.StateDir){
-		"directory sync": func(d *storage.StateDir) { d.Watch(func(string) error { return syscall.EIO }) },
-		"second open":    func(d *storage.StateDir) { d.OpenDirect(syscall.EMFILE) },
+	openFails := func(t *testing.T, d *storage.StateDir) {
+		if _, err := d.OpenPartial("u.zip"); err == nil {
+			t.Fatal("the file was opened")
+		}
+	}
+	for name, do := range map[string]func(*testing.T, *storage.StateDir){
+		"failed directory sync": func(t *testing.T, d *storage.StateDir) {
+			d.Watch(func(string) error { return syscall.EIO })
+			openFails(t, d)
+		},
+		"failed second open": func(t *testing.T, d *storage.StateDir) {
+			d.FailOpenDirect(syscall.EMFILE)
+			openFails(t, d)
+		},
+		"not a regular file": func(t *testing.T, d *storage.StateDir) {
+			_ = os.Mkdir(filepath.Join(d.Path(), "v.zip"), 0o700)
+			if _, err := d.Published("v.zip"); err == nil {
+				t.Fatal("a directory was opened")
+			}
+		},
+		"closed file": func(t *testing.T, d *storage.StateDir) {
+			p, err := d.OpenPartial("u.zip")
+			if err := errors.Join(err, p.Close()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"held lock": func(t *testing.T, d *storage.StateDir) {
+			synctest.Test(t, func(t *testing.T) { // the time passes at once
+				if _, err := storage.OpenStateDir(d.Path()); !errors.Is(err, storage.ErrLocked) {
+					t.Fatalf("error is %v, want ErrLocked", err)
+				}
+			})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := open(t, t.TempDir())
-			spoil(d)
 			before := descriptors()
 			for range 10 {
-				if _, err := d.OpenPartial("u.zip"); err == nil {
-					t.Fatal("it was opened")
-				}
+				do(t, d)
 			}
 			if n := descriptors(); n > before {
 				t.Errorf("%d descriptors, %d before", n, before)
 			}
 		})
-	}
-}
-
-func TestPartialIsPrivate(t *testing.T) {
-	dir := t.TempDir()
-	openPartial(t, open(t, dir), "u.zip")
-	st, err := os.Stat(filepath.Join(dir, "u.zip.part"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := st.Mode().Perm(); got != 0o600 {
-		t.Errorf("mode %v, want 0600", got)
-	}
-}
-
-func TestNamesThatAreNotPlainAreRefusedEverywhere(t *testing.T) {
-	for _, name := range []string{
-		"", ".", "..", ".hidden", "a/b", "../u.zip", "/etc/passwd", "a\x00b", strings.Repeat("x", 129),
-		"journal.db", "journal.db.corrupt", "JOURNAL.DB", "u.zip.part", "u.zip.PART",
-	} {
-		t.Run(name, func(t *testing.T) {
-			d := open(t, t.TempDir())
-			_, openErr := d.OpenPartial(name)
-			_, publishedErr := d.Published(name)
-			removeErr := d.RemovePartial(name)
-			for _, err := range []error{openErr, publishedErr, removeErr} {
-				if !errors.Is(err, storage.ErrName) {
-					t.Errorf("error is %v, want ErrName", err)
-				}
-			}
-		})
-	}
-}
-
-func TestTheLongestNameWorks(t *testing.T) {
-	name := strings.Repeat("x", 128)
-	p := openPartial(t, open(t, t.TempDir()), name)
-	if err := p.Publish(); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -167,61 +139,17 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 			d := open(t, dir)
 			if p, err := d.OpenPartial("u.zip"); err == nil {
 				p.Close()
-				t.Error("OpenPartial took it")
+				t.Error("OpenPartial opened it")
 			}
 			if f, err := d.Published("u.zip"); err == nil {
 				f.Close()
-				t.Error("Published took it")
+				t.Error("Published opened it")
 			}
 		})
 	}
 }
 
-func TestAFailedSyncIsFinal(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		after func(p *storage.Partial) error
-	}{
-		{"sync", func(p *storage.Partial) error { return p.Sync() }},
-		{"write", func(p *storage.Partial) error { _, err := p.WriteAt([]byte("x"), 0); return err }},
-		{"cut", func(p *storage.Partial) error { return p.Truncate(0) }},
-		{"reserve", func(p *storage.Partial) error { return p.Reserve(1, 0) }},
-		{"publish", func(p *storage.Partial) error { return p.Publish() }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
-			d := open(t, dir)
-			p := openPartial(t, d, "u.zip")
-			writeAt(t, p, []byte("data"), 0)
-			failing := true
-			d.Watch(func(step string) error {
-				if failing && step == "fdatasync file" {
-					return syscall.EIO
-				}
-				return nil
-			})
-			first := p.Sync()
-			if !errors.Is(first, syscall.EIO) {
-				t.Fatalf("Sync = %v, want EIO", first)
-			}
-			failing = false // the medium "recovered": only memory says otherwise
-			if err := tt.after(p); err != first {
-				t.Errorf("afterwards = %v, want the first error again", err)
-			}
-			if _, err := os.Stat(filepath.Join(dir, "u.zip")); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("the package was published: %v", err)
-			}
-			// The same file opened again is a new start.
-			again := openPartial(t, d, "u.zip")
-			writeAt(t, again, []byte("data"), 0)
-			if err := again.Sync(); err != nil {
-				t.Errorf("Sync after opening again = %v", err)
-			}
-		})
-	}
-}
-
-func TestDirectoryInThePackagesPlaceIsFoundBeforeTheFirstByte(t *testing.T) {
+func TestOpenPartialFindsADirectoryOfThatName(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "u.zip"), 0o700); err != nil {
 		t.Fatal(err)
@@ -230,15 +158,15 @@ func TestDirectoryInThePackagesPlaceIsFoundBeforeTheFirstByte(t *testing.T) {
 		t.Errorf("OpenPartial = %v", err)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, "u.zip.part")); err == nil {
-		t.Error("and left a partial file behind")
+		t.Error("a partial file was left behind")
 	}
 }
 
-func TestSyncGivesTheMemoryBack(t *testing.T) {
-	_, p, path := inAFile(t)
+func TestSyncDropsThePageCache(t *testing.T) {
+	_, p, path := newFile(t)
 	writeAt(t, p, make([]byte, 1<<20+1), 0)
 	if n := residentPages(t, path); n == 0 {
-		t.Error("before Sync none of the written pages is in memory: nothing is being tested")
+		t.Error("no page is in memory before Sync: the test proves nothing")
 	}
 	if err := p.Sync(); err != nil {
 		t.Fatal(err)
@@ -248,7 +176,7 @@ func TestSyncGivesTheMemoryBack(t *testing.T) {
 	}
 }
 
-// residentPages is how many pages of a file the kernel holds in memory, mincore(2).
+// residentPages returns how many pages of a file are in memory, mincore(2).
 func residentPages(t *testing.T, path string) (n int) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -292,26 +220,7 @@ func TestDropCacheKeepsTheBytes(t *testing.T) {
 	}
 }
 
-func TestRemovePartialIsDurableAndForgiving(t *testing.T) {
-	dir := t.TempDir()
-	d := open(t, dir)
-	openPartial(t, d, "u.zip")
-	var steps []string
-	d.Watch(func(step string) error { steps = append(steps, step); return nil })
-	for range 2 {
-		if err := d.RemovePartial("u.zip"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := []string{"fsync directory", "fsync directory"}; !slices.Equal(steps, want) {
-		t.Errorf("steps %q, want %q", steps, want)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "u.zip.part")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the file is still there: %v", err)
-	}
-}
-
-func TestRemoveAllPartialsLeavesTheRest(t *testing.T) {
+func TestRemoveAllPartialsLeavesOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a.part", "b.zip.part", "b.zip", "journal.db", "part"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
@@ -324,15 +233,32 @@ func TestRemoveAllPartialsLeavesTheRest(t *testing.T) {
 	if err := open(t, dir).RemoveAllPartials(); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var left []string
-	for _, e := range entries {
-		left = append(left, e.Name())
-	}
-	if want := []string{"b.zip", "d.part", "journal.db", "part"}; !slices.Equal(left, want) {
+	const want = "b.zip-rw------- d.partdrwx------ journal.db-rw------- part-rw-------"
+	if left := list(t, dir); left != want {
 		t.Errorf("left %q, want %q", left, want)
+	}
+}
+
+func TestRemoveAllPartialsGoesOnAfterAnError(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir)
+	for _, name := range []string{"a", "b", "c"} {
+		openPartial(t, d, name)
+	}
+	var last string
+	d.Watch(func(call string) error {
+		if last = call; call == "unlink b.part" {
+			return syscall.EPERM
+		}
+		return nil
+	})
+	if err := d.RemoveAllPartials(); !errors.Is(err, syscall.EPERM) || !strings.Contains(err.Error(), "b.part") {
+		t.Errorf("error is %v, want EPERM for b.part", err)
+	}
+	if left := list(t, dir); left != "b.part-rw-------" {
+		t.Errorf("left %q", left)
+	}
+	if last != "fsync directory" {
+		t.Errorf("the last call is %q, want the sync of the removals", last)
 	}
 }

@@ -49,7 +49,7 @@ func (p *Partial) Publish() error {
 // setPublishedMode makes the file readable for every user. FAT has no modes
 // and may refuse; there the mount options set them.
 func (p *Partial) setPublishedMode() error {
-	err := p.withFD(func(fd int) error { return unix.Fchmod(fd, publishedMode) })
+	err := p.withFD(func(fd int) error { return p.dir.sys.fchmod(fd, publishedMode) })
 	if err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return fmt.Errorf("set the mode of %s: %w", p.name, err)
 	}

@@ -45,11 +45,11 @@ func OpenStateDir(path string) (*StateDir, error) {
 		return nil, err
 	}
 	d := &StateDir{path: path, dir: dir, sys: linuxSyscalls()}
-	if err := d.lock(); err != nil {
-		dir.Close()
-		return nil, err
+	err = d.lock()
+	if err == nil {
+		err = d.Writable()
 	}
-	if err := d.Writable(); err != nil {
+	if err != nil {
 		dir.Close()
 		return nil, err
 	}

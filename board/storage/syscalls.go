@@ -13,7 +13,9 @@ import (
 type syscalls struct {
 	fsync     func(fd int) error
 	fdatasync func(fd int) error
+	fchmod    func(fd int, mode uint32) error
 	rename    func(dir int, from, to string) error
+	unlink    func(dir int, name string) error
 	fallocate func(fd int, size int64) error
 	statfs    func(fd int, st *unix.Statfs_t) error
 
@@ -25,8 +27,12 @@ func linuxSyscalls() syscalls {
 	return syscalls{
 		fsync:     unix.Fsync,
 		fdatasync: unix.Fdatasync,
+		fchmod:    unix.Fchmod,
 		rename: func(dir int, from, to string) error {
 			return unix.Renameat(dir, from, dir, to)
+		},
+		unlink: func(dir int, name string) error {
+			return unix.Unlinkat(dir, name, 0)
 		},
 		fallocate: func(fd int, size int64) error {
 			return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size)
