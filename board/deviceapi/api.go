@@ -1,5 +1,5 @@
-// Package deviceapi connects otad with the board's own software: the HTTP API of
-// the TOP.E v1.0 updater ([New], [Serve]), a client for it ([Ask]), and
+// Package deviceapi connects otad with the board's own software: the HTTP API
+// of the TOP.E v1.0 updater ([New], [Serve]), a client for it ([Ask]), and
 // callbacks that report transitions and progress ([Callbacks]). README.md in
 // this folder describes both for the author of an updater.
 //
@@ -46,8 +46,8 @@ type Config struct {
 }
 
 // commandTimeout limits the time that a command waits for the state machine,
-// which may wait for a slow sync. It is shorter than the server's write timeout,
-// so the client gets a reply.
+// which may wait for a slow sync. It is shorter than the server's write
+// timeout, so the client gets a reply.
 const commandTimeout = 10 * time.Second
 
 type api struct {
@@ -97,8 +97,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route(a.routes, w, r)
 }
 
-// route calls the handler of path and method. http.ServeMux would reply to wrong
-// paths and methods in plain text, and redirect to cleaned paths.
+// route calls the handler of path and method. http.ServeMux would reply to
+// wrong paths and methods in plain text, and redirect to cleaned paths.
 func route(routes map[string]methods, w http.ResponseWriter, r *http.Request) {
 	byMethod, ok := routes[r.URL.Path]
 	if !ok {
@@ -172,8 +172,8 @@ func commandFailed(err error) reply {
 	}
 }
 
-// progress is GET /progress. The reply for a failed job has code 500 and all the
-// data.
+// progress is GET /progress. The reply for a failed job has code 500 and all
+// the data.
 func (a *api) progress(w http.ResponseWriter, _ *http.Request) {
 	s := a.cfg.Updater.Snapshot()
 	p := ProgressOf(s)

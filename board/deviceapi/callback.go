@@ -27,14 +27,19 @@ type Outbox interface {
 // Notify calls OnResult, maybe at the same time: they must return fast and must
 // not call Notify.
 type CallbackConfig struct {
-	URL       string              // where to post; http or https
-	Outbox    Outbox              // required
-	Log       *slog.Logger        // required; gets no query or userinfo of URL
-	Timeout   time.Duration       // of one try, response included; 0: 5 s
-	Transport http.RoundTripper   // nil: HTTP/1.1, a connection for each post, proxy from the environment but not to loopback
-	OnResult  func(result string) // called with one of the Result constants; nil: not called
-	OnQueue   func(length int)    // called with the number of entries in the outbox; nil: not called
-	Rand      func() float64      // returns the jitter of the back-off, in [0,1); nil: math/rand/v2
+	URL     string        // where to post; http or https
+	Outbox  Outbox        // required
+	Log     *slog.Logger  // required; gets no query or userinfo of URL
+	Timeout time.Duration // of one try, response included; 0: 5 s
+
+	// Transport sends the requests. If it is nil, each post opens a connection
+	// of its own with HTTP/1.1, through the proxy of the environment except to
+	// loopback.
+	Transport http.RoundTripper
+
+	OnResult func(result string) // gets one of the Result constants; may be nil
+	OnQueue  func(length int)    // gets the number of outbox entries; may be nil
+	Rand     func() float64      // jitter of the back-off in [0,1); nil: math/rand/v2
 }
 
 // The results that OnResult is called with: one of the first three after each
@@ -43,7 +48,7 @@ const (
 	ResultDelivered = "delivered" // the response was a 2xx
 	ResultRejected  = "rejected"  // the response was anything else
 	ResultFailed    = "failed"    // there was no response
-	ResultDropped   = "dropped"   // progress was not posted because later progress or a transition replaced it
+	ResultDropped   = "dropped"   // progress was replaced before it was posted
 )
 
 const (
@@ -58,11 +63,11 @@ const (
 // device-api.
 //
 // Transitions come from the outbox, which keeps the newest. They are posted in
-// order, each until the response is a 2xx, without limit, with waits of 1 s,
-// 2 s, 4 s up to 1 min between the tries. Other responses (4xx, or a redirect,
-// which is not followed) do not end this: a receiver that has just booted may
-// answer 404 until its routes are set up. A transition arrives twice if otad was
-// stopped between the response and the removal from the outbox.
+// order, each until the response is a 2xx, without limit, with a back-off from
+// 1 s to 1 min between the tries. Other responses (4xx, or a redirect, which is
+// not followed) do not end this: a receiver that has just booted may answer 404
+// until its routes are set up. A transition arrives twice if otad was stopped
+// between the response and the removal from the outbox.
 //
 // Progress is posted at every multiple of 5 %, once, between transitions. Only
 // the latest progress is posted, and none that is older than a transition.

@@ -90,8 +90,9 @@ func splitObject(body []byte, members []member) (map[string]json.RawMessage, err
 	return values, nil
 }
 
-// set decodes the value of the member; nil means that it is missing. An optional
-// member may also be null, because some clients always send all members.
+// set decodes the value of the member; nil means that it is missing. An
+// optional member may also be null, because some clients always send all
+// members.
 func (m member) set(value json.RawMessage) error {
 	null := string(value) == "null"
 	switch {
@@ -111,8 +112,8 @@ func (m member) set(value json.RawMessage) error {
 	return nil
 }
 
-// checkDownload checks the rules of the API beyond [journal.Job.Validate], which
-// lets the command line omit more.
+// checkDownload checks the rules of the API beyond [journal.Job.Validate],
+// which lets the command line omit more.
 func checkDownload(job journal.Job) error {
 	switch {
 	case job.Version == "":

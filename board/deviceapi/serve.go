@@ -106,8 +106,8 @@ func (c *slotConn) Close() error {
 	return err
 }
 
-// CloseWrite lets a refusal reach a client that is still sending: net/http calls
-// it before it closes the connection, and the client gets no reset.
+// CloseWrite lets a refusal reach a client that is still sending: net/http
+// calls it before it closes the connection, and the client gets no reset.
 func (c *slotConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

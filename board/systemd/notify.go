@@ -27,7 +27,8 @@ func notify(state string) error {
 	if socket == "" {
 		return nil
 	}
-	// Package net and systemd both write an abstract address with a leading '@'.
+	// Package net and systemd both write an abstract address with a leading
+	// '@'.
 	conn, err := net.Dial("unixgram", socket)
 	if err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
