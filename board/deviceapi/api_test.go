@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"otad/board/deviceapi"
@@ -49,6 +50,7 @@ func TestWire(t *testing.T) {
 		{"another job while one is downloading", &updater{err: fsm.ErrBusy}, "POST", "/api/v1.0/download", goodJob},
 		{"a job whose URL is refused", &updater{err: &journal.FieldError{Field: "package_url", Problem: "must be https"}}, "POST", "/api/v1.0/download", goodJob},
 		{"the journal cannot be written", &updater{err: errors.New("write the journal: read-only file system")}, "POST", "/api/v1.0/download", goodJob},
+		{"an error text that is not escaped as HTML", &updater{err: errors.New("open <state> & journal")}, "DELETE", "/api/v1.0/download", ""},
 		{"a job that fails at once", &updater{err: fmt.Errorf("start: %w", &fsm.Error{Code: fsm.DiskFull, Detail: "need 10 bytes, 3 free"})}, "POST", "/api/v1.0/download", goodJob},
 		{"the machine is too slow to answer", &updater{err: context.DeadlineExceeded}, "POST", "/api/v1.0/download", goodJob},
 		{"reset", &updater{snapshot: half}, "DELETE", "/api/v1.0/download", ""},
@@ -70,8 +72,12 @@ func TestWire(t *testing.T) {
 			fmt.Fprintf(&got, "%s\n", tt.body)
 		}
 		fmt.Fprintf(&got, "-> HTTP %d\n%s\n", resp.StatusCode, body)
-		if ct := resp.Header.Get("Content-Type"); ct != "application/json" {
-			t.Errorf("%s: Content-Type %q", tt.name, ct)
+		for key, want := range map[string]string{
+			"Content-Type": "application/json", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+		} {
+			if got := resp.Header.Get(key); got != want {
+				t.Errorf("%s: %s %q, want %q", tt.name, key, got, want)
+			}
 		}
 		if resp.ContentLength != int64(len(body)) {
 			t.Errorf("%s: Content-Length %d, the body has %d bytes", tt.name, resp.ContentLength, len(body))
@@ -190,6 +196,22 @@ func TestInvalidJobsAreRefusedWithTheField(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hanging is an updater whose commands wait for their context.
+type hanging struct{ *updater }
+
+func (hanging) Reset(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+func TestCommandsAreAnsweredWithinTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := deviceapi.New(deviceapi.Config{Updater: hanging{&updater{}}, Addr: "127.0.0.1:12315", Log: quiet()})
+		start := time.Now()
+		_, body := do(t, h, request("DELETE", "/api/v1.0/download", ""))
+		if took := time.Since(start); took != 10*time.Second || !strings.HasPrefix(body, `{"code":503,`) {
+			t.Errorf("%s after %v, want 503 after 10 s", body, took)
+		}
+	})
 }
 
 func TestOptionalDigestMayBeNull(t *testing.T) {

@@ -131,7 +131,7 @@ func TestANewTransitionEndsTheWait(t *testing.T) {
 
 // A receiver that has just booted may answer 404 until its routes are set up.
 func TestARejectedTransitionIsPostedUntilAccepted(t *testing.T) {
-	for _, status := range []int{400, 404, 422, 302} {
+	for _, status := range []int{101, 302, 400, 404, 422} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			bubble(t, func(t *testing.T, rg *rig) {
 				const rejections = 20

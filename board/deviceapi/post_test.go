@@ -100,6 +100,7 @@ func TestTheLogHasNoSecretsOfTheURL(t *testing.T) {
 func TestCallbackURLs(t *testing.T) {
 	for url, ok := range map[string]bool{
 		"http://127.0.0.1:8080/ota":         true,
+		"http://board.lan/ota":              true,
 		"https://user:pw@board.lan/ota?a=b": true,
 		"":                                  false,
 		"127.0.0.1:8080":                    false,

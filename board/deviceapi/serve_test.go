@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,6 +208,43 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	}
 }
 
+func TestConnectionsThatDoNothingAreClosed(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reads bool // the response
+		after time.Duration
+	}{
+		{"idle after a response", true, 30 * time.Second},
+		{"reads no response", false, 15 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, stop, ended := serve(t, newAPI(&updater{}))
+				c := l.dial(t)
+				send(t, c, getProgress)
+				start := time.Now()
+				if tt.reads {
+					resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					io.Copy(io.Discard, resp.Body)
+				} else {
+					time.Sleep(tt.after + time.Second)
+				}
+				if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+					t.Error("the connection is still open")
+				}
+				if took := time.Since(start); took < tt.after || took > tt.after+time.Second {
+					t.Errorf("closed after %v, want %v", took, tt.after)
+				}
+				stop()
+				<-ended
+			})
+		})
+	}
+}
+
 func TestHeadersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, stop, ended := serve(t, newAPI(&updater{}))
@@ -237,6 +275,35 @@ func TestConnectionsAreBounded(t *testing.T) {
 		for _, c := range open {
 			c.Close()
 		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// flaky is a listener whose first calls of Accept fail as they do when the
+// process has too many open files.
+type flaky struct {
+	*pipes
+	failures int
+}
+
+func (f *flaky) Accept() (net.Conn, error) {
+	if f.failures--; f.failures >= 0 {
+		return nil, syscall.EMFILE
+	}
+	return f.pipes.Accept()
+}
+
+func TestFailedAcceptsUseUpNoConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &flaky{newPipes(), 2 * deviceapi.MaxConns}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- deviceapi.Serve(ctx, l, newAPI(&updater{}), quiet()) }()
+		time.Sleep(time.Hour)
+		l.dial(t).Close()
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
