@@ -3,9 +3,9 @@
 // callbacks that report transitions and progress ([Callbacks]). README.md in
 // this folder describes both for the author of an updater.
 //
-// Its invariant: whatever a web page, a stranger on the network or a broken
-// client sends, nothing but a valid job reaches the state machine; and a
-// receiver of callbacks, however slow, never delays the state machine.
+// Its invariant: only valid jobs reach the state machine, even if a web page, a
+// stranger on the network or a broken client sends the requests, and a slow
+// receiver of callbacks never delays the state machine.
 package deviceapi
 
 import (

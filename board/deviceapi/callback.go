@@ -43,7 +43,7 @@ type CallbackConfig struct {
 }
 
 // The results that OnResult is called with: one of the first three after each
-// try.
+// try, the last one for progress that is not posted.
 const (
 	ResultDelivered = "delivered" // the response was a 2xx
 	ResultRejected  = "rejected"  // the response was anything else

@@ -53,8 +53,8 @@ func newPoster(rawURL string, timeout time.Duration, transport http.RoundTripper
 	}
 	return poster{url: rawURL, timeout: timeout, client: &http.Client{
 		Transport: transport,
-		// Following a redirect would send the board's state to a host that
-		// nobody configured.
+		// Following a redirect would send the board's state to a host that is
+		// not configured.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }

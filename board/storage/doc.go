@@ -7,6 +7,6 @@
 // Its invariant is the order of durable steps. A change of names in the
 // directory is durable when the call that made it has returned without an
 // error. Bytes of a file are durable when [Partial.Sync] has returned without
-// an error, and an error of Sync is final. This package imports nothing of
-// jobs, checkpoints or the journal.
+// an error, and an error of Sync is final. Jobs, checkpoints and the journal
+// are no part of this package.
 package storage

@@ -103,7 +103,7 @@ func (p *Partial) spaceFor(size, minFree int64) (need, free int64, err error) {
 	if free, err = p.dir.Free(); err != nil {
 		return 0, 0, err
 	}
-	const statBlock = 512 // unit of st_blocks on Linux, whatever st_blksize is
+	const statBlock = 512 // unit of st_blocks on Linux; st_blksize is another one
 	return max(size-st.Blocks*statBlock, 0), max(free-minFree, 0), nil
 }
 

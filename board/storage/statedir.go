@@ -35,8 +35,8 @@ type StateDir struct {
 // than the directory forgotten.
 //
 // The lock is a flock(2) on the directory itself. There is no lock file that a
-// crash could leave behind: the kernel releases the lock when the process ends,
-// in whatever way. If the lock is still held after one second, the error
+// crash could leave behind: the kernel releases the lock when the process ends
+// or is killed. If the lock is still held after one second, the error
 // matches [ErrLocked]. Every error names the path and what to do about it.
 // OpenStateDir may be called from any goroutine.
 func OpenStateDir(path string) (*StateDir, error) {
