@@ -102,12 +102,12 @@ func TestJobThatCannotBeIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
-		for field, spoil := range map[string]func(*journal.Job){
-			"package_md5":  func(j *journal.Job) { j.MD5 = "d41d8" },
-			"package_name": func(j *journal.Job) { j.Name = "../u.bin" },
-			"package_size": func(j *journal.Job) { j.Size = -1 },
-			"version":      func(j *journal.Job) { j.Version = "latest" },
-			"package_url":  func(j *journal.Job) { j.URL = "http://example.com/u.bin?signature=" + secret },
+		for field, spoil := range map[journal.Field]func(*journal.Job){
+			journal.FieldMD5:     func(j *journal.Job) { j.MD5 = "d41d8" },
+			journal.FieldName:    func(j *journal.Job) { j.Name = "../u.bin" },
+			journal.FieldSize:    func(j *journal.Job) { j.Size = -1 },
+			journal.FieldVersion: func(j *journal.Job) { j.Version = "latest" },
+			journal.FieldURL:     func(j *journal.Job) { j.URL = "http://example.com/u.bin?signature=" + secret },
 		} {
 			job := r.job()
 			spoil(&job)

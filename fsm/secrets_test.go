@@ -198,7 +198,7 @@ func TestRefusedURLIsNotQuoted(t *testing.T) {
 			job.URL = url
 			err := p.Start(t.Context(), job)
 			var field *journal.FieldError
-			if !errors.As(err, &field) || field.Field != "package_url" {
+			if !errors.As(err, &field) || field.Field != journal.FieldURL {
 				t.Errorf("%q: %v", url, err)
 			}
 			for ; err != nil; err = errors.Unwrap(err) {

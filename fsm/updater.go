@@ -196,7 +196,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 		return err
 	}
 	if err := netio.CheckURL(job.URL, u.cfg.AllowHTTP); err != nil {
-		return &journal.FieldError{Field: "package_url", Problem: "is refused: " + err.Error()}
+		return &journal.FieldError{Field: journal.FieldURL, Problem: "is refused: " + err.Error()}
 	}
 	rec := u.Journal.Record()
 	same := rec.Job.Same(job)

@@ -1,17 +1,13 @@
-// Package hashing carries a package's digests along its byte stream, so that
-// verifying a finished download reads nothing again, and saves them in the
-// middle of the stream, so that neither does resuming it.
+// Package hashing computes a package's digests while the package is received.
+// A complete download is verified without reading it again, and a resumed one
+// goes on hashing where it stopped.
 //
-// A [Digest] covers exactly [Digest.Len] bytes. [Digest.AppendState] freezes it
-// after any byte and [Resume] takes it up there, also in another process, on
-// another processor or after a Go upgrade:
+// A [Digest] covers exactly [Digest.Len] bytes. [Digest.AppendState] saves it
+// after any byte, and [Resume] restores it, also in another process, on another
+// processor or after a Go upgrade.
 //
-//	d := hashing.New(hashing.MD5 | hashing.SHA256)
-//	d.Write(block)
-//	checkpoint.Digest = d.AppendState(nil)
-//
-// MD5 finds corruption, not tampering: whoever can choose the bytes can choose
-// two packages with one MD5. Where that matters ask for SHA-256 as well.
+// MD5 finds corruption, not tampering: somebody who can choose the bytes can
+// make two packages with the same MD5. Where that matters, use SHA-256.
 package hashing
 
 import (
@@ -35,29 +31,29 @@ const (
 	known = MD5 | SHA256
 )
 
-// stride is how many bytes each algorithm takes in turn when there are two, so
-// that the second finds them in the processor's cache.
+// stride is the number of bytes that one algorithm hashes before the other one
+// does. They are then still in the processor's cache.
 const stride = 16 << 10
 
-// Digest hashes a stream with one or more algorithms at once. It belongs to
-// one goroutine at a time. Make one with [New] or [Resume]; the zero value is
-// of no use.
+// Digest hashes a stream with one or both algorithms. It must be used by one
+// goroutine at a time. [New] and [Resume] return a Digest; the zero value is
+// not usable.
 type Digest struct {
 	algorithms Algorithms
 	length     int64
-	md5        savable // nil when not asked for
-	sha256     savable // nil when not asked for
+	md5        savable // nil if not in algorithms
+	sha256     savable // nil if not in algorithms
 }
 
-// savable is what the hashes of the standard library offer besides hash.Hash.
+// savable is implemented by the hashes of the standard library.
 type savable interface {
 	hash.Hash
 	encoding.BinaryAppender
 	encoding.BinaryUnmarshaler
 }
 
-// New returns a Digest of the empty stream. It panics when a names no
-// algorithm, or one that this package does not know.
+// New returns a Digest of the empty stream. It panics if a is empty or has an
+// unknown algorithm.
 func New(a Algorithms) *Digest {
 	if a == 0 || a&^known != 0 {
 		panic("hashing: New without a known algorithm")
@@ -72,7 +68,7 @@ func New(a Algorithms) *Digest {
 	return d
 }
 
-// Write adds p to the stream. It always takes all of p and never fails.
+// Write adds p to the stream. It always returns len(p) and nil.
 func (d *Digest) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > stride && d.algorithms == known {
@@ -93,14 +89,14 @@ func (d *Digest) write(p []byte) {
 	d.length += int64(len(p))
 }
 
-// Len is the number of bytes written, those before a [Resume] included.
+// Len returns the number of bytes written, including those before [Resume].
 func (d *Digest) Len() int64 { return d.length }
 
-// Algorithms is the set d was made with.
+// Algorithms returns the algorithms of d.
 func (d *Digest) Algorithms() Algorithms { return d.algorithms }
 
-// MD5 returns the MD5 of the bytes so far in lower-case hexadecimal, "" when it
-// was not asked for. The stream may go on afterwards.
+// MD5 returns the MD5 of the bytes so far in lower-case hexadecimal, or "" if d
+// does not compute it. More bytes may be written afterwards.
 func (d *Digest) MD5() string {
 	if d.md5 == nil {
 		return ""
@@ -110,8 +106,8 @@ func (d *Digest) MD5() string {
 	return hex.EncodeToString(sum)
 }
 
-// SHA256 returns the SHA-256 of the bytes so far in lower-case hexadecimal, ""
-// when it was not asked for. The stream may go on afterwards.
+// SHA256 returns the SHA-256 of the bytes so far in lower-case hexadecimal, or
+// "" if d does not compute it. More bytes may be written afterwards.
 func (d *Digest) SHA256() string {
 	if d.sha256 == nil {
 		return ""
@@ -119,27 +115,7 @@ func (d *Digest) SHA256() string {
 	return hex.EncodeToString(d.sha256.Sum(nil))
 }
 
-// ValidMD5 reports whether s has the form of an MD5: 32 lower-case hexadecimal
-// digits.
-func ValidMD5(s string) bool { return validHex(s, md5.Size) }
-
-// ValidSHA256 reports whether s has the form of a SHA-256: 64 lower-case
-// hexadecimal digits.
-func ValidSHA256(s string) bool { return validHex(s, sha256.Size) }
-
-func validHex(s string, size int) bool {
-	if len(s) != hex.EncodedLen(size) {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-// unrestricted runs f outside the FIPS 140-3 "only" mode, in which MD5 refuses
-// to write and panics on Sum. That is not a way around the mode: MD5 is used
-// here to find corruption, never as a security function.
+// unrestricted runs f outside the FIPS 140-3 "only" mode, in which MD5 returns
+// an error on Write and panics on Sum. This does not weaken the mode: MD5 is
+// used here to find corruption, never as a security function.
 func unrestricted(f func()) { fips140.WithoutEnforcement(f) }

@@ -8,10 +8,11 @@ import (
 )
 
 // ErrState is returned by [Resume] for bytes that are not a saved state, or not
-// one that this version can go on from. The way out is to hash the bytes again.
+// one of a version that this build reads. The caller then hashes the package
+// again from its beginning.
 var ErrState = errors.New("hashing: not a usable digest state")
 
-// A saved state is, integers in big-endian order:
+// The format of a saved state, integers in big-endian order:
 //
 //	1 byte   version of this layout
 //	1 byte   algorithms
@@ -24,11 +25,11 @@ const (
 	headerSize   = 1 + 1 + 8
 )
 
-// AppendState appends the state of d to b and returns the longer slice. It
-// takes 104 bytes for MD5, 214 for MD5 and SHA-256 together, and allocates
-// nothing when b has room for them.
+// AppendState appends the state of d to b and returns the longer slice. The
+// state has 104 bytes for MD5 and 214 bytes for MD5 and SHA-256. AppendState
+// allocates nothing if b has enough capacity.
 //
-// The state carries no checksum of its own: keep it under one.
+// The state has no checksum of its own: store it under one.
 func (d *Digest) AppendState(b []byte) []byte {
 	b = append(b, stateVersion, byte(d.algorithms))
 	b = binary.BigEndian.AppendUint64(b, uint64(d.length))
@@ -44,20 +45,20 @@ func appendHash(b []byte, h savable) []byte {
 	start := len(b)
 	b, err := h.AppendBinary(append(b, 0, 0))
 	if err != nil {
-		panic("hashing: " + err.Error()) // the standard library documents none
+		panic("hashing: " + err.Error()) // the standard library returns none
 	}
 	binary.BigEndian.PutUint16(b[start:], uint16(len(b)-start-2))
 	return b
 }
 
-// Resume returns a Digest that goes on where the one that wrote state was. The
+// Resume returns a Digest in the state that [Digest.AppendState] saved. Its
 // error matches [ErrState].
 //
-// It refuses another version, unknown algorithms, missing or surplus bytes,
-// padding that is not zero, and a length that differs from the one that each
-// hash keeps for itself. It cannot know the running hash values and the bytes
-// of the last, unfinished 64-byte block: a bit flipped there is a valid state of
-// another stream. That is what the checksum around the state is for.
+// Resume refuses another version, unknown algorithms, missing or surplus bytes,
+// padding that is not zero, and a length that differs from the one inside each
+// hash's state. It cannot check the running hash values and the bytes of the
+// last, unfinished 64-byte block: with a flipped bit there, the state is a
+// valid one of another stream. The checksum around the state must find that.
 func Resume(state []byte) (*Digest, error) {
 	if len(state) < headerSize {
 		return nil, fmt.Errorf("%w: %d bytes", ErrState, len(state))
@@ -86,7 +87,7 @@ func Resume(state []byte) (*Digest, error) {
 	return d, nil
 }
 
-// restore sets h from the front of b and returns what is behind it.
+// restore sets h from the first state in b and returns the rest of b.
 func (d *Digest) restore(h savable, b []byte) (rest []byte, err error) {
 	if len(b) < 2 {
 		return nil, fmt.Errorf("%w: cut short", ErrState)
@@ -99,14 +100,14 @@ func (d *Digest) restore(h savable, b []byte) (rest []byte, err error) {
 	if err := h.UnmarshalBinary(state); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	// What h saves now must be what it was restored from: that finds padding
-	// which is not zero. Both hashes end their state with the length.
+	// h must save the same state again: this finds padding that is not zero.
+	// Both hashes have the length at the end of their state.
 	again, err := h.AppendBinary(make([]byte, 0, size))
 	if err != nil || !bytes.Equal(again, state) {
-		return nil, fmt.Errorf("%w: does not survive restoring", ErrState)
+		return nil, fmt.Errorf("%w: is not the same after restoring", ErrState)
 	}
 	if n := int64(binary.BigEndian.Uint64(state[size-8:])); n != d.length || n < 0 {
-		return nil, fmt.Errorf("%w: of %d bytes, said to be of %d", ErrState, n, d.length)
+		return nil, fmt.Errorf("%w: %d bytes in the hash, %d in the header", ErrState, n, d.length)
 	}
 	return rest, nil
 }

@@ -13,7 +13,7 @@ import (
 
 const both = hashing.MD5 | hashing.SHA256
 
-func TestResumeGoesOnWhereTheStateWasTaken(t *testing.T) {
+func TestResumeContinuesWhereTheStateWasSaved(t *testing.T) {
 	message := random(300)
 	for _, a := range []hashing.Algorithms{hashing.MD5, hashing.SHA256, both} {
 		whole := hashing.New(a)
@@ -147,7 +147,8 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// FuzzResume feeds arbitrary bytes: what is taken must be written back the same.
+// FuzzResume resumes from arbitrary bytes: a state that is accepted must be
+// saved as the same bytes.
 func FuzzResume(f *testing.F) {
 	d := hashing.New(both)
 	d.Write(random(100))
@@ -159,7 +160,7 @@ func FuzzResume(f *testing.F) {
 			return
 		}
 		if got := d.AppendState(nil); !bytes.Equal(got, state) {
-			t.Errorf("took %x, wrote %x", state, got)
+			t.Errorf("resumed from %x, saved %x", state, got)
 		}
 		if got := int64(binary.BigEndian.Uint64(state[2:])); d.Len() != got {
 			t.Errorf("Len %d, want %d", d.Len(), got)

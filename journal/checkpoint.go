@@ -7,30 +7,31 @@ import (
 	"slices"
 )
 
-// MaxCheckpoints is how many checkpoints the journal holds: the newest, and two to step
-// back to when that one does not hold.
+// MaxCheckpoints is the number of checkpoints in the journal: the newest, and
+// two older ones to use when the data on the disk does not match the newest.
 const MaxCheckpoints = 3
 
-// MaxDigest is the longest digest state a checkpoint can carry, in bytes. It
-// keeps Kept checkpoints inside one page of the file.
+// MaxDigest is the maximum length of a checkpoint's digest state in bytes. It
+// keeps [MaxCheckpoints] checkpoints inside one page of the file.
 const MaxDigest = 256
 
-// Errors of [Journal.Commit] and [Journal.Rewind]; both mean a mistake of the
+// Errors of [Journal.Commit] and [Journal.Rewind]. Both are mistakes of the
 // caller, and nothing was written.
 var (
-	// ErrCheckpoint means a checkpoint that contradicts itself.
+	// ErrCheckpoint means that the checkpoint contradicts itself.
 	ErrCheckpoint = errors.New("journal: impossible checkpoint")
-	// ErrBackwards means a Commit below the newest checkpoint: that is a Rewind.
+	// ErrBackwards means that Commit got an offset below the newest
+	// checkpoint's; only Rewind may lower it.
 	ErrBackwards = errors.New("journal: checkpoint moves backwards")
 )
 
-// Checkpoint says how much of the package is durable. It may understate that;
-// whoever commits it has synced the data before.
+// Checkpoint is how much of the package is durable. More may be durable, never
+// less: the caller syncs the data before it commits the checkpoint.
 type Checkpoint struct {
-	Seq        uint64 // set by Commit: grows by one with each as long as the journal is open
-	Generation uint64 // set by Commit: the record's
+	Seq        uint64 // set by Commit and Rewind: one more than in the checkpoint before
+	Generation uint64 // set by Commit and Rewind: the record's
 	Offset     int64  // bytes of the package that are durable
-	Tail       int64  // bytes covered by TailCRC, the last one is at Offset-1
+	Tail       int64  // bytes covered by TailCRC, the last one at Offset-1
 	TailCRC    uint32 // CRC-32C
 	Digest     []byte // digest state after Offset bytes, at most MaxDigest
 }
@@ -50,11 +51,10 @@ func (c Checkpoint) validate() error {
 	return nil
 }
 
-// slot is the key under which c is kept: it takes the place of the oldest.
+// slot is the key of c in the file: c replaces the oldest checkpoint.
 func (c Checkpoint) slot() int { return int(c.Seq % MaxCheckpoints) }
 
-// The body of a stored checkpoint, sealed like every value, is, integers in
-// big-endian order:
+// The body of a stored checkpoint, integers in big-endian order:
 //
 //	8 bytes  Seq
 //	8 bytes  Generation
@@ -62,29 +62,34 @@ func (c Checkpoint) slot() int { return int(c.Seq % MaxCheckpoints) }
 //	8 bytes  Tail
 //	4 bytes  TailCRC
 //	n bytes  Digest
+//
+// The integers are frozen, as the record's keys are (see RecordVersion). A
+// later version may add bytes behind the digest state or use a digest state of
+// a newer format. Either way package hashing does not accept these bytes, and
+// the caller hashes the package again up to Offset.
 const (
 	checkpointVersion = 1
 	checkpointFields  = 4*8 + 4
 )
 
 func encodeCheckpoint(c Checkpoint) []byte {
-	b := make([]byte, sealSize, sealSize+checkpointFields+len(c.Digest))
+	body := make([]byte, 0, checkpointFields+len(c.Digest))
 	for _, v := range [...]uint64{c.Seq, c.Generation, uint64(c.Offset), uint64(c.Tail)} {
-		b = binary.BigEndian.AppendUint64(b, v)
+		body = binary.BigEndian.AppendUint64(body, v)
 	}
-	b = binary.BigEndian.AppendUint32(b, c.TailCRC)
-	b = append(b, c.Digest...)
-	seal(b, checkpointVersion)
-	return b
+	body = binary.BigEndian.AppendUint32(body, c.TailCRC)
+	body = append(body, c.Digest...)
+	return appendChecksum(make([]byte, 0, headerSize+len(body)), checkpointVersion, body)
 }
 
-func decodeCheckpoint(raw []byte) (Checkpoint, error) {
-	b, err := unseal(raw, checkpointVersion)
+// decodeCheckpoint returns a stored checkpoint and its version.
+func decodeCheckpoint(raw []byte) (Checkpoint, byte, error) {
+	version, b, err := verifyChecksum(raw)
 	if err == nil && len(b) < checkpointFields {
-		err = errSeal
+		err = fmt.Errorf("%w: %d bytes", errDamaged, len(b))
 	}
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
+		return Checkpoint{}, 0, fmt.Errorf("checkpoint: %w", err)
 	}
 	c := Checkpoint{
 		Seq:        binary.BigEndian.Uint64(b),
@@ -94,5 +99,8 @@ func decodeCheckpoint(raw []byte) (Checkpoint, error) {
 		TailCRC:    binary.BigEndian.Uint32(b[32:]),
 		Digest:     slices.Clone(b[checkpointFields:]),
 	}
-	return c, c.validate()
+	if version > checkpointVersion && len(c.Digest) > MaxDigest {
+		c.Digest = c.Digest[:0] // does not fit into this build's journal
+	}
+	return c, version, c.validate()
 }

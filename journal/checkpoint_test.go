@@ -19,8 +19,8 @@ func fullCheckpoint() journal.Checkpoint {
 	}
 }
 
-// TestCheckpointFormatIsFrozen is to checkpoints what
-// TestRecordFormatIsFrozen is to records.
+// TestCheckpointFormatIsFrozen is for checkpoints what
+// TestRecordFormatIsFrozen is for records.
 func TestCheckpointFormatIsFrozen(t *testing.T) {
 	frozen := golden(t, "checkpoint-v1")
 	got, err := journal.DecodeCheckpoint(frozen)
@@ -44,8 +44,8 @@ func TestCheckpointRefuses(t *testing.T) {
 	for name, raw := range map[string][]byte{
 		"nothing":                   nil,
 		"half a header":             good[:4],
-		"no fields":                 journal.Seal(nil),
-		"half the fields":           journal.Seal(make([]byte, 35)),
+		"no fields":                 journal.Stored(nil),
+		"half the fields":           journal.Stored(make([]byte, 35)),
 		"a later version":           later,
 		"a cut one":                 good[:len(good)-1],
 		"a surplus byte":            append(bytes.Clone(good), 0),
@@ -55,26 +55,26 @@ func TestCheckpointRefuses(t *testing.T) {
 		"a digest that is too long": encode(func(c *journal.Checkpoint) { c.Digest = make([]byte, journal.MaxDigest+1) }),
 	} {
 		if _, err := journal.DecodeCheckpoint(raw); err == nil {
-			t.Errorf("%s was taken", name)
+			t.Errorf("%s was accepted", name)
 		}
 	}
 }
 
-// FuzzCheckpoint checks that decoding never panics, that encoding gives back
-// the very bytes that were decoded, and that no flipped bit goes unnoticed.
+// FuzzCheckpoint checks that decoding never panics, that encoding returns the
+// same bytes that were decoded, and that every flipped bit is found.
 func FuzzCheckpoint(f *testing.F) {
 	f.Add([]byte{}, uint(0))
 	f.Fuzz(func(t *testing.T, body []byte, bit uint) {
 		_, _ = journal.DecodeCheckpoint(body)
-		sealed := journal.Seal(body)
-		if c, err := journal.DecodeCheckpoint(sealed); err == nil {
-			if again := journal.EncodeCheckpoint(c); !bytes.Equal(again, sealed) {
-				t.Errorf("read %x, wrote %x", sealed, again)
+		stored := journal.Stored(body)
+		if c, err := journal.DecodeCheckpoint(stored); err == nil {
+			if again := journal.EncodeCheckpoint(c); !bytes.Equal(again, stored) {
+				t.Errorf("read %x, wrote %x", stored, again)
 			}
 		}
-		bit %= uint(8 * len(sealed))
-		sealed[bit/8] ^= 1 << (bit % 8)
-		if c, err := journal.DecodeCheckpoint(sealed); err == nil {
+		bit %= uint(8 * len(stored))
+		stored[bit/8] ^= 1 << (bit % 8)
+		if c, err := journal.DecodeCheckpoint(stored); err == nil {
 			t.Errorf("bit %d flipped and read as %+v", bit, c)
 		}
 	})

@@ -12,13 +12,13 @@ import (
 )
 
 // reserved is the size of the file from the start. A full disk must not stop
-// the journal, for that is when there is something to write down.
+// the journal: that a download failed for lack of space is recorded there.
 const reserved = 64 << 10
 
-// create makes a journal with an empty record under another name and moves it
-// into place when it is complete and durable: bbolt does not survive opening a
-// file whose first write was cut short. A crash before the rename leaves a
-// file that the next create removes.
+// create makes a journal with an empty record under another name and renames
+// it when it is complete and durable, because bbolt cannot open a file whose
+// first write was cut short. A crash before the rename leaves a file that the
+// next create removes.
 func create(dir string, o Options) (err error) {
 	path := filepath.Join(dir, FileName+".new")
 	if err := os.RemoveAll(path); err != nil {
@@ -33,12 +33,12 @@ func create(dir string, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	err = shielded(func() error {
+	err = catchFaults(func() error {
 		db, err := bolt.Open(path, fileMode, boltOptions(o.OpenFile))
 		if err != nil {
 			return err
 		}
-		return errors.Join(db.Update((&contents{raw: raw}).image().store), db.Close())
+		return errors.Join(db.Update((&contents{raw: raw}).image().writeTo), db.Close())
 	})
 	if err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
@@ -52,11 +52,11 @@ func create(dir string, o Options) (err error) {
 	return syncDir(dir)
 }
 
-// reserve writes every byte of the first 64 KiB and syncs them. That does more
-// than fallocate: where blocks are overwritten in place no later write needs
-// space, not even to note that a reserved block is now in use, and it works on
-// every file system. Where they are not (UBIFS, F2FS, btrfs) nothing can be
-// reserved.
+// reserve writes every byte of the first 64 KiB and syncs them. Where blocks
+// are overwritten in place, no later write needs space: with fallocate, one
+// would still need space to note that a reserved block is now in use, and not
+// every file system has fallocate. Where blocks are not overwritten in place
+// (UBIFS, F2FS, btrfs), no space can be reserved.
 func reserve(path string) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -73,8 +73,13 @@ func reserve(path string) (err error) {
 	return f.Sync()
 }
 
-// syncDir makes the names in dir durable. Some file systems, FAT among them on
-// older kernels, cannot sync a directory and say EINVAL.
+// syncDir makes the names in dir durable.
+//
+// EINVAL is no error. Linux returns it when the file system has no fsync for
+// directories: 9P before 9P2000.L, VirtualBox shares, HFS, and CIFS and FAT of
+// old kernels. A program can do no more there, and an error would only keep
+// otad from running. PostgreSQL (fsync_fname) ignores EINVAL here too. After
+// any other error, EIO for example, the names may not be durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

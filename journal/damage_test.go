@@ -15,29 +15,29 @@ import (
 )
 
 const (
-	damages   = 2000            // beside those of damages_test.go that are listed
-	patience  = 5 * time.Second // for one case, in which a journal is opened twice
-	maxDeaths = 10
+	randomDamages = 2000            // in addition to listedDamages
+	caseTimeout   = 5 * time.Second // for one case, in which a journal is opened twice
+	maxCrashes    = 10
 )
 
-// TestNoDamageStopsTheJournal opens damaged journals in a process of their
-// own. None may kill it, hold it up, or read as something that was never
-// written, and the next start must be clean.
+// TestNoDamageStopsTheJournal opens damaged journals in a child process. None
+// may crash or block it or read as something that was never written, and the
+// next start must be clean.
 func TestNoDamageStopsTheJournal(t *testing.T) {
-	n, deaths := 0, 0
-	total := len(listedDamages(soundBases(t, fastDir(t)))) + damages
-	for n < total && deaths < maxDeaths {
+	n, crashes := 0, 0
+	total := len(listedDamages(soundBases(t, fastDir(t)))) + randomDamages
+	for n < total && crashes < maxCrashes {
 		last, err := runDamages(t, n, total)
 		if err != nil {
 			t.Errorf("case %d: %v", last, err)
-			deaths++
+			crashes++
 		}
 		n = last + 1
 	}
 }
 
-// runDamages has a child work through the cases and returns the last one it
-// began, with an error if it did not survive that one.
+// runDamages runs the cases in a child and returns the last one that the child
+// began, with an error if the child crashed or blocked in it.
 func runDamages(t *testing.T, from, to int) (last int, err error) {
 	cmd := childCommand(t, "damage", fastDir(t), strconv.Itoa(from), strconv.Itoa(to))
 	out, err := cmd.StdoutPipe()
@@ -49,9 +49,9 @@ func runDamages(t *testing.T, from, to int) (last int, err error) {
 	}
 	last = from
 	hung := false
-	watchdog := time.AfterFunc(patience, func() { hung = true; cmd.Process.Kill() })
+	watchdog := time.AfterFunc(caseTimeout, func() { hung = true; cmd.Process.Kill() })
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		watchdog.Reset(patience)
+		watchdog.Reset(caseTimeout)
 		if n, err := strconv.Atoi(lines.Text()); err == nil {
 			last = n
 		} else {
@@ -60,13 +60,13 @@ func runDamages(t *testing.T, from, to int) (last int, err error) {
 	}
 	watchdog.Stop()
 	if err = cmd.Wait(); hung {
-		err = fmt.Errorf("took more than %v", patience)
+		err = fmt.Errorf("took more than %v", caseTimeout)
 	}
 	return last, err
 }
 
-// damageChild prints the number of each case when it begins, and what is wrong
-// with it.
+// damageChild prints the number of each case at its beginning, and what failed
+// in it.
 func damageChild(args []string) error {
 	dir := args[0]
 	from, err1 := strconv.Atoi(args[1])
@@ -98,7 +98,7 @@ func damageChild(args []string) error {
 	return nil
 }
 
-// tryDamage starts on one damaged journal, uses it, and starts again.
+// tryDamage opens one damaged journal, writes to it, and opens it again.
 func tryDamage(dir string, base *base, put func(path string) error) (journal.Result, error) {
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700), put(filepath.Join(dir, journal.FileName))); err != nil {
 		return "", err
@@ -111,7 +111,7 @@ func tryDamage(dir string, base *base, put func(path string) error) (journal.Res
 	result := j.Recovery().Result
 	switch result {
 	case journal.Clean:
-		err = base.known(j)
+		err = base.check(j)
 	case journal.SetAside:
 		if _, statErr := os.Lstat(filepath.Join(dir, "journal.db.corrupt")); statErr != nil || len(j.Checkpoints()) > 0 || j.Record().State != "" {
 			err = fmt.Errorf("set aside, yet %+v %v", j.Record(), statErr)
@@ -122,7 +122,7 @@ func tryDamage(dir string, base *base, put func(path string) error) (journal.Res
 	return result, errors.Join(err, use(dir, j))
 }
 
-// use writes to j, which may be closed, and reads it back from another.
+// use closes j, opens the journal again, writes to it and reads it back.
 func use(dir string, j *journal.Journal) error {
 	if err := j.Close(); err != nil {
 		return err
@@ -146,14 +146,14 @@ func use(dir string, j *journal.Journal) error {
 	return nil
 }
 
-// base is a sound journal and everything that may rightly be read from it.
+// base is a sound journal, with all records and checkpoints that it ever held.
 type base struct {
 	file        []byte
 	records     map[string]bool
 	checkpoints map[string]bool
 }
 
-func (b *base) known(j *journal.Journal) error {
+func (b *base) check(j *journal.Journal) error {
 	if r := fmt.Sprintf("%+v", j.Record()); !b.records[r] {
 		return fmt.Errorf("reads a record that was never written: %.200s", r)
 	}
@@ -181,7 +181,7 @@ func soundBases(t *testing.T, dir string) []*base {
 	return bases
 }
 
-// makeBases makes the journals to be damaged, the same ones each time: with the
+// makeBases returns the journals to be damaged, the same each time: with the
 // record on pages of its own and inside the root page.
 func makeBases(dir string) (bases []*base, err error) {
 	for i, record := range []journal.Record{worstCase(16, 1), worstCase(3, 2), fullRecord()} {

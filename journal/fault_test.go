@@ -10,9 +10,8 @@ import (
 	"otad/journal"
 )
 
-// TestFaultOnTheMappedFileIsAnError takes the file away under a running
-// journal, which the processor reports as it would an I/O error of the medium:
-// by SIGBUS.
+// TestFaultOnTheMappedFileIsAnError truncates the file of an open journal. The
+// process then gets SIGBUS, as it does for an I/O error of the medium.
 func TestFaultOnTheMappedFileIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir)
@@ -36,12 +35,12 @@ func TestFaultOnTheMappedFileIsAnError(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Errorf("Close = %v", err)
 	}
-	if got := mustOpen(t, dir).Recovery().Result; got != journal.SetAside { // the lock is free
+	if got := mustOpen(t, dir).Recovery().Result; got != journal.SetAside { // the lock is released
 		t.Errorf("recovery %v", got)
 	}
 }
 
-// TestDamagedCheckpointIsLeftOut damages one after the other.
+// TestDamagedCheckpointIsLeftOut damages one checkpoint at a time.
 func TestDamagedCheckpointIsLeftOut(t *testing.T) {
 	tests := []struct {
 		seq   uint64

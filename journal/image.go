@@ -9,20 +9,20 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The file holds five buckets. Bucket "checkpoint" keeps one checkpoint under
-// each of the keys "0", "1" and "2"; all three together are small enough for
-// bbolt to store them inside the page that lists the buckets. The record is cut
-// into parts of at most a page, one to a bucket: "state.0" to "state.3", each
+// The file has five buckets. Bucket "checkpoint" has one checkpoint under each
+// of the keys "0", "1" and "2". All three are small enough that bbolt stores
+// them inside the page that lists the buckets. The record is split into parts
+// of at most one page: one part in each of the buckets "state.0" to "state.3",
 // under the key "record".
 //
-// That is what bounds the file. Every allocation is a single page, so any free
-// page will do and nothing can be fragmented. In use are at most two meta
-// pages, the page of the buckets, the free list and four parts; a transaction
-// copies the last six; 2+6+6 = 14 pages is the most there can ever be, and bbolt
-// doubles the file only after 15. One value of four pages, by contrast, needs
-// four neighbours, and in the long run 22 pages to find them.
+// This bounds the file. Every allocation is a single page, so any free page
+// fits and nothing can be fragmented. At most these are in use: two meta pages,
+// the page of the buckets, the free list and four parts. A transaction copies
+// the last six. So there are at most 2+6+6 = 14 pages, and bbolt doubles the
+// file only after 15. One value of four pages, by contrast, needs four
+// neighbouring pages, and in the long run 22 pages to find them.
 //
-// Three pages are written for a checkpoint, 12 KiB: buckets, free list, meta.
+// A checkpoint writes three pages, 12 KiB: buckets, free list, meta page.
 const (
 	bucketCheckpoint = "checkpoint"
 	bucketState      = "state." // and the part's number
@@ -47,15 +47,16 @@ func (m *image) equal(o *image) bool {
 	return slices.EqualFunc(m.parts[:], o.parts[:], same) && slices.EqualFunc(m.slots[:], o.slots[:], same)
 }
 
-// contents is what an image means. It is never changed once it is published.
+// contents is a decoded image. It is not changed after it is published.
 type contents struct {
 	record      Record
-	raw         []byte       // the record as it is stored
+	raw         []byte       // stored form of record
 	checkpoints []Checkpoint // of the record's Generation, newest first
+	newer       string       // what a newer otad has written; empty: nothing
 }
 
-// understand returns what is in a journal file, or a *damageError.
-func understand(file []byte) (*image, *contents, error) {
+// parse returns what is in a journal file. Its error is a *damageError.
+func parse(file []byte) (*image, *contents, error) {
 	img, err := verify(file)
 	if err != nil {
 		return nil, nil, err
@@ -68,18 +69,26 @@ func understand(file []byte) (*image, *contents, error) {
 }
 
 // decode fails only on the record. A checkpoint that is damaged, or of another
-// generation, is left out: there are others, and without any the package is
+// generation, is left out: there may be others, and without any the package is
 // fetched from its beginning.
 func (m *image) decode() (*contents, error) {
 	c := &contents{raw: bytes.Join(m.parts[:], nil)}
-	var err error
-	if c.record, err = decodeRecord(c.raw); err != nil {
+	record, version, err := decodeRecord(c.raw)
+	if err != nil {
 		return nil, err
 	}
+	c.record = record
+	if version > RecordVersion {
+		c.newer = fmt.Sprintf("the record is of version %d, this otad writes version %d", version, RecordVersion)
+	}
 	for i, raw := range m.slots {
-		cp, err := decodeCheckpoint(raw)
-		if err == nil && cp.slot() == i && cp.Generation == c.record.Generation {
-			c.checkpoints = append(c.checkpoints, cp)
+		cp, version, err := decodeCheckpoint(raw)
+		if err != nil || cp.slot() != i || cp.Generation != c.record.Generation {
+			continue
+		}
+		c.checkpoints = append(c.checkpoints, cp)
+		if version > checkpointVersion && c.newer == "" {
+			c.newer = fmt.Sprintf("a checkpoint is of version %d, this otad writes version %d", version, checkpointVersion)
 		}
 	}
 	slices.SortFunc(c.checkpoints, func(a, b Checkpoint) int { return cmp.Compare(b.Seq, a.Seq) })
@@ -97,11 +106,10 @@ func (c *contents) image() *image {
 	return m
 }
 
-// store makes the file hold m, writing only what is different. That is also
-// how a transaction of doubtful outcome is put right: bbolt may report an error
-// for one that it applied (when the very last sync fails), and the next one then
-// finds more to write.
-func (m *image) store(tx *bolt.Tx) error {
+// writeTo makes m the content of the file and writes only what differs. This
+// also corrects a transaction that bbolt applied although it reported an error
+// (when the last sync fails): the next transaction then finds more to write.
+func (m *image) writeTo(tx *bolt.Tx) error {
 	for i, part := range m.parts {
 		b, err := tx.CreateBucketIfNotExists(partBucket(i))
 		if err != nil {
@@ -144,7 +152,7 @@ func load(db *bolt.DB) (*image, error) {
 	return m, err
 }
 
-// get copies, for what bbolt returns is gone with the transaction.
+// get returns a copy, because bbolt's slice is valid only in the transaction.
 func get(tx *bolt.Tx, bucket, key []byte) []byte {
 	if b := tx.Bucket(bucket); b != nil {
 		return bytes.Clone(b.Get(key))

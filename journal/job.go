@@ -7,70 +7,92 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a Job. MaxURL is what fits into the journal beside everything
-// else; MaxName leaves room for a suffix in a 255-byte directory entry.
+// Bounds of a [Job] in bytes. MaxURL leaves enough of the journal for
+// everything else; MaxName leaves enough of a 255-byte directory entry for a
+// suffix.
 const (
 	MaxURL     = 4096
 	MaxName    = 128
-	maxVersion = 64
+	MaxVersion = 64
 )
 
-// Job is one package to fetch. Its fields are stored in the journal: they may
-// be added to, never renamed or given another meaning.
+// Job is one package to fetch. Its JSON keys are part of the journal's format,
+// see [RecordVersion].
 type Job struct {
-	Version string `json:"version,omitempty"` // as in 1.2.3; empty when nobody said
+	Version string `json:"version,omitempty"` // as in 1.2.3; may be empty
 	URL     string `json:"url,omitempty"`     // may carry a signature: never log it
 	Name    string `json:"name,omitempty"`    // plain file name
-	Size    int64  `json:"size,omitempty"`    // bytes; 0: to be learned from the first answer
-	MD5     string `json:"md5,omitempty"`     // lower-case hex; empty when not asked for
-	SHA256  string `json:"sha256,omitempty"`  // lower-case hex; empty when not asked for
+	Size    int64  `json:"size,omitempty"`    // bytes; 0: taken from the first response
+	MD5     string `json:"md5,omitempty"`     // lower-case hex; may be empty
+	SHA256  string `json:"sha256,omitempty"`  // lower-case hex; may be empty
 }
 
 // Same reports whether j and o are the same job: the same name, version,
-// digests and size, where a size of 0 is not known yet and fits any. The URL
-// is no part of it, for a pre-signed one is different each time it is signed.
+// digests and size, where a size of 0 is not known yet and equals any. The URL
+// does not count: a pre-signed URL is different each time it is signed.
 func (j Job) Same(o Job) bool {
 	return j.Name == o.Name && j.Version == o.Version && j.MD5 == o.MD5 && j.SHA256 == o.SHA256 &&
 		(j.Size == o.Size || j.Size == 0 || o.Size == 0)
 }
 
-// FieldError says which field of a job is wrong, under the name it has in the
-// HTTP API, and what is wrong with it.
+// Field is a field of a [Job] in an error text. The HTTP API and the command
+// line have names of their own for it.
+type Field string
+
+// The fields of a [Job].
+const (
+	FieldVersion Field = "version"
+	FieldURL     Field = "URL"
+	FieldName    Field = "name"
+	FieldSize    Field = "size"
+	FieldMD5     Field = "MD5"
+	FieldSHA256  Field = "SHA-256"
+)
+
+// FieldError is the error of [Job.Validate]: a field and what is wrong with it.
 type FieldError struct {
-	Field   string // package_md5, version, ...
+	Field   Field
 	Problem string // completes a sentence that begins with the field
 }
 
 // Error returns the field and its problem as one sentence.
-func (e *FieldError) Error() string { return e.Field + " " + e.Problem }
+func (e *FieldError) Error() string { return string(e.Field) + " " + e.Problem }
 
-// Validate returns a *FieldError for the first field that breaks a rule, nil
-// when there is none. A version, a size of 0 and one of the two digests may be
-// left out here: whoever asks for more checks that before. Of the URL only the
-// length is looked at.
-func (j Job) Validate() error {
-	for _, check := range []struct{ field, problem string }{
-		{"version", j.versionProblem()},
-		{"package_url", j.urlProblem()},
-		{"package_name", NameProblem(j.Name)},
-		{"package_size", j.sizeProblem()},
-		{"package_md5", j.md5Problem()},
-		{"package_sha256", hexProblem(j.SHA256, 64)},
+// Validate returns a *[FieldError] for the first field that breaks a rule, or
+// nil. The version, the size and one of the two digests may be left out; a
+// caller that requires them checks that first. The URL is checked for its
+// length and for UTF-8 only.
+func (j Job) Validate() error { return j.validate(true) }
+
+func (j Job) validate(withURL bool) error {
+	for _, check := range []struct {
+		field   Field
+		applies bool
+		problem string
+	}{
+		{FieldVersion, j.Version != "", VersionProblem(j.Version)},
+		{FieldURL, withURL, urlProblem(j.URL)},
+		{FieldName, true, NameProblem(j.Name)},
+		{FieldSize, j.Size < 0, "is negative"},
+		{FieldMD5, j.MD5 == "" && j.SHA256 == "", "is missing, and there is no SHA-256 in its place"},
+		{FieldMD5, j.MD5 != "", DigestProblem(j.MD5, 32)},
+		{FieldSHA256, j.SHA256 != "", DigestProblem(j.SHA256, 64)},
 	} {
-		if check.problem != "" {
+		if check.applies && check.problem != "" {
 			return &FieldError{Field: check.field, Problem: check.problem}
 		}
 	}
 	return nil
 }
 
-func (j Job) versionProblem() string {
+// VersionProblem returns why version is not three numbers of at most
+// [MaxVersion] bytes together, as the end of a sentence that begins with it, or
+// "".
+func VersionProblem(version string) string {
 	switch {
-	case j.Version == "":
-		return ""
-	case len(j.Version) > maxVersion:
-		return fmt.Sprintf("is longer than %d bytes", maxVersion)
-	case !threeNumbers(j.Version):
+	case len(version) > MaxVersion:
+		return fmt.Sprintf("is longer than %d bytes", MaxVersion)
+	case !threeNumbers(version):
 		return "is not three numbers with dots between them, as in 1.2.3"
 	}
 	return ""
@@ -86,22 +108,31 @@ func threeNumbers(s string) bool {
 	return len(numbers) == 3
 }
 
-func (j Job) urlProblem() string {
+// DigestProblem returns why text is not that many lower-case hexadecimal digits
+// (32 for an MD5, 64 for a SHA-256), as the end of a sentence that begins with
+// it, or "".
+func DigestProblem(text string, digits int) string {
+	if len(text) != digits || strings.Trim(text, "0123456789abcdef") != "" {
+		return fmt.Sprintf("is not %d lower-case hexadecimal digits", digits)
+	}
+	return ""
+}
+
+func urlProblem(url string) string {
 	switch {
-	case j.URL == "":
+	case url == "":
 		return "is missing"
-	case len(j.URL) > MaxURL:
+	case len(url) > MaxURL:
 		return fmt.Sprintf("is longer than %d bytes", MaxURL)
-	case !utf8.ValidString(j.URL):
+	case !utf8.ValidString(url):
 		return "is not UTF-8"
 	}
 	return ""
 }
 
-// NameProblem is what keeps name from being a package's file name, as the end of
-// a sentence that begins with it; empty when nothing does. It keeps a package
-// from being published over one of the files that share the state directory with
-// it. FAT folds case, so this does too.
+// NameProblem returns why name cannot be a package's file name, as the end of a
+// sentence that begins with it, or "". It refuses the names of the other files
+// in the state directory, in any case of letters because FAT ignores case.
 func NameProblem(name string) string {
 	folded := strings.ToLower(name)
 	switch {
@@ -119,29 +150,6 @@ func NameProblem(name string) string {
 		return "begins with journal., which names files of the updater itself"
 	case strings.HasSuffix(folded, ".part"):
 		return "ends in .part, which marks unfinished packages"
-	}
-	return ""
-}
-
-func (j Job) sizeProblem() string {
-	if j.Size < 0 {
-		return "is negative"
-	}
-	return ""
-}
-
-func (j Job) md5Problem() string {
-	if j.MD5 == "" && j.SHA256 == "" {
-		return "is missing, and there is no package_sha256 in its place"
-	}
-	return hexProblem(j.MD5, 32)
-}
-
-// hexProblem is about a digest of so many digits; an empty one was not given.
-func hexProblem(s string, digits int) string {
-	notHex := func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') }
-	if s != "" && (len(s) != digits || strings.ContainsFunc(s, notHex)) {
-		return fmt.Sprintf("is not %d lower-case hexadecimal digits", digits)
 	}
 	return ""
 }

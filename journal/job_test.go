@@ -54,7 +54,7 @@ func TestValidateNamesTheFieldThatIsWrong(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*journal.Job)
-		want   string // field, empty: valid
+		want   journal.Field // empty: valid
 	}{
 		{"a good job", func(j *journal.Job) {}, ""},
 		{"no size yet", func(j *journal.Job) { j.Size = 0 }, ""},
@@ -65,35 +65,35 @@ func TestValidateNamesTheFieldThatIsWrong(t *testing.T) {
 		{"the longest name", name(strings.Repeat("n", journal.MaxName)), ""},
 		{"a name with spaces and umlauts", name("Ü 1.zip"), ""},
 
-		{"two numbers", version("1.2"), "version"},
-		{"four numbers", version("1.2.3.4"), "version"},
-		{"an empty number", version("1..3"), "version"},
-		{"a letter", version("1.2.x"), "version"},
-		{"a prefix", version("v1.2.3"), "version"},
-		{"a line break", version("1.2.3\n"), "version"},
-		{"a very long version", version(strings.Repeat("1", 64) + ".2.3"), "version"},
-		{"no URL", func(j *journal.Job) { j.URL = "" }, "package_url"},
-		{"a URL that is too long", func(j *journal.Job) { j.URL = strings.Repeat("u", journal.MaxURL+1) }, "package_url"},
-		{"a URL that is not text", func(j *journal.Job) { j.URL = "https://\xff" }, "package_url"},
-		{"no name", name(""), "package_name"},
-		{"a hidden name", name(".u.zip"), "package_name"},
-		{"the parent directory", name(".."), "package_name"},
-		{"a path", name("a/b"), "package_name"},
-		{"a path of another system", name(`a\b`), "package_name"},
-		{"a NUL", name("a\x00b"), "package_name"},
-		{"a line break in the name", name("a\nb"), "package_name"},
-		{"a name that is not text", name("a\xffb"), "package_name"},
-		{"a name that is too long", name(strings.Repeat("n", journal.MaxName+1)), "package_name"},
-		{"the journal's name", name("journal.db"), "package_name"},
-		{"the journal's name on FAT", name("JOURNAL.DB"), "package_name"},
-		{"the marker's name", name("journal.opening"), "package_name"},
-		{"a partial file's name", name("u.zip.part"), "package_name"},
-		{"a negative size", func(j *journal.Job) { j.Size = -1 }, "package_size"},
-		{"no digest", func(j *journal.Job) { j.MD5, j.SHA256 = "", "" }, "package_md5"},
-		{"an upper-case MD5", func(j *journal.Job) { j.MD5 = strings.Repeat("0F", 16) }, "package_md5"},
-		{"a short MD5", func(j *journal.Job) { j.MD5 = "0f" }, "package_md5"},
-		{"a SHA-256 with other letters", func(j *journal.Job) { j.SHA256 = strings.Repeat("0g", 32) }, "package_sha256"},
-		{"a long SHA-256", func(j *journal.Job) { j.SHA256 += "0" }, "package_sha256"},
+		{"two numbers", version("1.2"), journal.FieldVersion},
+		{"four numbers", version("1.2.3.4"), journal.FieldVersion},
+		{"an empty number", version("1..3"), journal.FieldVersion},
+		{"a letter", version("1.2.x"), journal.FieldVersion},
+		{"a prefix", version("v1.2.3"), journal.FieldVersion},
+		{"a line break", version("1.2.3\n"), journal.FieldVersion},
+		{"a very long version", version(strings.Repeat("1", 64) + ".2.3"), journal.FieldVersion},
+		{"no URL", func(j *journal.Job) { j.URL = "" }, journal.FieldURL},
+		{"a URL that is too long", func(j *journal.Job) { j.URL = strings.Repeat("u", journal.MaxURL+1) }, journal.FieldURL},
+		{"a URL that is not text", func(j *journal.Job) { j.URL = "https://\xff" }, journal.FieldURL},
+		{"no name", name(""), journal.FieldName},
+		{"a hidden name", name(".u.zip"), journal.FieldName},
+		{"the parent directory", name(".."), journal.FieldName},
+		{"a path", name("a/b"), journal.FieldName},
+		{"a path of another system", name(`a\b`), journal.FieldName},
+		{"a NUL", name("a\x00b"), journal.FieldName},
+		{"a line break in the name", name("a\nb"), journal.FieldName},
+		{"a name that is not text", name("a\xffb"), journal.FieldName},
+		{"a name that is too long", name(strings.Repeat("n", journal.MaxName+1)), journal.FieldName},
+		{"the journal's name", name("journal.db"), journal.FieldName},
+		{"the journal's name on FAT", name("JOURNAL.DB"), journal.FieldName},
+		{"the marker's name", name("journal.opening"), journal.FieldName},
+		{"a partial file's name", name("u.zip.part"), journal.FieldName},
+		{"a negative size", func(j *journal.Job) { j.Size = -1 }, journal.FieldSize},
+		{"no digest", func(j *journal.Job) { j.MD5, j.SHA256 = "", "" }, journal.FieldMD5},
+		{"an upper-case MD5", func(j *journal.Job) { j.MD5 = strings.Repeat("0F", 16) }, journal.FieldMD5},
+		{"a short MD5", func(j *journal.Job) { j.MD5 = "0f" }, journal.FieldMD5},
+		{"a SHA-256 with other letters", func(j *journal.Job) { j.SHA256 = strings.Repeat("0g", 32) }, journal.FieldSHA256},
+		{"a long SHA-256", func(j *journal.Job) { j.SHA256 += "0" }, journal.FieldSHA256},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestValidateNamesTheFieldThatIsWrong(t *testing.T) {
 				return
 			}
 			var field *journal.FieldError
-			if !errors.As(err, &field) || field.Field != tt.want || !strings.HasPrefix(err.Error(), tt.want+" ") {
+			if !errors.As(err, &field) || field.Field != tt.want || !strings.HasPrefix(err.Error(), string(tt.want)+" ") {
 				t.Errorf("Validate = %v, want an error about %s", err, tt.want)
 			}
 		})

@@ -1,20 +1,27 @@
-// Package journal keeps what the updater must still know after a power cut:
-// one [Record] and the last [Checkpoint] values, in a bbolt file of at most
-// 64 KiB in the state directory.
+// Package journal stores what the updater needs after a power cut: one [Record]
+// and the newest [Checkpoint] values, in a bbolt file of at most 64 KiB in the
+// state directory.
 //
-// Each write is one transaction: when it returns nil it is durable, and a
-// crash at any moment leaves the state before it or the state after it, never
-// a mixture. [Open] makes the file crash-safely, checks every byte that matters
-// before bbolt sees it, and moves a file that does not hold aside, because a
-// journal is disposable: without one the package is fetched again, with a bad
-// one a board would be stuck.
+// Each write is one transaction. When it returns nil it is durable, and a crash
+// at any moment leaves the state before it or the state after it, never a
+// mixture. [Open] creates the file crash-safely and checks every byte that
+// matters before bbolt reads it. A file that fails the checks is moved aside
+// and a new one is made: without a journal the package is fetched again, with a
+// bad one the board would never update again.
 //
-//	j, err := journal.Open("/var/lib/otad", journal.Options{})
-//	...
-//	rec, err := j.Update(func(r *journal.Record) { r.State = "Downloading" })
-//	...
-//	err = part.Sync()                          // first the data,
-//	err = j.Commit(journal.Checkpoint{...})    // then the claim that it is there
+// Data is synced first and then claimed by a checkpoint; the example shows the
+// order.
+//
+// # Versions
+//
+// Records and checkpoints carry a version and a checksum. An older build uses
+// the journal of a newer one, because the keys and fields of version 1 are
+// frozen: [RecordVersion] lists the rules. What is unknown is ignored, and the
+// next update writes the build's own version. [Recovery] then has the result
+// [Newer]. Only damage, or a frozen field that cannot be decoded, moves the
+// file aside.
+//
+// # Goroutines
 //
 // All methods may be called from any goroutine. Writers wait for each other;
 // readers never wait for a writer.
@@ -36,30 +43,19 @@ import (
 // FileName is the journal's name in the state directory.
 const FileName = "journal.db"
 
-// Errors of [Open].
-var (
-	// ErrLocked means that another process has the journal open.
-	ErrLocked = errors.New("journal: in use by another process")
-	// ErrUnusable means that no journal can be kept in that directory, or
-	// that this one was given up after bbolt failed in a way it cannot go on
-	// from; opening it again is then the way out.
-	ErrUnusable = errors.New("journal: unusable")
-)
-
-var errClosed = errors.New("journal: closed")
-
-// Options of [Open]; the zero value will do.
+// Options of [Open]. The zero value is usable.
 type Options struct {
-	// LockTimeout is how long to wait for another process to let go of the
+	// LockTimeout is how long Open waits until another process closes the
 	// journal; 0 means one second.
 	LockTimeout time.Duration
 	// OnCommit, if not nil, is called with the duration of each transaction
-	// that became durable, by the goroutine that wrote it, and must not use
-	// the journal.
+	// that became durable. It runs in the goroutine that wrote and must not
+	// use the journal.
 	OnCommit func(commit time.Duration)
-	// BeforeQuarantine, if not nil, is called before a journal that cannot be read is
-	// set aside, and destroys what it alone vouched for: a crash in between
-	// finds the same journal again, and destroys the rest. Its error is Open's.
+	// BeforeQuarantine, if not nil, is called before a journal that cannot be
+	// read is set aside. It deletes the data that only this journal describes.
+	// After a crash in between, the next Open finds the same journal and calls
+	// it again. Its error is Open's.
 	BeforeQuarantine func() error
 	// OpenFile opens the journal's file; nil means os.OpenFile.
 	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
@@ -67,24 +63,25 @@ type Options struct {
 
 // Journal is an open journal.
 type Journal struct {
-	observe  func(time.Duration)
+	onCommit func(time.Duration)
 	recovery Recovery
 	file     *os.File
 
-	published atomic.Pointer[contents] // what is durable
+	published atomic.Pointer[contents] // the durable contents
 
-	mu  sync.Mutex // one writer at a time; guards all below
+	mu  sync.Mutex // one writer at a time; guards the fields below
 	db  *bolt.DB
 	seq uint64 // of the newest checkpoint
-	end error  // not nil: every further write fails with it
+	end error  // if not nil, every further write returns it
 }
 
-// Record returns the durable record. It answers from memory, also while a
-// write is under way, and the caller may do with it what it likes.
+// Record returns the durable record. It reads memory only and does not wait for
+// a write. The caller may change what it gets.
 func (j *Journal) Record() Record { return j.published.Load().record.clone() }
 
 // Checkpoints returns the durable checkpoints of the record's generation, the
-// newest first, at most [MaxCheckpoints]. It answers from memory.
+// newest first, at most [MaxCheckpoints]. It reads memory only and does not
+// wait for a write. The caller may change what it gets.
 func (j *Journal) Checkpoints() []Checkpoint {
 	list := slices.Clone(j.published.Load().checkpoints)
 	for i := range list {
@@ -93,14 +90,17 @@ func (j *Journal) Checkpoints() []Checkpoint {
 	return list
 }
 
-// Recovery tells how Open found the journal.
+// Recovery returns how Open found the journal.
 func (j *Journal) Recovery() Recovery { return j.recovery }
 
-// Update lets fn change a copy of the record, makes the result durable and
-// returns it, cut to what the journal keeps (see [MaxOutbox] and [MaxText]).
-// When fn changes Generation, all checkpoints are dropped in the same
-// transaction. After an error the record is as before for every reader; a
-// power cut may still bring up the new one, as with any write that failed late.
+// Update calls fn with a copy of the record, makes the result durable and
+// returns it, cut to the bounds (see [MaxOutbox] and [MaxText]). When fn
+// changes Generation, all checkpoints are deleted in the same transaction. fn
+// must not write to the journal.
+//
+// The error matches [ErrTooLarge] or [ErrUnusable], or is one of the file
+// system. After an error every reader still sees the record as before; after a
+// power cut the new one may appear, as with any write that failed late.
 func (j *Journal) Update(fn func(*Record)) (Record, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -121,9 +121,10 @@ func (j *Journal) Update(fn func(*Record)) (Record, error) {
 	return rec.clone(), nil
 }
 
-// Commit makes cp the newest checkpoint in place of the oldest, with the next
-// Seq and the record's Generation. The caller has made the data durable
-// before. The offset must not be below the newest one ([ErrBackwards]).
+// Commit makes cp the newest checkpoint, in place of the oldest, with the next
+// Seq and the record's Generation. The caller has synced the data before. The
+// error matches [ErrBackwards] when the offset is below the newest
+// checkpoint's, [ErrCheckpoint] or [ErrUnusable], or is one of the file system.
 func (j *Journal) Commit(cp Checkpoint) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -134,8 +135,9 @@ func (j *Journal) Commit(cp Checkpoint) error {
 	return j.checkpoint(cp, kept)
 }
 
-// Rewind makes cp the only checkpoint: the others go in the same transaction,
-// and the offset may be lower than theirs.
+// Rewind makes cp the only checkpoint: the others are deleted in the same
+// transaction, and the offset may be lower than theirs. The error matches
+// [ErrCheckpoint] or [ErrUnusable], or is one of the file system.
 func (j *Journal) Rewind(cp Checkpoint) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -151,7 +153,7 @@ func (j *Journal) checkpoint(cp Checkpoint, older []Checkpoint) error {
 	cp.Seq, cp.Generation = j.seq+1, now.record.Generation
 	next := &contents{record: now.record, raw: now.raw, checkpoints: []Checkpoint{cp}}
 	for _, old := range older {
-		if old.slot() != cp.slot() { // with a damaged one among them, the oldest is in the way
+		if old.slot() != cp.slot() { // after a damaged one was left out, the oldest may have cp's slot
 			next.checkpoints = append(next.checkpoints, old)
 		}
 	}
@@ -168,10 +170,10 @@ func (j *Journal) write(next *contents) error {
 		return j.end
 	}
 	start := time.Now()
-	err := shielded(func() error { return j.db.Update(next.image().store) })
+	err := catchFaults(func() error { return j.db.Update(next.image().writeTo) })
 	if f := (*faultError)(nil); errors.As(err, &f) {
-		// bbolt was thrown out of the middle of something and may hold its
-		// locks for ever. Nothing of it may be touched again.
+		// bbolt stopped in the middle of an operation and may hold its locks
+		// for ever. It must not be called again.
 		j.end = fmt.Errorf("%w: %w", ErrUnusable, err)
 		return j.end
 	}
@@ -179,14 +181,14 @@ func (j *Journal) write(next *contents) error {
 		return err
 	}
 	j.published.Store(next)
-	if j.observe != nil {
-		j.observe(time.Since(start))
+	if j.onCommit != nil {
+		j.onCommit(time.Since(start))
 	}
 	return nil
 }
 
-// Close waits for a write under way and lets go of the file. Record and
-// Checkpoints still answer afterwards.
+// Close waits for a write under way and closes the file. A second Close returns
+// nil. Record and Checkpoints may be called afterwards, writes fail.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -196,11 +198,11 @@ func (j *Journal) Close() error {
 	broken := j.end != nil
 	j.end = errClosed
 	if broken {
-		// Closing alone would not let go of the lock: the mapping that bbolt
-		// leaves behind still counts as a user of the file.
+		// Closing alone does not release the lock: bbolt's mapping, which is
+		// not unmapped, still uses the open file.
 		return errors.Join(unix.Flock(int(j.file.Fd()), unix.LOCK_UN), j.file.Close())
 	}
-	if err := shielded(j.db.Close); err != nil {
+	if err := catchFaults(j.db.Close); err != nil {
 		return fmt.Errorf("close the journal: %w", err)
 	}
 	return nil

@@ -11,17 +11,7 @@ import (
 	"otad/journal"
 )
 
-func TestEmptyJournalHoldsTheZeroRecord(t *testing.T) {
-	j := mustOpen(t, t.TempDir())
-	if got := j.Record(); !reflect.DeepEqual(got, journal.Record{}) {
-		t.Errorf("record %+v", got)
-	}
-	if got := j.Checkpoints(); len(got) != 0 {
-		t.Errorf("checkpoints %+v", got)
-	}
-}
-
-func TestWhatIsWrittenIsThereAfterReopening(t *testing.T) {
+func TestContentsAfterReopening(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir)
 	mustUpdate(t, j, func(r *journal.Record) { *r = fullRecord() })
@@ -64,7 +54,7 @@ func TestUpdateThatCannotBeStoredChangesNothing(t *testing.T) {
 	reopened(t, dir, j, fullRecord(), nil)
 }
 
-func TestRecordsHandedOutShareNothing(t *testing.T) {
+func TestReturnedRecordsShareNoMemory(t *testing.T) {
 	j := mustOpen(t, t.TempDir())
 	var inside *journal.Record
 	mustUpdate(t, j, func(r *journal.Record) { *r, inside = fullRecord(), r })
@@ -72,8 +62,8 @@ func TestRecordsHandedOutShareNothing(t *testing.T) {
 	mustCommit(t, j, checkpointAt(1))
 	list := j.Checkpoints()
 	for _, r := range []journal.Record{j.Record(), updated, *inside} {
-		r.Outbox[0].Message = "scribbled"
-		r.PendingDeletes[0] = "scribbled"
+		r.Outbox[0].Message = "overwritten"
+		r.PendingDeletes[0] = "overwritten"
 	}
 	list[0].Digest[0] ^= 0xff
 	if got := j.Record(); !reflect.DeepEqual(got, fullRecord()) {
@@ -115,6 +105,41 @@ func TestConcurrentUpdatesAllCount(t *testing.T) {
 	}
 	if got := j.Checkpoints()[0].Seq; got != writers*each {
 		t.Errorf("newest checkpoint is %d, want %d", got, writers*each)
+	}
+}
+
+// TestWritersWaitForEachOther starts a second write in the middle of an update.
+// A write that does not wait builds on the contents before the update, and one
+// of the two is lost.
+func TestWritersWaitForEachOther(t *testing.T) {
+	for name, write := range map[string]func(*journal.Journal) error{
+		"Update": func(j *journal.Journal) error {
+			_, err := j.Update(func(r *journal.Record) { r.Restarts++ })
+			return err
+		},
+		"Commit": func(j *journal.Journal) error { return j.Commit(checkpointAt(7)) },
+		"Rewind": func(j *journal.Journal) error { return j.Rewind(checkpointAt(7)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := mustOpen(t, fastDir(t))
+			done := make(chan error, 1)
+			mustUpdate(t, j, func(r *journal.Record) {
+				r.OutboxSeq = 1
+				go func() { done <- write(j) }()
+				select {
+				case err := <-done:
+					t.Errorf("did not wait, and returned %v", err)
+					done <- err
+				case <-time.After(50 * time.Millisecond): // longer than a write in memory
+				}
+			})
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if r := j.Record(); r.OutboxSeq != 1 || r.Restarts+len(j.Checkpoints()) != 1 {
+				t.Errorf("%+v and %v are left of two writes", r, j.Checkpoints())
+			}
+		})
 	}
 }
 
@@ -198,7 +223,7 @@ func TestNewGenerationDropsTheCheckpointsInTheSameTransaction(t *testing.T) {
 	}
 }
 
-func TestObserveSeesEachDurableTransaction(t *testing.T) {
+func TestOnCommitIsCalledForEachDurableTransaction(t *testing.T) {
 	var seen []time.Duration
 	j, err := journal.Open(t.TempDir(), journal.Options{OnCommit: func(d time.Duration) { seen = append(seen, d) }})
 	if err != nil {
@@ -213,7 +238,7 @@ func TestObserveSeesEachDurableTransaction(t *testing.T) {
 	_ = j.Commit(journal.Checkpoint{Offset: -1})
 	_, _ = j.Update(func(r *journal.Record) { r.Job.URL = strings.Repeat("\x01", 5000) })
 	if len(seen) != 3 || min(seen[0], seen[1], seen[2]) <= 0 {
-		t.Errorf("observed %v, want three durations", seen)
+		t.Errorf("called with %v, want three durations", seen)
 	}
 }
 
@@ -234,9 +259,9 @@ func TestWritesAfterCloseFail(t *testing.T) {
 	}
 }
 
-// TestTransactionAppliedThoughReportedAsFailed is about the one failure that
-// bbolt cannot take back: the last sync fails when the new meta page is in
-// place already. The next transaction must not build on it.
+// TestTransactionAppliedThoughReportedAsFailed is for the one failure that
+// bbolt cannot undo: the last sync fails when the new meta page is already in
+// place. The next transaction must not build on it.
 func TestTransactionAppliedThoughReportedAsFailed(t *testing.T) {
 	ahead := fullRecord()
 	ahead.Generation = 99
@@ -252,7 +277,7 @@ func TestTransactionAppliedThoughReportedAsFailed(t *testing.T) {
 			mustUpdate(t, j, func(r *journal.Record) { *r = worstCase(16, 0) })
 			mustCommit(t, j, checkpointAt(10))
 			mustCommit(t, j, checkpointAt(11))
-			if err := j.ApplyBehindItsBack(ahead, lost); err != nil {
+			if err := j.ApplyUnseen(ahead, lost); err != nil {
 				t.Fatal(err)
 			}
 			write(j)
@@ -261,13 +286,13 @@ func TestTransactionAppliedThoughReportedAsFailed(t *testing.T) {
 	}
 }
 
-func TestCheckpointOfAnotherGenerationDoesNotCount(t *testing.T) {
+func TestCheckpointOfAnotherGenerationIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir)
 	stray, own := checkpointAt(9), checkpointAt(8)
 	stray.Seq, stray.Generation = 2, 8
 	own.Seq, own.Generation = 1, 7
-	if err := j.ApplyBehindItsBack(fullRecord(), stray, own); err != nil {
+	if err := j.ApplyUnseen(fullRecord(), stray, own); err != nil {
 		t.Fatal(err)
 	}
 	j.Close()

@@ -16,9 +16,9 @@ import (
 	"otad/journal"
 )
 
-// TestWritesThatFail runs in a process whose files may not grow beyond a
-// limit, at each page in turn: writing behind it fails, first during creation
-// and then under an open journal.
+// TestWritesThatFail runs in a process with a limit on the size of its files,
+// at each page in turn. Writes behind the limit fail, first during creation and
+// then in an open journal.
 func TestWritesThatFail(t *testing.T) {
 	runChild(t, childCommand(t, "limit", t.TempDir()))
 }
@@ -34,19 +34,20 @@ func TestFullDisk(t *testing.T) {
 	runChild(t, cmd)
 }
 
-// runChild fails the test with what the child says. A child that cannot have
-// what it needs says so on its output.
-func runChild(t *testing.T, cmd *exec.Cmd) {
+// runChild returns the child's output and fails the test when the child fails.
+// A child that lacks what it needs prints a line that begins with "skip".
+func runChild(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
-	var said strings.Builder
-	cmd.Stderr = &said
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if errors.Is(err, os.ErrPermission) || strings.HasPrefix(string(out), "skip") {
 		t.Skip(err, string(out))
 	}
 	if err != nil {
-		t.Fatalf("%v\n%s%s", err, out, said.String())
+		t.Fatalf("%v\n%s%s", err, out, stderr.String())
 	}
+	return string(out)
 }
 
 func limitChild(args []string) error {
@@ -63,8 +64,8 @@ func limitChild(args []string) error {
 	return nil
 }
 
-// limitedCreation checks that a creation that fails leaves nothing behind, and
-// that the next one does not care.
+// limitedCreation checks that a creation that fails leaves no file, and that
+// the next one succeeds.
 func limitedCreation(dir string, limit uint64) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -93,7 +94,7 @@ func limitedCreation(dir string, limit uint64) error {
 }
 
 // limitedWrites checks that a write that fails changes nothing, that the next
-// one is as good as any, and that the file agrees.
+// one succeeds, and that the file has the same contents as the memory.
 func limitedWrites(dir string, limit uint64) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -147,7 +148,7 @@ func limitedWrite(j *journal.Journal, limit uint64, i int) error {
 	return write()
 }
 
-// limitFiles makes writes behind that many bytes of a file fail with EFBIG.
+// limitFiles makes writes beyond this size of a file fail with EFBIG.
 func limitFiles(bytes uint64) (lift func(), err error) {
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
@@ -213,7 +214,7 @@ func fullUnderAnOpenJournal(dir string) error {
 	return j.Close()
 }
 
-// damagedAndFull finds the space for a new journal in the remains of the old.
+// damagedAndFull checks that the old damaged journal makes space for a new one.
 func damagedAndFull(dir string) error {
 	f, err := os.OpenFile(filepath.Join(dir, journal.FileName), os.O_WRONLY, 0)
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"otad/journal"
 )
 
-// Some tests need a process of their own: to die in it, to hold a lock, or to
-// live under limits. It is this binary, started again with childEnv naming one
-// of children.
+// Some tests need a process of their own: one that may crash, holds a lock, has
+// limits, or whose writes are counted. They start this binary again with the
+// name of one of children in childEnv.
 const childEnv = "OTAD_JOURNAL_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -41,6 +41,7 @@ func children() map[string]func(args []string) error {
 		"damage": damageChild,
 		"limit":  limitChild,
 		"tmpfs":  tmpfsChild,
+		"count":  countChild,
 	}
 }
 
@@ -52,8 +53,8 @@ func childCommand(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// fastDir is a directory in memory where there is one: for tests of what is
-// written, not of whether it is synced.
+// fastDir returns a directory in memory, if there is one. It is for tests of
+// what is written, not of whether it is synced.
 func fastDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "otad-journal-")
 	if err != nil {
@@ -63,7 +64,7 @@ func fastDir(t testing.TB) string {
 	return dir
 }
 
-// allocated returns how many bytes of the journal have a place on the medium.
+// allocated returns how many bytes of the journal have blocks on the medium.
 func allocated(t *testing.T, dir string) int64 {
 	t.Helper()
 	var st unix.Stat_t
@@ -73,7 +74,7 @@ func allocated(t *testing.T, dir string) int64 {
 	return st.Blocks * 512
 }
 
-// startChild starts a child that says ready and then runs until stop.
+// startChild starts a child that prints ready and then runs until stop.
 func startChild(t *testing.T, name string, args ...string) (stop func()) {
 	t.Helper()
 	cmd := childCommand(t, name, args...)
@@ -101,7 +102,7 @@ func startChild(t *testing.T, name string, args ...string) (stop func()) {
 	}
 	t.Cleanup(stop)
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("child %s says %q, %v", name, line, err)
+		t.Fatalf("child %s printed %q, %v", name, line, err)
 	}
 	return stop
 }

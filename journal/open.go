@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,31 +16,29 @@ const (
 	defaultLockTimeout = time.Second
 	lockPoll           = 20 * time.Millisecond
 	fileMode           = 0o600 // the URL in it may carry a signature
-	maxFile            = 1 << 20
-	looks              = 3 // at a medium that answers with errors
-	lookPause          = 100 * time.Millisecond
 )
 
-// Result says how [Open] found the journal.
+// Result is how [Open] found the journal.
 type Result string
 
 // The results of Open.
 const (
-	Clean    Result = "clean"     // as it was left
+	Clean    Result = "clean"     // readable
 	Created  Result = "created"   // there was none
+	Newer    Result = "newer"     // written by a newer otad, readable as far as [RecordVersion] says
 	SetAside Result = "set_aside" // unreadable, moved to journal.db.corrupt; a new one was made
 )
 
-// Recovery is a Result and, for SetAside, what was wrong.
+// Recovery is a Result and, for Newer and SetAside, the reason.
 type Recovery struct {
 	Result Result
 	Reason string
 }
 
-// Open opens the journal in dir, making it when it is missing and setting it
-// aside when it cannot be read; [Journal.Recovery] tells which. The caller holds
-// a lock on the directory, so that nobody else moves files in it. The errors
-// match [ErrLocked] or [ErrUnusable].
+// Open opens the journal in dir. It creates a missing journal and sets aside
+// one that cannot be read; [Journal.Recovery] returns which. The caller holds a
+// lock on the directory, so that no other otad moves files there. The error
+// matches [ErrLocked] or [ErrUnusable].
 func Open(dir string, o Options) (*Journal, error) {
 	if o.LockTimeout == 0 {
 		o.LockTimeout = defaultLockTimeout
@@ -52,11 +49,13 @@ func Open(dir string, o Options) (*Journal, error) {
 	j, err := open(dir, o)
 	found := Recovery{Result: Clean}
 	switch {
+	case err == nil && j.published.Load().newer != "":
+		found = Recovery{Result: Newer, Reason: j.published.Load().newer}
 	case isDamage(err):
 		found = Recovery{Result: SetAside, Reason: err.Error()}
 		if o.BeforeQuarantine != nil {
 			if err := o.BeforeQuarantine(); err != nil {
-				return nil, explain(dir, err)
+				return nil, openError(dir, err)
 			}
 		}
 		if err = setAside(dir); err == nil {
@@ -67,7 +66,7 @@ func Open(dir string, o Options) (*Journal, error) {
 		j, err = createAndOpen(dir, o)
 	}
 	if err != nil {
-		return nil, explain(dir, err)
+		return nil, openError(dir, err)
 	}
 	j.recovery = found
 	return j, nil
@@ -76,7 +75,7 @@ func Open(dir string, o Options) (*Journal, error) {
 func createAndOpen(dir string, o Options) (*Journal, error) {
 	err := create(dir, o)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		// A journal is worth more than the remains of one.
+		// Delete the journal that was set aside to make space.
 		if err = os.RemoveAll(filepath.Join(dir, corruptName)); err == nil {
 			err = create(dir, o)
 		}
@@ -87,9 +86,9 @@ func createAndOpen(dir string, o Options) (*Journal, error) {
 	return open(dir, o)
 }
 
-// open opens a journal that is there. It locks and checks the very file that
-// bbolt then gets, so nothing can come between. A *damageError means that the
-// file is no journal.
+// open opens an existing journal. It passes the open file that it has locked
+// and checked to bbolt, so bbolt cannot get another file. A *damageError means
+// that the file is no journal.
 func open(dir string, o Options) (_ *Journal, err error) {
 	path := filepath.Join(dir, FileName)
 	f, err := openRegular(path, os.O_RDWR, o)
@@ -98,13 +97,13 @@ func open(dir string, o Options) (_ *Journal, err error) {
 	}
 	defer func() {
 		if err != nil {
-			f.Close() // once more than needed where bbolt has done it
+			f.Close() // a second time if bbolt has closed it
 		}
 	}()
 	if err := lock(f, o.LockTimeout); err != nil {
 		return nil, err
 	}
-	img, now, err := examine(dir, f)
+	img, now, err := readAndCheck(dir, f)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +111,7 @@ func open(dir string, o Options) (_ *Journal, err error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{observe: o.OnCommit, file: f, db: db}
+	j := &Journal{onCommit: o.OnCommit, file: f, db: db}
 	if len(now.checkpoints) > 0 {
 		j.seq = now.checkpoints[0].Seq
 	}
@@ -120,24 +119,12 @@ func open(dir string, o Options) (_ *Journal, err error) {
 	return j, nil
 }
 
-// openRegular opens a file without following a link or waiting for a pipe.
-func openRegular(path string, flag int, o Options) (*os.File, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, damaged("not a file but %s", info.Mode())
-	}
-	f, err := o.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
-	if unreadable(err) {
-		return nil, damaged("%v", err)
-	}
-	return f, err
-}
-
-// lock takes the lock that bbolt will take, before the file is read: another
-// process in the middle of a commit would make it look damaged.
+// lock takes the lock that bbolt will take, before the file is read.
+//
+// The caller's lock on the directory keeps other otads out, but not a program
+// that locks the file alone, such as the bbolt command. Without this lock the
+// file could be read in the middle of that program's commit, look damaged and
+// be set aside, and the download with it.
 func lock(f *os.File, timeout time.Duration) error {
 	for deadline := time.Now().Add(timeout); ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -155,69 +142,16 @@ func lock(f *os.File, timeout time.Duration) error {
 	}
 }
 
-// examine reads the journal. A medium that hiccups once must not cost a download,
-// so it is asked a few times, past what the page cache holds: after a sync that
-// failed, that may be something else than the medium does.
-func examine(dir string, f *os.File) (img *image, now *contents, err error) {
-	for range looks {
-		if img, now, err = examineOnce(dir, f); !unreadable(err) {
-			return img, now, err
-		}
-		time.Sleep(lookPause)
-		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
-	}
-	return nil, nil, damaged("%v", err)
-}
-
-func examineOnce(dir string, f *os.File) (*image, *contents, error) {
-	if err := settle(dir, f); err != nil {
-		return nil, nil, err
-	}
-	file, err := read(f)
-	if err != nil {
-		return nil, nil, err
-	}
-	return understand(file)
-}
-
-// settle makes durable what is there, name and bytes. A process that was killed
-// between a write and its sync leaves a file that reads as if the transaction
-// had been made, and that a power cut can still take back. bbolt would write the
-// next transaction over the pages of the one before; cut then, neither is left.
-func settle(dir string, f *os.File) error {
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// read returns the bytes of the file.
-func read(f *os.File) ([]byte, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxFile {
-		return nil, damaged("%d bytes, more than %d", info.Size(), maxFile)
-	}
-	file := make([]byte, info.Size())
-	n, err := f.ReadAt(file, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return file[:n], nil
-}
-
-// openBolt gives a verified file to bbolt and makes sure that bbolt sees in it
-// what verify saw. f is bbolt's from then on.
+// openBolt opens a verified file with bbolt and checks that bbolt reads the
+// same content as verify. bbolt then owns f.
 func openBolt(dir string, f *os.File, want *image) (db *bolt.DB, err error) {
-	if err := enter(dir); err != nil {
+	if err := markOpening(dir); err != nil {
 		return nil, err
 	}
-	defer leave(dir)
+	defer clearOpening(dir)
 	given := func(string, int, os.FileMode) (*os.File, error) { return f, nil }
 	var got *image
-	err = shielded(func() error {
+	err = catchFaults(func() error {
 		if db, err = bolt.Open(f.Name(), fileMode, boltOptions(given)); err != nil {
 			return err
 		}
@@ -232,7 +166,7 @@ func openBolt(dir string, f *os.File, want *image) (db *bolt.DB, err error) {
 	}
 	fault := (*faultError)(nil)
 	if db != nil && !errors.As(err, &fault) {
-		err = errors.Join(err, shielded(db.Close))
+		err = errors.Join(err, catchFaults(db.Close))
 	}
 	if errno := unix.Errno(0); errors.As(err, &errno) && !unreadable(err) {
 		return nil, fmt.Errorf("open with bbolt: %w", err)
@@ -242,23 +176,12 @@ func openBolt(dir string, f *os.File, want *image) (db *bolt.DB, err error) {
 
 func boltOptions(open func(string, int, os.FileMode) (*os.File, error)) *bolt.Options {
 	return &bolt.Options{
-		// Not the kernel's page size, which may be 64 KiB: each commit would
-		// write three of those.
+		// Not the kernel's page size, which may be 64 KiB: each commit writes
+		// three pages.
 		PageSize:     pageSize,
 		Timeout:      defaultLockTimeout,
 		FreelistType: bolt.FreelistArrayType,
 		NoStatistics: true,
 		OpenFile:     open,
 	}
-}
-
-// unreadable reports whether err is about the file and its medium rather than
-// about what this process may do.
-func unreadable(err error) bool {
-	for _, errno := range []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG, unix.ELOOP, unix.ENXIO, unix.EISDIR} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -13,11 +14,14 @@ import (
 	"otad/journal"
 )
 
-func TestRecoveryTellsHowTheJournalWasFound(t *testing.T) {
+func TestRecoveryReportsHowTheJournalWasFound(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir)
 	if got := j.Recovery(); got != (journal.Recovery{Result: journal.Created}) {
 		t.Errorf("at first: %+v", got)
+	}
+	if r, list := j.Record(), j.Checkpoints(); !reflect.DeepEqual(r, journal.Record{}) || len(list) != 0 {
+		t.Errorf("a new journal holds %+v and %+v", r, list)
 	}
 	j = reopened(t, dir, j, journal.Record{}, nil) // checks for Clean
 	j.Close()
@@ -45,6 +49,61 @@ func TestOpeningLeavesNothingElseBehind(t *testing.T) {
 	}
 }
 
+// TestOpenSyncsBeforeItReads opens an existing journal where one of the two
+// syncs fails: a process that was killed may have left a transaction in the
+// page cache that a power cut undoes.
+func TestOpenSyncsBeforeItReads(t *testing.T) {
+	tests := map[string]struct {
+		openFile func(t *testing.T, path string) (*os.File, error)
+		want     error
+	}{
+		// Files of procfs can be read, written and locked, and have no fsync.
+		"the file": {func(*testing.T, string) (*os.File, error) {
+			return os.OpenFile("/proc/self/comm", os.O_RDWR, 0)
+		}, unix.EINVAL},
+		// No file can be opened after this one: the directory least of all.
+		"the directory": {func(t *testing.T, path string) (*os.File, error) {
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err == nil {
+				limitOpenFiles(t, uint64(f.Fd())+1)
+			}
+			return f, err
+		}, unix.EMFILE},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			mustOpen(t, dir).Close()
+			j, err := journal.Open(dir, journal.Options{
+				OpenFile: func(path string, _ int, _ os.FileMode) (*os.File, error) { return tt.openFile(t, path) },
+			})
+			if err == nil {
+				j.Close()
+			}
+			if !errors.Is(err, tt.want) || !errors.Is(err, journal.ErrUnusable) {
+				t.Errorf("Open = %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+// limitOpenFiles lowers the limit of open files until the test ends.
+func limitOpenFiles(t *testing.T, limit uint64) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestWhatIsNoJournalIsSetAside puts all kinds of things in its place.
 func TestWhatIsNoJournalIsSetAside(t *testing.T) {
 	tests := map[string]func(path string) error{
@@ -61,7 +120,7 @@ func TestWhatIsNoJournalIsSetAside(t *testing.T) {
 	for name, put := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			// What was set aside the last time gives way, even a directory.
+			// An earlier file that was set aside is replaced, even a directory.
 			if err := os.MkdirAll(filepath.Join(dir, "journal.db.corrupt", "sub"), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -88,70 +147,30 @@ func TestWhatIsNoJournalIsSetAside(t *testing.T) {
 	}
 }
 
-// TestCreationCutShort starts with what a crash at any step of making the
-// journal leaves behind.
+// TestCreationCutShort opens a directory with what a crash at any step of
+// making the journal leaves behind, and with a directory of that name.
 func TestCreationCutShort(t *testing.T) {
 	whole := t.TempDir()
 	mustOpen(t, whole).Close()
 	file := readFile(t, whole)
+	leftovers := map[string]func(path string) error{
+		"a directory": func(path string) error { return os.MkdirAll(filepath.Join(path, "sub"), 0o700) },
+	}
 	for size := 0; size <= len(file); size += 2048 {
+		leftovers[fmt.Sprint(size, " bytes")] = func(path string) error { return os.WriteFile(path, file[:size], 0o600) }
+	}
+	for name, put := range leftovers {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "journal.db.new"), file[:size], 0o600); err != nil {
+		if err := put(filepath.Join(dir, "journal.db.new")); err != nil {
 			t.Fatal(err)
 		}
 		j := mustOpen(t, dir)
 		if got := j.Recovery().Result; got != journal.Created {
-			t.Errorf("%d bytes of a new journal: %v", size, got)
+			t.Errorf("%s of a new journal: %v", name, got)
 		}
 		wantFiles(t, dir, journal.FileName)
 		reopened(t, dir, j, journal.Record{}, nil).Close()
 	}
-}
-
-func TestLeftOverIsRemovedEvenIfADirectory(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "journal.db.new", "sub"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	mustOpen(t, dir)
-	wantFiles(t, dir, journal.FileName)
-}
-
-func TestThreeStartsThatDiedWhileOpeningSetTheJournalAside(t *testing.T) {
-	for died := range 5 {
-		t.Run(fmt.Sprint(died), func(t *testing.T) {
-			dir := t.TempDir()
-			j := mustOpen(t, dir)
-			mustUpdate(t, j, func(r *journal.Record) { r.State = "Downloading" })
-			j.Close()
-			for range died {
-				if err := journal.Enter(dir); err != nil && died <= 3 {
-					t.Fatal(err)
-				}
-			}
-			j = mustOpen(t, dir)
-			want := journal.Recovery{Result: journal.Clean}
-			if died >= 3 {
-				want = journal.Recovery{Result: journal.SetAside, Reason: "3 starts in a row ended while it was being opened"}
-			}
-			if got := j.Recovery(); got != want {
-				t.Errorf("recovery %+v, want %+v", got, want)
-			}
-			reopened(t, dir, j, j.Record(), nil) // and no fourth time
-		})
-	}
-}
-
-func TestMarkerThatIsNoFileDoesNotCount(t *testing.T) {
-	dir := t.TempDir()
-	mustOpen(t, dir).Close()
-	if err := os.MkdirAll(filepath.Join(dir, "journal.opening", "sub"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if got := mustOpen(t, dir).Recovery().Result; got != journal.Clean {
-		t.Errorf("recovery %v", got)
-	}
-	wantFiles(t, dir, journal.FileName)
 }
 
 func overwrite(t testing.TB, dir string, b []byte) {

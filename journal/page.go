@@ -6,8 +6,8 @@ import (
 	"hash/fnv"
 )
 
-// The pieces of bbolt's format, version 2. Numbers are in the byte order of
-// the machine, which is the format's own choice.
+// The parts of bbolt's format, version 2. The format has integers in the byte
+// order of the machine.
 const (
 	pageSize   = 4096
 	pageHeader = 16 // id uint64, flags uint16, count uint16, overflow uint32
@@ -27,10 +27,10 @@ const (
 // meta is the part of a meta page that verify needs.
 type meta struct{ root, freelist, hwm, txid uint64 }
 
-// winner returns the meta page that bbolt will go by: the valid one with the
-// higher transaction number. One that is not valid is no damage: that is what
-// a power cut in the middle of a commit leaves behind.
-func winner(file []byte) (meta, error) {
+// currentMeta returns the meta page that bbolt will use: the valid one with the
+// higher transaction number. A meta page that is not valid is no damage: a
+// power cut in the middle of a commit leaves one.
+func currentMeta(file []byte) (meta, error) {
 	var best meta
 	found := false
 	for _, pos := range []int{0, 1024, 2048, pageSize} {
@@ -38,8 +38,8 @@ func winner(file []byte) (meta, error) {
 		if !ok {
 			continue
 		}
-		// bbolt looks for the second page wherever a smaller page size would
-		// put it, and never at the header in front of it.
+		// bbolt also looks where a smaller page size would put the second
+		// meta page, and does not check the page header in front of it.
 		page := file[pos:]
 		id := binary.NativeEndian.Uint64(page)
 		size := binary.NativeEndian.Uint32(page[pageHeader+8:])
@@ -57,10 +57,10 @@ func winner(file []byte) (meta, error) {
 	return best, nil
 }
 
-// metaAt reads the meta page at pos, if there is one that bbolt would accept:
-// magic, version, page size and flags (uint32 each), root bucket (root,
-// sequence), free list, high-water mark, transaction, FNV-64a of all that
-// (uint64 each).
+// metaAt returns the meta page at pos; ok is false if bbolt would not accept
+// it. Its fields are magic, version, page size and flags (uint32 each), root
+// bucket (root, sequence), free list, high-water mark, transaction number, and
+// the FNV-64a of all these (uint64 each).
 func metaAt(file []byte, pos int) (m meta, ok bool) {
 	if pos+pageHeader+metaSize > len(file) {
 		return m, false
@@ -85,7 +85,7 @@ func checkHeader(page []byte, id uint64, flags uint16) error {
 	}
 	order := binary.NativeEndian
 	if order.Uint64(page) != id || order.Uint16(page[8:]) != flags || order.Uint32(page[12:]) != 0 {
-		return damaged("page %d says it is page %d, type %#x, with %d more",
+		return damaged("page %d has number %d, type %#x, overflow %d",
 			id, order.Uint64(page), order.Uint16(page[8:]), order.Uint32(page[12:]))
 	}
 	return nil
@@ -94,8 +94,8 @@ func checkHeader(page []byte, id uint64, flags uint16) error {
 // element is a key of a leaf page with its value.
 type element struct{ key, value []byte }
 
-// elements returns the keys of a leaf page, all of which must have these
-// flags, be in order, and lie behind the table that points to them.
+// elements returns the keys of a leaf page with their values. All of them must
+// have these flags, be in order, and lie behind the table that points to them.
 func elements(page []byte, flags uint32) ([]element, error) {
 	order := binary.NativeEndian
 	count := int(order.Uint16(page[10:]))

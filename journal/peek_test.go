@@ -14,7 +14,7 @@ import (
 	"otad/journal"
 )
 
-func TestPeekSeesWhatTheOwnerSees(t *testing.T) {
+func TestPeekReturnsWhatTheOwnerReads(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir)
 	mustUpdate(t, j, func(r *journal.Record) { *r = fullRecord() })
@@ -55,8 +55,9 @@ func TestPeekWithoutAJournal(t *testing.T) {
 	wantFiles(t, dir)
 }
 
-// TestPeekUnderARunningWriter reads a journal that another process writes as
-// fast as it can. Whatever is read must be one of the states that were written.
+// TestPeekUnderARunningWriter reads a journal while another process writes to
+// it as fast as it can. Each result must be one of the states that were
+// written.
 func TestPeekUnderARunningWriter(t *testing.T) {
 	dir := fastDir(t)
 	stop := startChild(t, "write", dir)
@@ -117,7 +118,7 @@ func textOf(n uint64) string {
 	return strings.Repeat(string('a'+rune(n%26)), int(n%500)) + fmt.Sprint(n)
 }
 
-// soundJournal is a small, sound journal file.
+// soundJournal returns a small, sound journal file.
 func soundJournal(t *testing.T) []byte {
 	t.Helper()
 	dir := t.TempDir()

@@ -8,10 +8,10 @@ import (
 	"otad/journal"
 )
 
-// TestPowerCutDuringACommit builds every file that a power cut in the middle
-// of a transaction can leave: before the first sync any of the data pages may
-// be there, whole or in part; after it they all are, and the meta page is there
-// in part. What then comes up is the state before or the state after.
+// TestPowerCutDuringACommit builds every file that a power cut in the middle of
+// a transaction can leave. Before the first sync any of the data pages may be
+// written, in whole or in part. After it all are, and the meta page may be
+// written in part. The journal must then have the state before or after.
 func TestPowerCutDuringACommit(t *testing.T) {
 	transactions := map[string]func(*testing.T, *journal.Journal){
 		"checkpoint": func(t *testing.T, j *journal.Journal) { mustCommit(t, j, checkpointAt(500)) },
@@ -49,7 +49,7 @@ func TestPowerCutDuringACommit(t *testing.T) {
 type powerCut struct {
 	dir           string
 	before, after []byte
-	old, new      string // states, as stateOf tells them
+	old, new      string // of stateOf
 }
 
 func (c *powerCut) run(t *testing.T) {
@@ -108,7 +108,7 @@ func (c *powerCut) open(t *testing.T, file []byte, what string, want ...string) 
 	}
 }
 
-// stateOf is all that a journal holds, in a form that can be compared.
+// stateOf returns the contents of a journal as a string to compare.
 func stateOf(j *journal.Journal) string {
 	return fmt.Sprintf("%+v %+v", j.Checkpoints(), j.Record())
 }

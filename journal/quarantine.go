@@ -1,8 +1,6 @@
 package journal
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -10,14 +8,14 @@ import (
 )
 
 const (
-	corruptName = FileName + ".corrupt"
-	markerName  = "journal.opening"
-	maxStrikes  = 3
+	corruptName    = FileName + ".corrupt"
+	markerName     = "journal.opening"
+	maxFailedOpens = 3
 )
 
-// setAside moves whatever is in the journal's place to journal.db.corrupt, of
-// which one is kept. A crash in the middle leaves no journal, or the bad one,
-// and either is dealt with at the next start.
+// setAside moves the file in the journal's place to journal.db.corrupt, in
+// place of an earlier one. A crash in the middle leaves no journal, or the
+// damaged one; the next start handles either.
 func setAside(dir string) error {
 	corrupt := filepath.Join(dir, corruptName)
 	if err := os.RemoveAll(corrupt); err != nil {
@@ -32,16 +30,20 @@ func setAside(dir string) error {
 	return syncDir(dir)
 }
 
-// enter notes that bbolt is about to get the file: one more byte in
-// journal.opening, which leave removes. A marker of three bytes means that
-// three starts in a row died in between, by a crash or a hang that somebody put
-// an end to, and that a fourth would too.
+// markOpening appends one byte to journal.opening before bbolt opens the file;
+// clearOpening deletes it. Three bytes mean that three starts in a row ended
+// inside bbolt, and the journal is then treated as damaged.
 //
-// The bytes count, and they are not synced, so that a power cut in that window
-// cannot cost the journal: the marker survives the death of a process, and is
-// meant to, but hardly ever that of the board. It is no more than a belt to the
-// braces of verify, so a disk too full for it is no reason to stop.
-func enter(dir string) error {
+// The marker is for what verify cannot see and catchFaults cannot catch in a
+// file that passed verify: a fatal error of the Go runtime in bbolt, or a page
+// that a broken medium never delivers to the mapping, until a watchdog kills
+// the process. Without the marker the init system would start otad on the same
+// file for ever.
+//
+// The marker is not synced: it must survive a crash of the process, and a power
+// cut must not count as one. If it cannot be written, on a full disk for
+// example, opening goes on.
+func markOpening(dir string) error {
 	path := filepath.Join(dir, markerName)
 	if info, err := os.Lstat(path); err == nil {
 		switch {
@@ -49,8 +51,8 @@ func enter(dir string) error {
 			if err := os.RemoveAll(path); err != nil {
 				return err
 			}
-		case info.Size() >= maxStrikes:
-			return damaged("%d starts in a row ended while it was being opened", maxStrikes)
+		case info.Size() >= maxFailedOpens:
+			return damaged("%d starts in a row ended while it was being opened", maxFailedOpens)
 		}
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, fileMode)
@@ -62,18 +64,4 @@ func enter(dir string) error {
 	return nil
 }
 
-func leave(dir string) { _ = os.Remove(filepath.Join(dir, markerName)) }
-
-// damageError says why a file cannot be the journal.
-type damageError struct{ reason string }
-
-func (e *damageError) Error() string { return e.reason }
-
-func isDamage(err error) bool {
-	var d *damageError
-	return errors.As(err, &d)
-}
-
-func damaged(format string, args ...any) error {
-	return &damageError{fmt.Sprintf(format, args...)}
-}
+func clearOpening(dir string) { _ = os.Remove(filepath.Join(dir, markerName)) }

@@ -10,30 +10,46 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what a Record keeps, so that the file stays within 64 KiB.
+// Bounds of a [Record], so that the file stays within 64 KiB.
 const (
-	MaxOutbox = 16  // newest are kept
+	MaxOutbox = 16  // entries of the outbox; the newest are kept
 	MaxText   = 512 // bytes of an error or message text
 	MaxTag    = 512 // bytes of an ETag or Last-Modified; a longer one, or one not in UTF-8, is left out
 )
 
-// recordVersion changes when a field gets another meaning. A journal with a
-// later one is set aside, as is any other that cannot be read.
-const recordVersion = 1
+// RecordVersion is the version of the record that this build writes. A board
+// with two images can go back to an older otad, so an older build must be able
+// to use the record of a later one:
+//
+//   - Frozen are all JSON keys of version 1 but "changed" and "unsatisfiable":
+//     no version may drop one, rename it, or change its type or meaning.
+//   - A later version may add keys, also inside the objects, and may add
+//     values of "state", "code" and "reason".
+//   - Frozen are also the buckets and keys of the file, the integers of a
+//     checkpoint, and the checksum around both.
+//   - A new machine state raises the version. So does anything else that an
+//     older build would misread.
+//
+// A build reads the frozen keys of a later version, ignores unknown keys, and
+// keeps State as the text that it is. It leaves the stored record as it is
+// until its next [Journal.Update], which writes its own version. Only a record
+// whose frozen keys do not decode, or whose job breaks a rule of
+// [Job.Validate], counts as damage.
+const RecordVersion = 1
 
 // ErrTooLarge is returned by [Journal.Update] for a record that cannot be
-// stored even without its notices.
+// stored even without its outbox.
 var ErrTooLarge = errors.New("journal: record too large")
 
-// Validator is what tells two objects under one URL apart: the first answer's
-// ETag, Last-Modified and total length in bytes (RFC 9110, section 8.8).
+// Validator identifies the object behind a URL: ETag, Last-Modified and total
+// length in bytes of the first response (RFC 9110, section 8.8).
 type Validator struct {
 	ETag         string `json:"etag,omitempty"`
 	LastModified string `json:"last_modified,omitempty"`
 	Total        int64  `json:"total,omitempty"`
 }
 
-// OutboxEntry is a transition that the callback URL is still to be told of.
+// OutboxEntry is a transition that is not yet delivered to the callback URL.
 type OutboxEntry struct {
 	Seq      uint64 `json:"seq"`
 	State    string `json:"state"`
@@ -42,24 +58,24 @@ type OutboxEntry struct {
 	Error    string `json:"error,omitempty"` // empty unless failed
 }
 
-// Record is everything the updater must find again after a power cut, but for
-// the checkpoints. What the fields mean is up to the state machine; the
-// journal itself looks at Generation only.
+// Record is everything but the checkpoints that the updater needs after a power
+// cut. The state machine defines what the fields mean; the journal itself uses
+// Generation only. The JSON keys are part of the format, see [RecordVersion].
 type Record struct {
 	State          string        `json:"state,omitempty"`
 	Job            Job           `json:"job,omitzero"`
-	Generation     uint64        `json:"generation,omitempty"` // of the bytes on disk: checkpoints of another one do not count
+	Generation     uint64        `json:"generation,omitempty"` // of the bytes on disk: checkpoints of another one are ignored
 	Validator      Validator     `json:"validator,omitzero"`
 	Error          string        `json:"error,omitempty"`         // text of the failure, empty unless failed
 	Code           string        `json:"code,omitempty"`          // its code; empty in a record of a build before codes were stored
-	Reason         string        `json:"reason,omitempty"`        // its reason, where it has one
+	Reason         string        `json:"reason,omitempty"`        // its reason, if any
 	Changed        int           `json:"changed,omitempty"`       // times the object changed under this job
 	Unsatisfiable  int           `json:"unsatisfiable,omitempty"` // times the origin refused the offset
 	Restarts       int           `json:"take_ups,omitempty"`      // starts in a row that made no progress
-	RestartsSeq    uint64        `json:"take_ups_seq,omitempty"`  // newest checkpoint at the last of them
+	RestartsSeq    uint64        `json:"take_ups_seq,omitempty"`  // Seq of the newest checkpoint at the last of them
 	Outbox         []OutboxEntry `json:"outbox,omitempty"`        // oldest first
-	OutboxSeq      uint64        `json:"notice_seq,omitempty"`    // of the newest notice ever made
-	PendingDeletes []string      `json:"garbage,omitempty"`       // names whose files are to be removed
+	OutboxSeq      uint64        `json:"notice_seq,omitempty"`    // Seq of the newest entry ever made
+	PendingDeletes []string      `json:"garbage,omitempty"`       // names of files to be removed
 }
 
 func (r Record) clone() Record {
@@ -68,21 +84,22 @@ func (r Record) clone() Record {
 	return r
 }
 
-// bounded cuts r, which must not share memory with another, to what is kept.
+// bounded returns r cut to the bounds. r must not share memory with another
+// record.
 func (r Record) bounded() Record {
 	r.Outbox = slices.Clone(r.Outbox[max(0, len(r.Outbox)-MaxOutbox):])
 	for i := range r.Outbox {
-		n := &r.Outbox[i]
-		n.Message, n.Error = cut(n.Message), cut(n.Error)
+		e := &r.Outbox[i]
+		e.Message, e.Error = boundedText(e.Message), boundedText(e.Error)
 	}
-	r.Error = cut(r.Error)
-	r.Validator.ETag = tag(r.Validator.ETag)
-	r.Validator.LastModified = tag(r.Validator.LastModified)
+	r.Error = boundedText(r.Error)
+	r.Validator.ETag = boundedTag(r.Validator.ETag)
+	r.Validator.LastModified = boundedTag(r.Validator.LastModified)
 	return r
 }
 
-// cut returns the longest valid UTF-8 beginning of s within MaxText bytes.
-func cut(s string) string {
+// boundedText returns the longest valid UTF-8 prefix of s within MaxText bytes.
+func boundedText(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= MaxText {
 		return s
@@ -90,18 +107,18 @@ func cut(s string) string {
 	return strings.ToValidUTF8(s[:MaxText], "")
 }
 
-// tag returns s if it can be kept whole. Half an ETag, or one with bytes that
-// JSON cannot carry, would be another ETag and no answer would match it ever
-// again; without one the length still tells.
-func tag(s string) string {
+// boundedTag returns s, or "" if s cannot be stored unchanged. Part of an ETag,
+// or one with bytes that JSON changes, would be another ETag, which no response
+// ever matches. Without an ETag the length still identifies the object.
+func boundedTag(s string) string {
 	if len(s) > MaxTag || !utf8.ValidString(s) {
 		return ""
 	}
 	return s
 }
 
-// fit cuts r to what is kept, drops the oldest notices where it is still too
-// large, and returns it with its stored form.
+// fit returns r cut to the bounds, and its stored form. It drops the oldest
+// outbox entries while the record is too large.
 func fit(r Record) (Record, []byte, error) {
 	r = r.bounded()
 	for {
@@ -116,27 +133,49 @@ func fit(r Record) (Record, []byte, error) {
 	}
 }
 
-// encodeRecord returns the stored form: the record in JSON, sealed.
+// encodeRecord returns the stored form of r: JSON with a checksum.
 func encodeRecord(r Record) ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, sealSize, 1024))
-	enc := json.NewEncoder(b)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // each & of a query would take six bytes
 	if err := enc.Encode(r); err != nil {
 		return nil, fmt.Errorf("encode record: %w", err)
 	}
-	raw := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	seal(raw, recordVersion)
-	return raw, nil
+	return appendChecksum(nil, RecordVersion, bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
-func decodeRecord(raw []byte) (Record, error) {
+// decodeRecord returns a stored record and its version.
+func decodeRecord(raw []byte) (Record, byte, error) {
 	var r Record
-	body, err := unseal(raw, recordVersion)
-	if err == nil {
+	version, body, err := verifyChecksum(raw)
+	switch {
+	case err != nil:
+	case version > RecordVersion:
+		r, err = decodeNewer(body)
+	default:
 		err = json.Unmarshal(body, &r)
 	}
 	if err != nil {
-		return Record{}, fmt.Errorf("record: %w", err)
+		return Record{}, 0, fmt.Errorf("record: %w", err)
 	}
-	return r, nil
+	return r, version, nil
+}
+
+// decodeNewer returns the frozen part of a record of a newer version.
+func decodeNewer(body []byte) (Record, error) {
+	var newer struct {
+		Record
+		// Keys that are not frozen. Here they take precedence over Record's.
+		Changed       json.RawMessage `json:"changed"`
+		Unsatisfiable json.RawMessage `json:"unsatisfiable"`
+	}
+	if err := json.Unmarshal(body, &newer); err != nil {
+		return Record{}, err
+	}
+	r := newer.Record.bounded()
+	if r.Job == (Job{}) {
+		return r, nil
+	}
+	// A package that is ready needs no URL any more.
+	return r, r.Job.validate(r.Job.URL != "")
 }

@@ -14,7 +14,7 @@ import (
 	"otad/journal"
 )
 
-// fullRecord has every field set.
+// fullRecord returns a record with every field set.
 func fullRecord() journal.Record {
 	return journal.Record{
 		State:         "Failed",
@@ -22,6 +22,8 @@ func fullRecord() journal.Record {
 		Generation:    7,
 		Validator:     journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600},
 		Error:         "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
+		Code:          "DOWNLOAD_FAILED",
+		Reason:        "HTTP_404",
 		Changed:       1,
 		Unsatisfiable: 2,
 		Restarts:      3,
@@ -36,19 +38,26 @@ func fullRecord() journal.Record {
 }
 
 // TestRecordFormatIsFrozen fails when boards in the field could no longer read
-// their journals after an update, or after going back to the version before.
-// The file is written once for a version of the format and never again.
+// their journals after an update, or after a return to the version before.
+// A file is written once, with the fields that the record then had, and never
+// again.
 func TestRecordFormatIsFrozen(t *testing.T) {
-	frozen := golden(t, "record-v1")
-	got, err := journal.DecodeRecord(frozen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := fullRecord(); !reflect.DeepEqual(got, want) {
-		t.Errorf("reads\n%+v, want\n%+v", got, want)
-	}
-	if _, raw, err := journal.EncodeRecord(fullRecord()); err != nil || !bytes.Equal(raw, frozen) {
-		t.Errorf("writes %v\n%q, was\n%q", err, raw, frozen)
+	withoutCode := fullRecord()
+	withoutCode.Code, withoutCode.Reason = "", ""
+	for name, record := range map[string]journal.Record{
+		"record-v1":      withoutCode,
+		"record-v1-code": fullRecord(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			frozen := golden(t, name)
+			got, err := journal.DecodeRecord(frozen)
+			if err != nil || !reflect.DeepEqual(got, record) {
+				t.Errorf("reads %v\n%+v, want\n%+v", err, got, record)
+			}
+			if _, raw, err := journal.EncodeRecord(record); err != nil || !bytes.Equal(raw, frozen) {
+				t.Errorf("writes %v\n%q, was\n%q", err, raw, frozen)
+			}
+		})
 	}
 }
 
@@ -67,7 +76,7 @@ func TestFullRecordHasEveryField(t *testing.T) {
 }
 
 func TestRecordIsCutToWhatIsKept(t *testing.T) {
-	long := strings.Repeat("é", 400) // 800 bytes, 512 fall between two of one letter's
+	long := strings.Repeat("é", 400) // 800 bytes
 	tests := []struct {
 		name   string
 		change func(*journal.Record)
@@ -79,16 +88,16 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 			func(r journal.Record) bool { return len(r.Error) == 512 }},
 		{"a letter is not cut in two", func(r *journal.Record) { r.Error = "x" + long },
 			func(r journal.Record) bool { return utf8.ValidString(r.Error) && len(r.Error) == 511 }},
-		{"bytes that are no text become text", func(r *journal.Record) { r.Error = "a\xffb" },
+		{"bytes that are not UTF-8 are replaced", func(r *journal.Record) { r.Error = "a\xffb" },
 			func(r journal.Record) bool { return r.Error == "a\uFFFDb" }},
-		{"a notice's texts are cut", func(r *journal.Record) { r.Outbox = []journal.OutboxEntry{{Message: long, Error: long}} },
+		{"the texts of an entry are cut", func(r *journal.Record) { r.Outbox = []journal.OutboxEntry{{Message: long, Error: long}} },
 			func(r journal.Record) bool { return len(r.Outbox[0].Message) == 512 && len(r.Outbox[0].Error) == 512 }},
-		{"the newest notices stay", func(r *journal.Record) { r.Outbox = notices(17, "short") },
+		{"the newest entries stay", func(r *journal.Record) { r.Outbox = outbox(17, "short") },
 			func(r journal.Record) bool { return len(r.Outbox) == 16 && r.Outbox[15].Seq == 17 }},
-		{"16 notices of 512-byte errors and the longest URL fit", func(r *journal.Record) {
+		{"16 entries with 512-byte errors and the longest URL fit", func(r *journal.Record) {
 			*r = worstCase(16, 0)
 		}, func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[0].Error) == 512 }},
-		{"what does not fit goes, oldest first", func(r *journal.Record) { r.Outbox = notices(16, strings.Repeat("\x01", 512)) },
+		{"what does not fit goes, oldest first", func(r *journal.Record) { r.Outbox = outbox(16, strings.Repeat("\x01", 512)) },
 			func(r journal.Record) bool {
 				n := len(r.Outbox)
 				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 512
@@ -121,7 +130,7 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 	}
 }
 
-func TestRecordTooLargeEvenWithoutNotices(t *testing.T) {
+func TestRecordTooLargeEvenWithoutOutbox(t *testing.T) {
 	r := fullRecord()
 	r.Job.URL = strings.Repeat("\x01", journal.MaxURL) // six bytes each in JSON
 	if _, _, err := journal.EncodeRecord(r); !errors.Is(err, journal.ErrTooLarge) {
@@ -138,30 +147,30 @@ func TestRecordRefuses(t *testing.T) {
 		"half a header":      good[:4],
 		"a later version":    later,
 		"a cut one":          good[:len(good)-1],
-		"no JSON":            journal.Seal([]byte("otad")),
-		"two objects":        journal.Seal([]byte("{}{}")),
-		"another type":       journal.Seal([]byte(`{"outbox":1}`)),
-		"a number too large": journal.Seal([]byte(`{"generation":18446744073709551616}`)),
+		"no JSON":            journal.Stored([]byte("otad")),
+		"two objects":        journal.Stored([]byte("{}{}")),
+		"another type":       journal.Stored([]byte(`{"outbox":1}`)),
+		"a number too large": journal.Stored([]byte(`{"generation":18446744073709551616}`)),
 	} {
 		if _, err := journal.DecodeRecord(raw); err == nil {
-			t.Errorf("%s was taken", name)
+			t.Errorf("%s was accepted", name)
 		}
 	}
 }
 
-// FuzzRecord checks that decoding never panics, that what is decoded is encoded
-// and decoded to the same, and that no flipped bit goes unnoticed.
+// FuzzRecord checks that decoding never panics, that a decoded record is
+// encoded and decoded to the same record, and that every flipped bit is found.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte("{}"), uint(0))
 	f.Fuzz(func(t *testing.T, body []byte, bit uint) {
 		_, _ = journal.DecodeRecord(body)
-		sealed := journal.Seal(body)
-		if r, err := journal.DecodeRecord(sealed); err == nil {
+		stored := journal.Stored(body)
+		if r, err := journal.DecodeRecord(stored); err == nil {
 			recordRoundTrip(t, r)
 		}
-		bit %= uint(8 * len(sealed))
-		sealed[bit/8] ^= 1 << (bit % 8)
-		if r, err := journal.DecodeRecord(sealed); err == nil {
+		bit %= uint(8 * len(stored))
+		stored[bit/8] ^= 1 << (bit % 8)
+		if r, err := journal.DecodeRecord(stored); err == nil {
 			t.Errorf("bit %d flipped and read as %+v", bit, r)
 		}
 	})
@@ -181,8 +190,8 @@ func recordRoundTrip(t *testing.T, r journal.Record) {
 	}
 }
 
-// TestFuzzSeedsAreThere keeps the corpora from getting lost unnoticed.
-func TestFuzzSeedsAreThere(t *testing.T) {
+// TestFuzzSeedsExist fails when a corpus is lost.
+func TestFuzzSeedsExist(t *testing.T) {
 	for _, target := range []string{"FuzzRecord", "FuzzCheckpoint"} {
 		if seeds, err := filepath.Glob(filepath.Join("testdata", "fuzz", target, "*")); err != nil || len(seeds) < 3 {
 			t.Errorf("%d seeds of %s, %v", len(seeds), target, err)
@@ -190,18 +199,18 @@ func TestFuzzSeedsAreThere(t *testing.T) {
 	}
 }
 
-// worstCase is the largest record of that many notices, with texts that differ
+// worstCase returns the largest record with n outbox entries. Its texts differ
 // by salt.
 func worstCase(n int, salt byte) journal.Record {
 	r := fullRecord()
 	r.Job.URL = strings.Repeat(string('a'+rune(salt%26)), journal.MaxURL)
 	r.Job.Name = strings.Repeat("n", journal.MaxName)
 	r.Error = strings.Repeat("e", journal.MaxText)
-	r.Outbox = notices(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
+	r.Outbox = outbox(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
 	return r
 }
 
-func notices(n int, text string) []journal.OutboxEntry {
+func outbox(n int, text string) []journal.OutboxEntry {
 	list := make([]journal.OutboxEntry, n)
 	for i := range list {
 		list[i] = journal.OutboxEntry{Seq: uint64(i + 1), State: "Downloading", Progress: 100, Message: "downloading", Error: text}
@@ -218,7 +227,7 @@ func golden(t *testing.T, name string) []byte {
 	return b
 }
 
-// sameJSON compares as the file does: an empty list is like none.
+// sameJSON compares the JSON forms, in which an empty list equals none.
 func sameJSON(t *testing.T, a, b any) bool {
 	t.Helper()
 	x, err := json.Marshal(a)

@@ -51,10 +51,10 @@ func holdChild(args []string) error {
 	}
 	fmt.Println("ready")
 	_, err = io.Copy(io.Discard, os.Stdin)
-	return err // without Close: the kernel lets go of the lock
+	return err // without Close: the kernel releases the lock
 }
 
-func TestUnusableDirectoriesAreNamedWithTheWayOut(t *testing.T) {
+func TestErrorNamesTheDirectoryAndWhatToDo(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -71,7 +71,7 @@ func TestUnusableDirectoriesAreNamedWithTheWayOut(t *testing.T) {
 	}
 }
 
-func TestErrorsFromTheSystemAreExplained(t *testing.T) {
+func TestErrorOfTheSystemHasAHint(t *testing.T) {
 	tests := map[error]string{
 		fs.ErrPermission: "let the user",
 		unix.EROFS:       "read-only",
@@ -83,16 +83,16 @@ func TestErrorsFromTheSystemAreExplained(t *testing.T) {
 		unix.EIO:         "check the file system",
 	}
 	for cause, want := range tests {
-		err := journal.Explain("/data/otad", fmt.Errorf("mmap: %w", cause))
+		err := journal.OpenError("/data/otad", fmt.Errorf("mmap: %w", cause))
 		if !errors.Is(err, journal.ErrUnusable) || !errors.Is(err, cause) ||
 			!strings.Contains(err.Error(), "/data/otad") || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v is explained as %q, want %q in it", cause, err, want)
+			t.Errorf("%v has the text %q, want %q in it", cause, err, want)
 		}
 	}
 }
 
-// TestMediumThatCannotBeOpened keeps what is not damage from costing the
-// journal, and what is from stopping the updater.
+// TestMediumThatCannotBeOpened checks which errors of opening the file count as
+// damage: only those set the journal aside.
 func TestMediumThatCannotBeOpened(t *testing.T) {
 	tests := []struct {
 		err  error

@@ -6,17 +6,17 @@ import (
 	"fmt"
 )
 
-// bbolt trusts its file: a damaged one makes it panic, loop for ever or die of
-// SIGBUS, which no recover catches. So no file reaches bbolt before verify has
-// followed each page that bbolt will follow and found it sound.
+// bbolt trusts its file: with a damaged one it panics, loops for ever or maps
+// memory behind the end of the file. So verify follows each page that bbolt
+// will follow and checks it before bbolt opens the file.
 //
-// The checks are stricter than the format (bbolt's internal/common describes
-// it), because a journal only ever has one shape: a leaf page with five
-// buckets, each bucket inside that page or one leaf page of its own, and a
-// free list with every other page. page.go reads the pieces.
+// The checks are stricter than the format (described in bbolt's
+// internal/common), because a journal always has the same shape: a leaf page
+// with five buckets, each bucket inside that page or on one leaf page of its
+// own, and a free list with every other page. page.go decodes the pages.
 
-// verifier walks one file. Pages 0 and 1 are meta pages; used marks the others
-// that something points to.
+// verifier checks one file. Pages 0 and 1 are meta pages; used marks the other
+// pages that something points to.
 type verifier struct {
 	file []byte
 	hwm  uint64 // high-water mark: the first page never allocated
@@ -25,7 +25,7 @@ type verifier struct {
 
 // verify returns the content of a journal file, or a *damageError.
 func verify(file []byte) (*image, error) {
-	m, err := winner(file)
+	m, err := currentMeta(file)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,8 @@ func (v *verifier) root(id uint64) (*image, error) {
 	return img, nil
 }
 
-// bucket returns the keys of a bucket, which is either a page number or a page
-// without a number behind the bucket's header.
+// bucket returns the keys of a bucket. Its header has the number of the
+// bucket's page, or 0 when the page follows the header inline.
 func (v *verifier) bucket(b []byte) ([]element, error) {
 	if len(b) < bucketSize {
 		return nil, damaged("header of %d bytes", len(b))
@@ -86,7 +86,7 @@ func (v *verifier) bucket(b []byte) ([]element, error) {
 	return elements(page, 0)
 }
 
-// fill puts the keys of one bucket where they belong.
+// fill copies the values of one bucket into m.
 func (m *image) fill(bucket string, keys []element) error {
 	for i := range m.parts {
 		if bucket == string(partBucket(i)) {
@@ -122,8 +122,9 @@ func fill(keys []element, place func(string) *[]byte) error {
 	return nil
 }
 
-// freelist checks that the free list names exactly the pages nothing else uses:
-// one that is both would be overwritten, one that is neither would be lost.
+// freelist checks that the free list names exactly the pages that nothing else
+// uses: a page that is both would be overwritten, a page that is neither would
+// be lost.
 func (v *verifier) freelist(id uint64) error {
 	page, err := v.page(id, flagFreelist)
 	if err != nil {
@@ -134,7 +135,7 @@ func (v *verifier) freelist(id uint64) error {
 		return damaged("free list of %d pages", count)
 	}
 	for i := range count {
-		if err := v.take(binary.NativeEndian.Uint64(page[pageHeader+8*i:])); err != nil {
+		if err := v.use(binary.NativeEndian.Uint64(page[pageHeader+8*i:])); err != nil {
 			return fmt.Errorf("free list: %w", err)
 		}
 	}
@@ -146,9 +147,9 @@ func (v *verifier) freelist(id uint64) error {
 	return nil
 }
 
-// page returns a page of the kind that flags says, which nothing else may use.
+// page returns page id, which must have these flags and no other user.
 func (v *verifier) page(id uint64, flags uint16) ([]byte, error) {
-	if err := v.take(id); err != nil {
+	if err := v.use(id); err != nil {
 		return nil, err
 	}
 	page := v.file[id*pageSize:][:pageSize]
@@ -158,7 +159,8 @@ func (v *verifier) page(id uint64, flags uint16) ([]byte, error) {
 	return page, nil
 }
 
-func (v *verifier) take(id uint64) error {
+// use marks page id as used, once.
+func (v *verifier) use(id uint64) error {
 	switch {
 	case id < 2 || id >= v.hwm:
 		return damaged("page %d is not one of the pages 2 to %d", id, v.hwm-1)

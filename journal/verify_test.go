@@ -9,8 +9,8 @@ import (
 	"otad/journal"
 )
 
-// TestVerifyRefuses damages one number at a time and checks that it is found
-// for what it is. What chance does is in damage_test.go.
+// TestVerifyRefuses changes one number at a time and checks that the error
+// names it. Random damage is in damage_test.go.
 func TestVerifyRefuses(t *testing.T) {
 	order := binary.NativeEndian
 	tests := []struct {
@@ -36,9 +36,9 @@ func TestVerifyRefuses(t *testing.T) {
 			copy(f.page(0)[1024:1104], f.page(0)[:80])
 			clear(f.page(0)[:80])
 		}, "meta page at 1024 belongs elsewhere"},
-		{"a page that says it is another", func(f sound) { order.PutUint64(f.page(f.root), 9) }, "says it is page 9"},
+		{"a page with the number of another", func(f sound) { order.PutUint64(f.page(f.root), 9) }, "has number 9"},
 		{"a branch page", func(f sound) { order.PutUint16(f.page(f.root)[8:], 1) }, "type 0x1"},
-		{"a page of two pages", func(f sound) { order.PutUint32(f.page(f.root)[12:], 1) }, "with 1 more"},
+		{"a page of two pages", func(f sound) { order.PutUint32(f.page(f.root)[12:], 1) }, "overflow 1"},
 		{"more keys than a page holds", func(f sound) { order.PutUint16(f.page(f.root)[10:], 256) }, "256 keys in 4096 bytes"},
 		{"a bucket less", func(f sound) { order.PutUint16(f.page(f.root)[10:], 4) }, "4 buckets"},
 		{"a bucket that is a value", func(f sound) { order.PutUint32(f.page(f.root)[16:], 0) }, "key 0 of 5 is not sound"},
@@ -76,7 +76,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-func TestVerifyTakesADamagedOlderMetaPage(t *testing.T) {
+func TestVerifyAcceptsADamagedOlderMetaPage(t *testing.T) {
 	f := soundFile(soundJournal(t))
 	clear(f.page(f.older))
 	if err := journal.Verify(f.file); err != nil {
@@ -84,8 +84,8 @@ func TestVerifyTakesADamagedOlderMetaPage(t *testing.T) {
 	}
 }
 
-// FuzzVerify patches a sound file and makes the checksums of the meta pages
-// right: whatever comes of it, verifying must not panic.
+// FuzzVerify patches a sound file and corrects the checksums of the meta pages.
+// Whatever the result, verify must not panic.
 func FuzzVerify(f *testing.F) {
 	dir := f.TempDir()
 	j := mustOpen(f, dir)
@@ -103,7 +103,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// sound is a journal file with its ways marked.
+// sound is a journal file and its important pages.
 type sound struct {
 	file           []byte
 	older          uint64 // meta page

@@ -1,13 +1,14 @@
-// Package metrics is what otad tells Prometheus: every series under the prefix
-// ota_, plus the process collector and a few series of the Go runtime.
+// Package metrics exports otad's state to Prometheus: its own series with the
+// prefix ota_, the process collector and a few series of the Go runtime. The
+// README of this directory lists every series.
 //
-// All series live in a registry of their own; the library's default registry
-// and the default HTTP mux are never touched. Amounts are in base units (bytes,
-// seconds). No label ever carries a URL, a file name or an error text, and each
-// label has a closed set of values that is there from the start.
+// All series are in a registry of their own; the library's default registry and
+// the default HTTP mux are not used. Amounts are in base units (bytes,
+// seconds). No label value is a URL, a file name or an error text. Each label
+// has a closed set of values, all of which are present from the start.
 //
-// The series are meant to be moved after the fact they tell of is durable: a
-// metric may lag behind the journal, but never run ahead of it.
+// A caller updates a series after the fact is durable. So a metric may lag
+// behind the journal, but is never ahead of it.
 package metrics
 
 import (
@@ -20,11 +21,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Labels are the closed label sets that other packages own, as they appear in
-// the series.
+// Labels are the label values that other packages define, as they appear in the
+// series.
 type Labels struct {
 	States       []string    // every state of the machine, the initial one first
-	Transitions  [][2]string // every arrow of the machine: from, to
+	Transitions  [][2]string // every transition of the machine: from, to
 	RetryReasons []string    // every reason for which a request is tried again
 	Failures     [][2]string // every way in which a job fails: code, reason
 }
@@ -33,11 +34,11 @@ type Labels struct {
 type BuildInfo struct {
 	Version   string // release, for example v1.2.0
 	Revision  string // commit the binary was built from
-	GoVersion string // as runtime.Version gives it
-	GoArch    string // as runtime.GOARCH gives it
+	GoVersion string // runtime.Version()
+	GoArch    string // runtime.GOARCH
 }
 
-// Metrics holds every series of otad. Its methods may be called from any
+// Metrics has every series of otad. Its methods may be called from any
 // goroutine; they never fail and never block.
 type Metrics struct {
 	registry *prometheus.Registry
@@ -66,8 +67,9 @@ type Metrics struct {
 	storage *storageFree
 }
 
-// New makes every series: counters and gauges at zero, the first state of l at
-// 1, free storage NaN until [Metrics.StorageFree] gives it a source.
+// New returns a Metrics with every series: counters and gauges at 0, the first
+// state of l at 1, and free storage NaN until [Metrics.StorageFree] sets its
+// source.
 func New(l Labels, b BuildInfo) *Metrics {
 	registry := prometheus.NewRegistry()
 	factory := promauto.With(registry)
@@ -81,9 +83,9 @@ func New(l Labels, b BuildInfo) *Metrics {
 	return m
 }
 
-// Handler serves the series in the text format of Prometheus, uncompressed:
-// the answer is small and stays on the board more often than not. Scrapes that
-// arrive together share one collection.
+// Handler returns a handler that serves the series in Prometheus's text format.
+// The response is not compressed: it is small and mostly stays on the board.
+// Scrapes at the same time share one collection.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		DisableCompression: true,
@@ -106,17 +108,17 @@ func (m *Metrics) addDownload(factory promauto.Factory, l Labels) {
 	m.durable = newGauge(factory, "ota_download_durable_bytes",
 		"Bytes of the package that are on the medium and in the journal.")
 	m.received = newCounter(factory, "ota_download_received_bytes_total",
-		"Bytes of package data received from the origin, discarded ones included.")
+		"Bytes of package data received from the origin, including those discarded.")
 	m.discarded = newCounter(factory, "ota_download_discarded_bytes_total",
-		"Bytes of package data received and thrown away: overlaps, refused answers, restarts.")
+		"Bytes of package data received and discarded: overlaps, refused responses, restarts.")
 	m.requests = newCounterSet(factory, "ota_download_requests_total",
-		"Requests to the origin by the status of the answer, none when there was no answer.", "code", codes())
+		"Requests to the origin by the status of the response, none without a response.", "code", codes())
 	m.retries = newCounterSet(factory, "ota_download_retries_total",
-		"Requests tried again, by the reason the one before them failed.", "reason", l.RetryReasons)
+		"Requests tried again, by the reason why the request before failed.", "reason", l.RetryReasons)
 	m.resumes = newCounterSet(factory, "ota_download_resumes_total",
-		"Downloads that went on from an offset above 0, by cause.", "cause", causes())
+		"Downloads resumed at an offset above 0, by cause.", "cause", causes())
 	m.restarts = newCounterSet(factory, "ota_download_restarts_total",
-		"Downloads that had to begin again at offset 0, by reason.", "reason", restartReasons())
+		"Downloads begun again at offset 0, by reason.", "reason", restartReasons())
 	m.waiting = newGauge(factory, "ota_network_waiting",
 		"1 while a download waits for the board to get a network, else 0.")
 	m.finished = newCounterSet(factory, "ota_downloads_total",
@@ -136,7 +138,7 @@ func (m *Metrics) addDurability(factory promauto.Factory) {
 	m.commits = newCounter(factory, "ota_journal_commits_total",
 		"Durable journal transactions.")
 	m.recoveries = newCounterSet(factory, "ota_journal_recoveries_total",
-		"Openings of the journal, by how it was found.", "result", recoveries())
+		"Openings of the journal, by how the journal was found.", "result", recoveries())
 	m.syncDuration = newHistogram(factory, "ota_data_sync_duration_seconds",
 		"Time the writes and the fdatasync of one checkpoint's package data took.", syncBuckets()...)
 	m.storage = newStorageFree(factory)
@@ -144,7 +146,7 @@ func (m *Metrics) addDurability(factory promauto.Factory) {
 
 func (m *Metrics) addCallbacks(factory promauto.Factory) {
 	m.callbacks = newCounterSet(factory, "ota_callbacks_total",
-		"Messages to the callback URL, by what became of them.", "result", callbackResults())
+		"Messages to the callback URL, by result.", "result", callbackResults())
 	m.callbackQueue = newGauge(factory, "ota_callback_queue_length",
 		"State transitions that wait to be delivered to the callback URL.")
 }
@@ -157,8 +159,8 @@ func addBuildInfo(factory promauto.Factory, b BuildInfo) {
 		WithLabelValues(b.Version, b.Revision, b.GoVersion, b.GoArch).Set(1)
 }
 
-// addRuntime adds the process collector and, of the Go runtime, no more than
-// the fixed base series and the total memory: a scrape has to stay cheap.
+// addRuntime adds the process collector and, of the Go runtime, only the fixed
+// base series and the total memory, so that a scrape is cheap.
 func addRuntime(registry *prometheus.Registry) {
 	registry.MustRegister(
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -171,8 +173,8 @@ func addRuntime(registry *prometheus.Registry) {
 	)
 }
 
-// syncBuckets spans a fast NVMe (under a millisecond) to a worn SD card
-// (seconds), in seconds.
+// syncBuckets returns buckets in seconds, for a fast NVMe (under a millisecond)
+// up to a worn SD card (seconds).
 func syncBuckets() []float64 {
 	return []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10}
 }

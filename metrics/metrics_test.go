@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,10 +18,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"otad/journal"
 	"otad/metrics"
 )
 
-var update = flag.Bool("update", false, "write testdata/metrics.golden anew")
+var update = flag.Bool("update", false, "rewrite testdata/metrics.golden")
 
 func newMetrics() *metrics.Metrics {
 	return metrics.New(metrics.Labels{
@@ -31,7 +33,7 @@ func newMetrics() *metrics.Metrics {
 	}, metrics.BuildInfo{Version: "v1.2.3", Revision: "abc", GoVersion: "go1.26", GoArch: "arm"})
 }
 
-// scrape returns what a scraper with the given request headers gets.
+// scrape returns the response to a scrape with these request headers.
 func scrape(t *testing.T, m *metrics.Metrics, headers map[string]string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
@@ -41,7 +43,7 @@ func scrape(t *testing.T, m *metrics.Metrics, headers map[string]string) *httpte
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, r)
 	if w.Code != http.StatusOK {
-		t.Fatalf("scrape answered %d: %s", w.Code, w.Body)
+		t.Fatalf("scrape: HTTP %d: %s", w.Code, w.Body)
 	}
 	return w
 }
@@ -59,7 +61,7 @@ func ownSeries(t *testing.T, m *metrics.Metrics) string {
 	return own.String()
 }
 
-func TestEverySeriesIsThereFromTheStart(t *testing.T) {
+func TestEverySeriesExistsFromTheStart(t *testing.T) {
 	got := ownSeries(t, newMetrics())
 	golden := filepath.Join("testdata", "metrics.golden")
 	if *update {
@@ -76,7 +78,73 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 	}
 }
 
-func TestEachMethodMovesItsSeries(t *testing.T) {
+// seriesOf returns the type of each series in a scrape, and all its label values.
+func seriesOf(scrape string) (types map[string]string, values map[string][]string) {
+	types, values = map[string]string{}, map[string][]string{}
+	label := regexp.MustCompile(`(\w+)="([^"]*)"`)
+	for line := range strings.Lines(scrape) {
+		if fields := strings.Fields(line); fields[1] == "TYPE" {
+			types[fields[2]] = fields[3]
+			continue
+		}
+		name, labels, found := strings.Cut(line, "{")
+		if !found || strings.HasPrefix(line, "#") {
+			continue
+		}
+		for _, m := range label.FindAllStringSubmatch(labels, -1) {
+			if m[1] != "le" {
+				values[name] = append(values[name], m[1], m[2])
+			}
+		}
+	}
+	return types, values
+}
+
+// TestReadmeListsEverySeries holds the table of README.md against the golden
+// file: the same series with the same types, labels and values.
+func TestReadmeListsEverySeries(t *testing.T) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "metrics.golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	types, values := seriesOf(string(golden))
+	types["ota_build_info"] = "gauge" // differs from build to build, so the golden file lacks it
+	values["ota_build_info"] = []string{"version", "revision", "goversion", "goarch"}
+	row := regexp.MustCompile("(?m)^\\| `(ota_\\w+)` \\| (\\w+) \\| *([^|]*?) *\\|")
+	listed := map[string]bool{}
+	for _, m := range row.FindAllStringSubmatch(string(readme), -1) {
+		name, kind, labels := m[1], m[2], m[3]
+		if listed[name] {
+			t.Errorf("%s is listed twice", name)
+		}
+		listed[name] = true
+		if kind != types[name] {
+			t.Errorf("%s is listed as %s, and is %q", name, kind, types[name])
+		}
+		if strings.HasPrefix(name, "ota_state_transitions") {
+			continue // its values are those of ota_update_state
+		}
+		for _, value := range values[name] {
+			if !strings.Contains(labels, "`"+value+"`") {
+				t.Errorf("%s is listed without %s", name, value)
+			}
+		}
+		if len(values[name]) == 0 && labels != "" {
+			t.Errorf("%s has no labels, and is listed with %s", name, labels)
+		}
+	}
+	for name := range types {
+		if !listed[name] {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+}
+
+func TestEachMethodUpdatesItsSeries(t *testing.T) {
 	tests := []struct {
 		name string
 		act  func(*metrics.Metrics)
@@ -119,6 +187,8 @@ func TestEachMethodMovesItsSeries(t *testing.T) {
 			[]string{`ota_data_sync_duration_seconds_bucket{le="0.01"} 0`, `ota_data_sync_duration_seconds_sum 0.02`}},
 		{"recovery", func(m *metrics.Metrics) { m.JournalRecovery(metrics.RecoverySetAside) },
 			[]string{`ota_journal_recoveries_total{result="set_aside"} 1`}},
+		{"recovery of a newer journal", func(m *metrics.Metrics) { m.JournalRecovery(metrics.RecoveryNewer) },
+			[]string{`ota_journal_recoveries_total{result="newer"} 1`, `ota_journal_recoveries_total{result="clean"} 0`}},
 		{"callback", func(m *metrics.Metrics) { m.Callback(metrics.CallbackDropped) },
 			[]string{`ota_callbacks_total{result="dropped"} 1`}},
 		{"queue", func(m *metrics.Metrics) { m.CallbackQueue(3) },
@@ -139,6 +209,23 @@ func TestEachMethodMovesItsSeries(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestResultsOfTheJournalHaveTheirSeries holds Recovery against journal.Result:
+// the caller converts one into the other.
+func TestResultsOfTheJournalHaveTheirSeries(t *testing.T) {
+	m := newMetrics()
+	before := strings.Count(ownSeries(t, m), "\n")
+	for _, r := range []journal.Result{journal.Clean, journal.Created, journal.Newer, journal.SetAside} {
+		m.JournalRecovery(metrics.Recovery(r))
+		want := `ota_journal_recoveries_total{result="` + string(r) + `"} 1`
+		if !strings.Contains(ownSeries(t, m), want+"\n") {
+			t.Errorf("scrape lacks %q", want)
+		}
+	}
+	if after := strings.Count(ownSeries(t, m), "\n"); after != before {
+		t.Errorf("%d lines after, %d before", after, before)
 	}
 }
 
@@ -176,7 +263,8 @@ func TestUnknownLabelValuesShareOneSeries(t *testing.T) {
 		m.Callback(metrics.CallbackResult(strange))
 	}
 	after := ownSeries(t, m)
-	// One "other" for each of the eleven, less the retry reason that is there already.
+	// One "other" for each of the eleven, less the retry reason that is there
+	// already.
 	if got, want := strings.Count(after, "\n"), before+10; got != want {
 		t.Errorf("%d lines, want %d:\n%s", got, want, after)
 	}

@@ -17,8 +17,8 @@ func newCounter(factory promauto.Factory, name, help string) prometheus.Counter 
 	return factory.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 }
 
-// newHistogram makes a classic histogram. A native one would only be seen by
-// scrapers that speak protobuf.
+// newHistogram returns a classic histogram. Only scrapers that use protobuf see
+// a native one.
 func newHistogram(factory promauto.Factory, name, help string, buckets ...float64) prometheus.Histogram {
 	return factory.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
 }
@@ -71,9 +71,9 @@ func (s pairSet) inc(first, second string) {
 	s.vec.WithLabelValues(first, second).Inc()
 }
 
-// stateSet is the gauge of the machine's state. It is a collector of its own,
-// not a vector of gauges, so that no scrape can fall between two of them: in
-// each one exactly one state is 1.
+// stateSet is the gauge of the machine's state. It is one collector and not a
+// vector of gauges, because a scrape between the updates of two gauges would
+// see two states at 1, or none. Every scrape sees exactly one.
 type stateSet struct {
 	desc    *prometheus.Desc
 	known   []string
@@ -117,7 +117,7 @@ func (s *stateSet) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// storageFree is the gauge of free storage, measured when it is scraped.
+// storageFree is the gauge of free storage, measured at each scrape.
 type storageFree struct {
 	source atomic.Pointer[func() float64]
 }
@@ -131,8 +131,8 @@ func newStorageFree(factory promauto.Factory) *storageFree {
 	return s
 }
 
-// value is NaN, not 0, without a source: no alert on too little storage may
-// fire for a number that nobody has measured.
+// value returns NaN and not 0 without a source: an alert on low storage must
+// not fire for a value that was not measured.
 func (s *storageFree) value() float64 {
 	source := s.source.Load()
 	if source == nil {

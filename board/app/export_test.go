@@ -11,3 +11,6 @@ import (
 func SourceConfig(t config.Transfer, b Build) netio.Config { return sourceConfig(t, b) }
 
 func MachineConfig(t config.Transfer) fsm.Config { return machineConfig(t) }
+
+// FlagError translates the error of a job for the command line.
+var FlagError = flagError

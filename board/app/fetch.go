@@ -22,7 +22,7 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 	f := cfg.Fetch
 	job := journal.Job{Version: f.Version, URL: f.URL, Name: f.Name, Size: f.Size, MD5: f.MD5, SHA256: f.SHA256}
 	// Before anything is opened: a job that cannot be leaves no trace.
-	if err := errors.Join(job.Validate(), netio.CheckURL(job.URL, cfg.Transfer.AllowHTTP)); err != nil {
+	if err := errors.Join(flagError(job.Validate()), netio.CheckURL(job.URL, cfg.Transfer.AllowHTTP)); err != nil {
 		return err
 	}
 	log, view := newView(cfg, stderr)
@@ -64,8 +64,26 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 	return nil
 }
 
+// flagError returns a *journal.FieldError in err with the name that the field
+// has on the command line. It returns any other err unchanged.
+func flagError(err error) error {
+	var field *journal.FieldError
+	if !errors.As(err, &field) {
+		return err
+	}
+	flag, ok := map[journal.Field]string{
+		journal.FieldURL:    "the URL",
+		journal.FieldMD5:    "-md5",
+		journal.FieldSHA256: "-sha256",
+	}[field.Field]
+	if !ok {
+		flag = "-" + string(field.Field) // -version, -name, -size
+	}
+	return fmt.Errorf("%s %s", flag, field.Problem)
+}
+
 func (r *rooms) adopt(ctx context.Context, job journal.Job, replace bool) error {
-	err := r.updater.StartBeforeRun(ctx, job, replace)
+	err := flagError(r.updater.StartBeforeRun(ctx, job, replace))
 	var unfinished *fsm.UnfinishedError
 	if errors.As(err, &unfinished) {
 		return fmt.Errorf("%w in %s: finish it first, or give it up with -replace", err, r.dir.Path())

@@ -156,11 +156,11 @@ func (a *api) command(w http.ResponseWriter, r *http.Request, do func(context.Co
 
 // commandFailed returns the reply for the error of a command.
 func commandFailed(err error) reply {
-	var field *journal.FieldError
+	var bad *requestError
 	var job *fsm.Error
 	switch {
-	case errors.As(err, &field):
-		return problem(http.StatusBadRequest, "VALIDATION_ERROR: "+field.Error())
+	case errors.As(keyed(err), &bad):
+		return problem(http.StatusBadRequest, "VALIDATION_ERROR: "+bad.Error())
 	case errors.Is(err, fsm.ErrBusy):
 		return problem(http.StatusConflict, "OPERATION_IN_PROGRESS: "+fsm.ErrBusy.Error())
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

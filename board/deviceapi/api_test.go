@@ -48,7 +48,7 @@ func TestWire(t *testing.T) {
 		{"a new job", &updater{snapshot: idle}, "POST", "/api/v1.0/download", goodJob},
 		{"bad input", &updater{snapshot: idle}, "POST", "/api/v1.0/download", brokenJob},
 		{"another job while one is downloading", &updater{err: fsm.ErrBusy}, "POST", "/api/v1.0/download", goodJob},
-		{"a job whose URL is refused", &updater{err: &journal.FieldError{Field: "package_url", Problem: "must be https"}}, "POST", "/api/v1.0/download", goodJob},
+		{"a job whose URL is refused", &updater{err: &journal.FieldError{Field: journal.FieldURL, Problem: "must be https"}}, "POST", "/api/v1.0/download", goodJob},
 		{"the journal cannot be written", &updater{err: errors.New("write the journal: read-only file system")}, "POST", "/api/v1.0/download", goodJob},
 		{"an error text that is not escaped as HTML", &updater{err: errors.New("open <state> & journal")}, "DELETE", "/api/v1.0/download", ""},
 		{"a job that fails at once", &updater{err: fmt.Errorf("start: %w", &fsm.Error{Code: fsm.DiskFull, Detail: "need 10 bytes, 3 free"})}, "POST", "/api/v1.0/download", goodJob},

@@ -3,6 +3,7 @@ package deviceapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -30,11 +31,10 @@ func membersOf(job *journal.Job) []member {
 }
 
 // decodeDownload decodes the body of a request into a job. Its error is a
-// *journal.FieldError with the name of the member, or "body". It is stricter
-// than encoding/json, which ignores the case of names, takes the last of two
-// equal names, and lets null leave a value unset: a client's mistake must not
-// become a job that the client did not mean. Unknown members are ignored, as in
-// v1.0.
+// *requestError with the key, or "body". It is stricter than encoding/json,
+// which ignores the case of names, takes the last of two equal names, and lets
+// null leave a value unset: a client's mistake must not become a job that the
+// client did not mean. Unknown members are ignored, as in v1.0.
 func decodeDownload(body []byte) (journal.Job, error) {
 	var job journal.Job
 	members := membersOf(&job)
@@ -58,12 +58,12 @@ func decodeDownload(body []byte) (journal.Job, error) {
 func splitObject(body []byte, members []member) (map[string]json.RawMessage, error) {
 	// RFC 8259, section 8.1; the decoder would replace other bytes by U+FFFD.
 	if !utf8.Valid(body) {
-		return nil, &journal.FieldError{Field: "body", Problem: "is not UTF-8"}
+		return nil, &requestError{"body", "is not UTF-8"}
 	}
 	if !json.Valid(body) { // for example with more bytes after the first value
-		return nil, &journal.FieldError{Field: "body", Problem: "is not one JSON value"}
+		return nil, &requestError{"body", "is not one JSON value"}
 	}
-	notObject := &journal.FieldError{Field: "body", Problem: "is not a JSON object"}
+	notObject := &requestError{"body", "is not a JSON object"}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
 		return nil, notObject
@@ -81,7 +81,7 @@ func splitObject(body []byte, members []member) (map[string]json.RawMessage, err
 		name, _ := token.(string)
 		earlier, known := values[name]
 		if earlier != nil {
-			return nil, &journal.FieldError{Field: name, Problem: "is given twice"}
+			return nil, &requestError{name, "is given twice"}
 		}
 		if known {
 			values[name] = value
@@ -99,15 +99,15 @@ func (m member) set(value json.RawMessage) error {
 	case m.optional && (value == nil || null):
 		return nil
 	case value == nil:
-		return &journal.FieldError{Field: m.name, Problem: "is missing"}
+		return &requestError{m.name, "is missing"}
 	case null:
-		return &journal.FieldError{Field: m.name, Problem: "is null"}
+		return &requestError{m.name, "is null"}
 	case json.Unmarshal(value, m.into) != nil:
-		return &journal.FieldError{Field: m.name, Problem: m.problem}
+		return &requestError{m.name, m.problem}
 	}
 	// The decoder replaces half a surrogate pair by U+FFFD.
 	if s, ok := m.into.(*string); ok && strings.ContainsRune(*s, utf8.RuneError) {
-		return &journal.FieldError{Field: m.name, Problem: "holds a character that is none (U+FFFD)"}
+		return &requestError{m.name, "holds a character that is none (U+FFFD)"}
 	}
 	return nil
 }
@@ -117,11 +117,40 @@ func (m member) set(value json.RawMessage) error {
 func checkDownload(job journal.Job) error {
 	switch {
 	case job.Version == "":
-		return &journal.FieldError{Field: "version", Problem: "is missing"}
+		return &requestError{"version", "is missing"}
 	case job.Size < 1:
-		return &journal.FieldError{Field: "package_size", Problem: "is less than 1"}
+		return &requestError{"package_size", "is less than 1"}
 	case job.MD5 == "":
-		return &journal.FieldError{Field: "package_md5", Problem: "is missing"}
+		return &requestError{"package_md5", "is missing"}
 	}
-	return job.Validate()
+	return keyed(job.Validate())
+}
+
+// requestError is a key of the request body, or "body" itself, and what is wrong
+// with it.
+type requestError struct {
+	Key     string
+	Problem string // completes a sentence that begins with the key
+}
+
+func (e *requestError) Error() string { return e.Key + " " + e.Problem }
+
+// keyed returns a *journal.FieldError in err as a *requestError: the API's name
+// for the field, and the same problem. It returns any other err unchanged.
+func keyed(err error) error {
+	var field *journal.FieldError
+	if !errors.As(err, &field) {
+		return err
+	}
+	key, ok := map[journal.Field]string{
+		journal.FieldURL:    "package_url",
+		journal.FieldName:   "package_name",
+		journal.FieldSize:   "package_size",
+		journal.FieldMD5:    "package_md5",
+		journal.FieldSHA256: "package_sha256",
+	}[field.Field]
+	if !ok {
+		key = string(field.Field) // "version" is the same in both
+	}
+	return &requestError{key, field.Problem}
 }

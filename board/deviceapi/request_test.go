@@ -3,8 +3,10 @@ package deviceapi_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"otad/board/deviceapi"
@@ -15,9 +17,54 @@ import (
 func TestHalfASurrogatePairIsRefused(t *testing.T) {
 	_, err := deviceapi.DecodeDownload([]byte(`{"version":"1.2.3","package_url":"https://h/u","package_name":"x\ud800y",
 		"package_size":1,"package_md5":"9e107d9d372bb6826bd81d3542a419d6"}`))
-	var field *journal.FieldError
-	if !errors.As(err, &field) || field.Field != "package_name" {
+	var bad *deviceapi.RequestError
+	if !errors.As(err, &bad) || bad.Key != "package_name" {
 		t.Errorf("refused by %v", err)
+	}
+}
+
+// The updater names a field in its own words; the API answers with its key.
+func TestRefusedFieldIsNamedByItsKey(t *testing.T) {
+	for field, want := range map[journal.Field]string{
+		journal.FieldVersion: "VALIDATION_ERROR: version is bad",
+		journal.FieldURL:     "VALIDATION_ERROR: package_url is bad",
+		journal.FieldName:    "VALIDATION_ERROR: package_name is bad",
+		journal.FieldSize:    "VALIDATION_ERROR: package_size is bad",
+		journal.FieldMD5:     "VALIDATION_ERROR: package_md5 is bad",
+		journal.FieldSHA256:  "VALIDATION_ERROR: package_sha256 is bad",
+	} {
+		err := fmt.Errorf("start: %w", &journal.FieldError{Field: field, Problem: "is bad"})
+		_, body := do(t, newAPI(&updater{err: err}), request("POST", "/api/v1.0/download", goodJob))
+		if !strings.Contains(body, `"`+want+`"`) {
+			t.Errorf("%s: answered %s, want %q", field, body, want)
+		}
+	}
+}
+
+// A body that breaks a rule of the journal is answered with the API's key too.
+func TestBrokenRuleIsNamedByItsKey(t *testing.T) {
+	for field, want := range map[string]string{
+		`"version":"1.2"`:  "version is not three numbers with dots between them, as in 1.2.3",
+		`"package_url":""`: "package_url is missing",
+		`"package_url":"` + strings.Repeat("u", journal.MaxURL+1) + `"`: "package_url is longer than 4096 bytes",
+		`"package_name":".u"`:   "package_name begins with a dot",
+		`"package_md5":"0F"`:    "package_md5 is not 32 lower-case hexadecimal digits",
+		`"package_sha256":"0F"`: "package_sha256 is not 64 lower-case hexadecimal digits",
+	} {
+		var keys map[string]any
+		if err := json.Unmarshal([]byte(goodJob), &keys); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte("{"+field+"}"), &keys); err != nil {
+			t.Fatal(err)
+		}
+		body, err := json.Marshal(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := deviceapi.DecodeDownload(body); err == nil || err.Error() != want {
+			t.Errorf("%.40s: %v, want %s", field, err, want)
+		}
 	}
 }
 
@@ -39,8 +86,8 @@ func FuzzDownloadRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		job, err := deviceapi.DecodeDownload(body)
 		if err != nil {
-			var field *journal.FieldError
-			if !errors.As(err, &field) || field.Field == "" || field.Problem == "" {
+			var bad *deviceapi.RequestError
+			if !errors.As(err, &bad) || bad.Key == "" || bad.Problem == "" {
 				t.Fatalf("the error names no field: %v", err)
 			}
 			if job != (journal.Job{}) {

@@ -26,7 +26,7 @@ func content(file []byte) func(string) error {
 	return func(path string) error { return os.WriteFile(path, file, 0o600) }
 }
 
-// listedDamages are the ones that chance would not find.
+// listedDamages are cases that random damage would hardly find.
 func listedDamages(bases []*base) (list []listed) {
 	for _, b := range bases {
 		for size := 0; size < len(b.file); size += 512 {
@@ -53,7 +53,7 @@ func listedDamages(bases []*base) (list []listed) {
 	return list
 }
 
-// withMeta sets four bytes of both meta pages and makes the checksums right.
+// withMeta sets four bytes of both meta pages and corrects the checksums.
 func withMeta(file []byte, field int, v uint32) []byte {
 	file = bytes.Clone(file)
 	for page := range 2 {
@@ -66,8 +66,8 @@ func withMeta(file []byte, field int, v uint32) []byte {
 	return file
 }
 
-// otherDatabase makes a sound bbolt file, with or without our buckets, in
-// which the record is of a later version.
+// otherDatabase makes a sound bbolt file, with or without the journal's
+// buckets. Its record claims a later version, without that version's checksum.
 func otherDatabase(o *bolt.Options, ours bool) func(string) error {
 	return func(path string) error {
 		db, err := bolt.Open(path, 0o600, o)
@@ -94,7 +94,7 @@ func otherDatabase(o *bolt.Options, ours bool) func(string) error {
 	}
 }
 
-// randomDamage does one to three things to a journal.
+// randomDamage damages a journal in one to three ways.
 func randomDamage(rng *rand.Rand, bases []*base, b *base) (string, func(string) error) {
 	file, what := bytes.Clone(b.file), ""
 	for range 1 + rng.IntN(3) {
@@ -127,7 +127,7 @@ func randomDamage(rng *rand.Rand, bases []*base, b *base) (string, func(string) 
 				page[i], other[i] = other[i], page[i]
 			}
 		case 7:
-			what += fmt.Sprintf("page at %d garbage, ", at)
+			what += fmt.Sprintf("page at %d random, ", at)
 			fill(rng, page)
 		case 8:
 			what += fmt.Sprintf("page at %d of another journal, ", at)

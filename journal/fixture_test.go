@@ -12,8 +12,8 @@ import (
 	"otad/journal"
 )
 
-// checkpointAt is a checkpoint as large as they get: with the states of MD5 and
-// SHA-256, in which no two are alike.
+// checkpointAt returns a checkpoint of the maximum size, with the states of MD5
+// and SHA-256. They differ for each offset.
 func checkpointAt(offset int64) journal.Checkpoint {
 	d := hashing.New(hashing.MD5 | hashing.SHA256)
 	fmt.Fprint(d, offset)
@@ -46,7 +46,7 @@ func mustCommit(t testing.TB, j *journal.Journal, cp journal.Checkpoint) {
 	}
 }
 
-// reopened closes j, opens it again and checks what it holds then.
+// reopened closes j, opens it again and checks its contents.
 func reopened(t *testing.T, dir string, j *journal.Journal, record journal.Record, checkpoints []journal.Checkpoint) *journal.Journal {
 	t.Helper()
 	if err := j.Close(); err != nil {
@@ -65,7 +65,8 @@ func reopened(t *testing.T, dir string, j *journal.Journal, record journal.Recor
 	return j
 }
 
-// wantOffsets checks the checkpoints, newest first; negative offsets are none.
+// wantOffsets checks the offsets of the checkpoints, newest first. A negative
+// offset stands for no checkpoint.
 func wantOffsets(t *testing.T, j *journal.Journal, want ...int64) {
 	t.Helper()
 	var got, expect []int64
