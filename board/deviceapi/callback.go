@@ -133,8 +133,7 @@ func (c *Callbacks) Notify(s fsm.Snapshot) {
 		c.setPending(nil)
 		signal(c.newTransition)
 	}
-	active := s.State == fsm.Downloading || s.State == fsm.Verifying
-	if active && step != c.step {
+	if s.State.Active() && step != c.step {
 		c.setPending(&callbackBody{Stage: stageOf(s.State), Progress: step, Message: s.Message})
 		signal(c.newProgress)
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"otad/fsm"
 	"otad/journal"
-	"otad/netio"
 )
 
 // Run posts transitions and progress until ctx ends, and then returns nil. It
@@ -112,7 +112,7 @@ func (c *Callbacks) send(ctx context.Context, body callbackBody) bool {
 // backoff returns the wait before the next try: 1 s, 2 s, 4 s and so on, each
 // moved by up to 20 % either way, at most 1 min.
 func (c *Callbacks) backoff() time.Duration {
-	wait := netio.Backoff(c.failures, c.cfg.Rand())
+	wait := fsm.Backoff(c.failures, c.cfg.Rand())
 	c.failures++
 	return min(wait, maxBackoff)
 }
