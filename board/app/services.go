@@ -82,8 +82,11 @@ func (s *services) close() {
 func (s *services) reportRecovery() {
 	found := s.journal.Recovery()
 	s.metrics.JournalRecovery(metrics.Recovery(found.Result))
-	if found.Result == journal.SetAside {
+	switch found.Result {
+	case journal.SetAside:
 		s.log.Error("the journal was damaged and has been set aside; starting clean", "dir", s.dir.Path(), "reason", found.Reason)
+	case journal.Newer:
+		s.log.Warn("the journal is of a newer otad; what this one can use of it is kept", "reason", found.Reason)
 	}
 }
 

@@ -1,12 +1,11 @@
-// Package deviceapi is how the board's own software drives otad: the HTTP API
-// of the TOP.E v1.0 updater, and the callbacks that tell it what happens.
+// Package deviceapi connects otad with the board's own software: the HTTP API
+// of the TOP.E v1.0 updater ([New], [Serve]), a client for it ([Ask]), and
+// callbacks that report transitions and progress ([Callbacks]). README.md in
+// this folder describes both for the author of an updater.
 //
-// Its invariant: whatever a web page, a stranger on the network or a broken
-// client sends, at most a valid job reaches the machine, and no receiver of
-// callbacks, however slow, holds the machine up.
-//
-//	handler := deviceapi.New(deviceapi.Config{Updater: updater, Addr: addr, Log: log})
-//	err := deviceapi.Serve(ctx, listener, handler, log)
+// Its invariant: only valid jobs reach the state machine, even if a web page, a
+// stranger on the network or a broken client sends the requests, and a slow
+// receiver of callbacks never delays the state machine.
 package deviceapi
 
 import (
@@ -23,36 +22,36 @@ import (
 	"otad/journal"
 )
 
-// Updater is what the API needs of *fsm.Updater. All of it is called from many
-// goroutines at a time.
+// Updater is the part of *fsm.Updater that the API calls, from many goroutines
+// at a time.
 type Updater interface {
-	// Start makes job the current one. fsm.ErrBusy and *journal.FieldError have
-	// answers of their own; any other error is an internal one.
+	// Start makes job the current one. fsm.ErrBusy, *journal.FieldError and
+	// *fsm.Error have replies of their own; any other error is an internal one.
 	Start(ctx context.Context, job journal.Job) error
 	// Reset gives up the current job.
 	Reset(ctx context.Context) error
-	// Snapshot answers from memory and never waits for the disk.
+	// Snapshot returns at once: it must not wait for the disk.
 	Snapshot() fsm.Snapshot
-	// Health is nil while the journal can be written.
+	// Health returns nil while the journal can be written.
 	Health() error
 }
 
-// Config is what New needs.
+// Config configures New.
 type Config struct {
 	Updater Updater      // required
-	Metrics http.Handler // answers GET /metrics; nil: there is none on this listener
+	Metrics http.Handler // for GET /metrics; nil: not on this listener
 	Token   string       // bearer token that POST and DELETE need; empty: none
-	Addr    string       // the listener's address as it was configured, for the check of Host
+	Addr    string       // configured address of the listener, to check Host
 	Log     *slog.Logger // required
 }
 
-// commandTimeout bounds how long a command waits for the machine, which may be
-// in the middle of a slow sync. It is below the server's write timeout, so that
-// the client gets an answer.
+// commandTimeout limits the time that a command waits for the state machine,
+// which may wait for a slow sync. It is shorter than the server's write
+// timeout, so the client gets a reply.
 const commandTimeout = 10 * time.Second
 
 type api struct {
-	Config
+	cfg    Config
 	guard  guard
 	routes map[string]methods
 }
@@ -60,10 +59,11 @@ type api struct {
 // methods are the handlers of one path by HTTP method.
 type methods map[string]http.HandlerFunc
 
-// New makes the handler of the whole API. It sends no CORS headers: no web page
-// of another origin has any business here.
+// New returns the handler of the whole API, which may be called from any
+// goroutine. It sends no CORS headers: web pages of other origins must not use
+// the API.
 func New(c Config) http.Handler {
-	a := &api{Config: c, guard: newGuard(c.Addr, c.Token)}
+	a := &api{cfg: c, guard: newGuard(c.Addr, c.Token)}
 	a.routes = map[string]methods{
 		"/api/v1.0/download": {http.MethodPost: a.download, http.MethodDelete: a.reset},
 		"/api/v1.0/progress": {http.MethodGet: a.progress},
@@ -76,9 +76,9 @@ func New(c Config) http.Handler {
 	return a
 }
 
-// NewMetrics makes the handler of a listener for metrics alone. It shows
-// nothing secret and changes nothing, so any Host will do: scrapers know a
-// board by all kinds of names.
+// NewMetrics returns the handler of a listener for metrics only, which may be
+// called from any goroutine. It accepts any Host, because scrapers use many
+// names for a board; metrics hold no secrets, and reading them changes nothing.
 func NewMetrics(metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		route(map[string]methods{"/metrics": {http.MethodGet: metrics.ServeHTTP}}, w, r)
@@ -86,19 +86,19 @@ func NewMetrics(metrics http.Handler) http.Handler {
 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if why, ok := a.guard.admit(r); !ok {
-		a.Log.Info("request refused", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "reason", why.body.Msg)
-		if why.http == http.StatusUnauthorized {
+	if refused, ok := a.guard.check(r); !ok {
+		a.cfg.Log.Info("request refused", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "reason", refused.body.Msg)
+		if refused.httpStatus == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110, section 11.6.1
 		}
-		why.write(w)
+		refused.write(w)
 		return
 	}
 	route(a.routes, w, r)
 }
 
-// route calls the handler of path and method. It is no http.ServeMux because
-// that answers 404 and 405 in plain text and redirects to cleaned paths.
+// route calls the handler of path and method. http.ServeMux would reply to
+// wrong paths and methods in plain text, and redirect to cleaned paths.
 func route(routes map[string]methods, w http.ResponseWriter, r *http.Request) {
 	byMethod, ok := routes[r.URL.Path]
 	if !ok {
@@ -106,7 +106,7 @@ func route(routes map[string]methods, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	method := r.Method
-	if method == http.MethodHead { // the server keeps the body back
+	if method == http.MethodHead { // the server does not send the body
 		method = http.MethodGet
 	}
 	handle, ok := byMethod[method]
@@ -121,9 +121,9 @@ func route(routes map[string]methods, w http.ResponseWriter, r *http.Request) {
 
 // download is POST /api/v1.0/download.
 func (a *api) download(w http.ResponseWriter, r *http.Request) {
-	body, why, ok := readJSON(w, r)
+	body, refused, ok := readJSON(w, r)
 	if !ok {
-		why.write(w)
+		refused.write(w)
 		return
 	}
 	job, err := decodeDownload(body)
@@ -131,31 +131,31 @@ func (a *api) download(w http.ResponseWriter, r *http.Request) {
 		commandFailed(err).write(w)
 		return
 	}
-	a.command(w, r, func(ctx context.Context) error { return a.Updater.Start(ctx, job) })
+	a.command(w, r, func(ctx context.Context) error { return a.cfg.Updater.Start(ctx, job) })
 }
 
 // reset is DELETE /api/v1.0/download.
 func (a *api) reset(w http.ResponseWriter, r *http.Request) {
-	a.command(w, r, a.Updater.Reset)
+	a.command(w, r, a.cfg.Updater.Reset)
 }
 
-// command runs do and answers with the stage that it led to.
+// command runs do and replies with the stage after it.
 func (a *api) command(w http.ResponseWriter, r *http.Request, do func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(r.Context(), commandTimeout)
 	defer cancel()
 	if err := do(ctx); err != nil {
-		why := commandFailed(err)
-		if why.body.Code >= http.StatusInternalServerError {
-			a.Log.Error("command failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		failed := commandFailed(err)
+		if failed.body.Code >= http.StatusInternalServerError {
+			a.cfg.Log.Error("command failed", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
-		why.write(w)
+		failed.write(w)
 		return
 	}
-	success(status{stage(a.Updater.Snapshot().State)}).write(w)
+	success(commandData{stageOf(a.cfg.Updater.Snapshot().State)}).write(w)
 }
 
-// commandFailed turns the error of a command into its answer.
-func commandFailed(err error) answer {
+// commandFailed returns the reply for the error of a command.
+func commandFailed(err error) reply {
 	var bad *requestError
 	var job *fsm.Error
 	switch {
@@ -172,23 +172,23 @@ func commandFailed(err error) answer {
 	}
 }
 
-// progress is GET /progress. A job that failed is an answer with code 500 that
-// still carries all the data.
+// progress is GET /progress. The reply for a failed job has code 500 and all
+// the data.
 func (a *api) progress(w http.ResponseWriter, _ *http.Request) {
-	s := a.Updater.Snapshot()
+	s := a.cfg.Updater.Snapshot()
 	p := ProgressOf(s)
 	if s.State != fsm.Failed {
 		success(p).write(w)
 		return
 	}
-	why := problem(http.StatusInternalServerError, s.Error)
-	why.body.Stage, why.body.Progress, why.body.Data = p.Stage, &p.Progress, p
-	why.write(w)
+	failed := problem(http.StatusInternalServerError, s.Error)
+	failed.body.Stage, failed.body.Progress, failed.body.Data = p.Stage, &p.Progress, p
+	failed.write(w)
 }
 
-// healthz is for supervisors, which look at nothing but the HTTP status.
+// healthz is for supervisors, which look only at the HTTP status.
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
-	if err := a.Updater.Health(); err != nil {
+	if err := a.cfg.Updater.Health(); err != nil {
 		refusal(http.StatusServiceUnavailable, "UNHEALTHY: "+err.Error()).write(w)
 		return
 	}

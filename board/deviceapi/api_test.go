@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"otad/board/deviceapi"
@@ -19,10 +20,10 @@ import (
 	"otad/journal"
 )
 
-var update = flag.Bool("update", false, "write testdata/wire.golden anew")
+var update = flag.Bool("update", false, "rewrite testdata/wire.golden")
 
-// TestWire freezes every answer of the API, byte for byte. The file is what a
-// client's author may rely on.
+// TestWire compares every reply of the API byte for byte. The author of a client
+// may rely on the file.
 func TestWire(t *testing.T) {
 	half := fsm.Snapshot{State: fsm.Downloading, Version: "1.2.3", Name: "u.zip", Size: 104857600, Durable: 49283072, Progress: 47,
 		BytesPerSecond: 1234567, ETA: 44900 * time.Millisecond, Retries: 1, ResumedFrom: 1048576, Message: "Downloading"}
@@ -47,8 +48,9 @@ func TestWire(t *testing.T) {
 		{"a new job", &updater{snapshot: idle}, "POST", "/api/v1.0/download", goodJob},
 		{"bad input", &updater{snapshot: idle}, "POST", "/api/v1.0/download", brokenJob},
 		{"another job while one is downloading", &updater{err: fsm.ErrBusy}, "POST", "/api/v1.0/download", goodJob},
-		{"a job that the origin's rules refuse", &updater{err: &journal.FieldError{Field: journal.FieldURL, Problem: "must be https"}}, "POST", "/api/v1.0/download", goodJob},
+		{"a job whose URL is refused", &updater{err: &journal.FieldError{Field: journal.FieldURL, Problem: "must be https"}}, "POST", "/api/v1.0/download", goodJob},
 		{"the journal cannot be written", &updater{err: errors.New("write the journal: read-only file system")}, "POST", "/api/v1.0/download", goodJob},
+		{"an error text that is not escaped as HTML", &updater{err: errors.New("open <state> & journal")}, "DELETE", "/api/v1.0/download", ""},
 		{"a job that fails at once", &updater{err: fmt.Errorf("start: %w", &fsm.Error{Code: fsm.DiskFull, Detail: "need 10 bytes, 3 free"})}, "POST", "/api/v1.0/download", goodJob},
 		{"the machine is too slow to answer", &updater{err: context.DeadlineExceeded}, "POST", "/api/v1.0/download", goodJob},
 		{"reset", &updater{snapshot: half}, "DELETE", "/api/v1.0/download", ""},
@@ -59,7 +61,7 @@ func TestWire(t *testing.T) {
 		{"ready", &updater{snapshot: in(fsm.Ready, 100, "Package ready")}, "GET", "/progress", ""},
 		{"failed", &updater{snapshot: failed}, "GET", "/progress", ""},
 		{"healthy", &updater{}, "GET", "/healthz", ""},
-		{"not healthy", &updater{sick: errors.New("write the journal: input/output error")}, "GET", "/healthz", ""},
+		{"not healthy", &updater{health: errors.New("write the journal: input/output error")}, "GET", "/healthz", ""},
 		{"no such path", &updater{}, "GET", "/api/v2.0/progress", ""},
 		{"no metrics on this listener", &updater{}, "GET", "/metrics", ""},
 		{"wrong method", &updater{}, "PUT", "/api/v1.0/download", ""},
@@ -70,14 +72,18 @@ func TestWire(t *testing.T) {
 			fmt.Fprintf(&got, "%s\n", tt.body)
 		}
 		fmt.Fprintf(&got, "-> HTTP %d\n%s\n", resp.StatusCode, body)
-		if ct := resp.Header.Get("Content-Type"); ct != "application/json" {
-			t.Errorf("%s: Content-Type %q", tt.name, ct)
+		for key, want := range map[string]string{
+			"Content-Type": "application/json", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+		} {
+			if got := resp.Header.Get(key); got != want {
+				t.Errorf("%s: %s %q, want %q", tt.name, key, got, want)
+			}
 		}
 		if resp.ContentLength != int64(len(body)) {
 			t.Errorf("%s: Content-Length %d, the body has %d bytes", tt.name, resp.ContentLength, len(body))
 		}
 		if strings.Contains(body, "s3cr3t") {
-			t.Errorf("%s: the URL's query came out: %s", tt.name, body)
+			t.Errorf("%s: the reply contains the URL's query: %s", tt.name, body)
 		}
 	}
 
@@ -92,11 +98,11 @@ func TestWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.String() != string(want) {
-		t.Errorf("the wire changed; got:\n%s", got.String())
+		t.Errorf("the replies changed; got:\n%s", got.String())
 	}
 }
 
-func TestDownloadHandsTheJobOn(t *testing.T) {
+func TestDownloadStartsTheJob(t *testing.T) {
 	u := &updater{}
 	withSHA := strings.TrimSuffix(goodJob, "}") + `,"package_sha256":"` + strings.Repeat("ab", 32) + `","force":true}`
 	if resp, body := do(t, newAPI(u), request("POST", "/api/v1.0/download", withSHA)); resp.StatusCode != 200 {
@@ -109,7 +115,7 @@ func TestDownloadHandsTheJobOn(t *testing.T) {
 	}
 }
 
-func TestOfTwoSimultaneousPostsOneWins(t *testing.T) {
+func TestOnlyOneOfTwoSimultaneousJobsStarts(t *testing.T) {
 	u := &updater{}
 	h := newAPI(u)
 	codes := make([]int, 2)
@@ -117,9 +123,9 @@ func TestOfTwoSimultaneousPostsOneWins(t *testing.T) {
 	for i := range codes {
 		wg.Go(func() {
 			body := strings.Replace(goodJob, "1.2.3", fmt.Sprintf("1.2.%d", i), 1)
-			_, answer := do(t, h, request("POST", "/api/v1.0/download", body))
+			_, reply := do(t, h, request("POST", "/api/v1.0/download", body))
 			var envelope struct{ Code int }
-			if err := json.Unmarshal([]byte(answer), &envelope); err != nil {
+			if err := json.Unmarshal([]byte(reply), &envelope); err != nil {
 				t.Error(err)
 			}
 			codes[i] = envelope.Code
@@ -134,14 +140,14 @@ func TestOfTwoSimultaneousPostsOneWins(t *testing.T) {
 	}
 }
 
-func TestInvalidJobsNameTheField(t *testing.T) {
+func TestInvalidJobsAreRefusedWithTheField(t *testing.T) {
 	replace := func(from, to string) string { return strings.Replace(goodJob, from, to, 1) }
 	for _, tt := range []struct{ name, body, want string }{
-		{"nothing", "", "body"},
-		{"no object", "[]", "body"},
+		{"empty body", "", "body"},
+		{"not an object", "[]", "body"},
 		{"null", "null", "body"},
-		{"cut", goodJob[:60], "body"},
-		{"something behind it", goodJob + "{}", "body"},
+		{"cut off", goodJob[:60], "body"},
+		{"more after the object", goodJob + "{}", "body"},
 		{"not UTF-8", replace("u.zip?", "\xff?"), "body"},
 		{"empty object", "{}", "version"},
 		{"version missing", replace(`"version":"1.2.3",`, ""), "version"},
@@ -177,63 +183,81 @@ func TestInvalidJobsNameTheField(t *testing.T) {
 			u := &updater{}
 			resp, body := do(t, newAPI(u), request("POST", "/api/v1.0/download", tt.body))
 			if want := `{"code":400,"msg":"VALIDATION_ERROR: ` + tt.want + ` `; !strings.HasPrefix(body, want) {
-				t.Errorf("answer %q, want %q", body, want)
+				t.Errorf("reply %q, want %q", body, want)
 			}
 			if resp.StatusCode != 200 {
-				t.Errorf("HTTP %d, want 200: a handler was reached", resp.StatusCode)
+				t.Errorf("HTTP %d, want 200 from a handler", resp.StatusCode)
 			}
 			if len(u.started) != 0 {
 				t.Errorf("started %v", u.started)
 			}
 			if strings.Contains(body, "s3cr3t") {
-				t.Errorf("the URL's query came out: %s", body)
+				t.Errorf("the reply contains the URL's query: %s", body)
 			}
 		})
 	}
 }
 
+// hanging is an updater whose commands wait for their context.
+type hanging struct{ *updater }
+
+func (hanging) Reset(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+func TestCommandsAreAnsweredWithinTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := deviceapi.New(deviceapi.Config{Updater: hanging{&updater{}}, Addr: "127.0.0.1:12315", Log: quiet()})
+		start := time.Now()
+		_, body := do(t, h, request("DELETE", "/api/v1.0/download", ""))
+		if took := time.Since(start); took != 10*time.Second || !strings.HasPrefix(body, `{"code":503,`) {
+			t.Errorf("%s after %v, want 503 after 10 s", body, took)
+		}
+	})
+}
+
 func TestOptionalDigestMayBeNull(t *testing.T) {
 	u := &updater{}
 	body := strings.TrimSuffix(goodJob, "}") + `,"package_sha256":null}`
-	if _, answer := do(t, newAPI(u), request("POST", "/api/v1.0/download", body)); len(u.started) != 1 {
-		t.Errorf("answer %s", answer)
+	if _, reply := do(t, newAPI(u), request("POST", "/api/v1.0/download", body)); len(u.started) != 1 {
+		t.Errorf("reply %s", reply)
 	}
 }
 
-func TestWrongMethodsAreToldTheRightOnes(t *testing.T) {
-	for path, want := range map[string]string{
-		"/api/v1.0/download": "DELETE, POST", "/api/v1.0/progress": "GET", "/progress": "GET", "/healthz": "GET",
+func TestMethods(t *testing.T) {
+	for _, tt := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{"OPTIONS", "/api/v1.0/download", 405, "DELETE, POST"},
+		{"OPTIONS", "/api/v1.0/progress", 405, "GET"},
+		{"OPTIONS", "/progress", 405, "GET"},
+		{"OPTIONS", "/healthz", 405, "GET"},
+		{"HEAD", "/healthz", 200, ""},
 	} {
-		resp, _ := do(t, newAPI(&updater{}), request("OPTIONS", path, ""))
-		if resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != want {
-			t.Errorf("OPTIONS %s: HTTP %d, Allow %q, want %q", path, resp.StatusCode, resp.Header.Get("Allow"), want)
+		resp, _ := do(t, newAPI(&updater{}), request(tt.method, tt.path, ""))
+		if got := resp.Header.Get("Allow"); resp.StatusCode != tt.status || got != tt.allow {
+			t.Errorf("%s %s: HTTP %d, Allow %q, want %d, %q", tt.method, tt.path, resp.StatusCode, got, tt.status, tt.allow)
 		}
 	}
 }
 
-func TestHeadIsAnsweredLikeGet(t *testing.T) {
-	if resp, _ := do(t, newAPI(&updater{}), request("HEAD", "/healthz", "")); resp.StatusCode != 200 {
-		t.Errorf("HTTP %d, want 200", resp.StatusCode)
-	}
-}
-
-func TestMetricsAreServedWhereTheyWereAskedFor(t *testing.T) {
+func TestMetricsAreServedOnTheChosenListener(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ota_build_info 1\n")) })
-	here := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addr: "127.0.0.1:12315", Log: quiet()})
+	together := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addr: "127.0.0.1:12315", Log: quiet()})
 	alone := deviceapi.NewMetrics(metrics)
-	elsewhere := request("GET", "/metrics", "")
-	elsewhere.Host = "board7.lan:9100"
+	otherName := request("GET", "/metrics", "")
+	otherName.Host = "board7.lan:9100"
 	for _, tt := range []struct {
 		name    string
 		handler http.Handler
 		request *http.Request
 		want    int
 	}{
-		{"on the API's listener", here, request("GET", "/metrics", ""), 200},
-		{"on the API's listener under another name", here, elsewhere, http.StatusMisdirectedRequest},
-		{"on a listener of their own under any name", alone, elsewhere, 200},
-		{"nothing else is there", alone, request("GET", "/progress", ""), 404},
-		{"nothing can be posted there", alone, request("POST", "/metrics", "{}"), 405},
+		{"on the API's listener", together, request("GET", "/metrics", ""), 200},
+		{"on the API's listener under another name", together, otherName, http.StatusMisdirectedRequest},
+		{"on their own listener under any name", alone, otherName, 200},
+		{"no other path there", alone, request("GET", "/progress", ""), 404},
+		{"no POST there", alone, request("POST", "/metrics", "{}"), 405},
 	} {
 		if resp, body := do(t, tt.handler, tt.request); resp.StatusCode != tt.want {
 			t.Errorf("%s: HTTP %d %s, want %d", tt.name, resp.StatusCode, body, tt.want)

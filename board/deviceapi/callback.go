@@ -9,84 +9,94 @@ import (
 
 	"otad/fsm"
 	"otad/journal"
+	"otad/netio"
 )
 
-// Outbox is where transitions wait until they have been told. They were put
-// there in the transaction of the transition itself, so they survive a reboot.
+// Outbox holds the transitions that the receiver has not accepted yet. The
+// state machine adds each in the transaction of the transition itself, so they
+// survive a reboot. [Callbacks.Run] calls both methods, from one goroutine.
 type Outbox interface {
-	// Pending lists what waits, oldest first.
+	// Pending returns the entries, oldest first.
 	Pending() []journal.OutboxEntry
-	// Delivered takes the notice with that Seq out, durably. One that is not
-	// there any more is fine.
+	// Delivered removes the entry with that Seq durably. A missing entry is no
+	// error.
 	Delivered(seq uint64) error
 }
 
-// CallbackConfig is what NewCallbacks needs.
+// CallbackConfig configures NewCallbacks. Run calls the functions in it, and
+// Notify calls OnResult, maybe at the same time: they must return fast and must
+// not call Notify.
 type CallbackConfig struct {
-	URL       string              // where to post; http or https
-	Outbox    Outbox              // required
-	Log       *slog.Logger        // required; never told the query or userinfo of URL
-	Timeout   time.Duration       // of one try, answer included; 0: 5 s
-	Transport http.RoundTripper   // nil: HTTP/1.1, a connection for each post, proxy from the environment but not to loopback
-	OnResult  func(result string) // after each try: delivered, rejected, failed; and dropped for each message given up; nil: nobody
-	OnQueue   func(length int)    // how many transitions wait; nil: nobody
-	Rand      func() float64      // in [0,1), spreads the tries; nil: math/rand/v2
+	URL     string        // where to post; http or https
+	Outbox  Outbox        // required
+	Log     *slog.Logger  // required; gets no query or userinfo of URL
+	Timeout time.Duration // of one try, response included; 0: 5 s
+
+	// Transport sends the requests. If it is nil, each post opens a connection
+	// of its own with HTTP/1.1, through the proxy of the environment except to
+	// loopback.
+	Transport http.RoundTripper
+
+	OnResult func(result string) // gets one of the Result constants; may be nil
+	OnQueue  func(length int)    // gets the number of outbox entries; may be nil
+	Rand     func() float64      // jitter of the back-off in [0,1); nil: math/rand/v2
 }
 
-// The results that OnResult is told.
+// The results that OnResult is called with: one of the first three after each
+// try, the last one for progress that is not posted.
 const (
-	ResultDelivered = "delivered" // answered with a 2xx
-	ResultRejected  = "rejected"  // answered with anything else
-	ResultFailed    = "failed"    // not answered
-	ResultDropped   = "dropped"   // given up: superseded by a later one
+	ResultDelivered = "delivered" // the response was a 2xx
+	ResultRejected  = "rejected"  // the response was anything else
+	ResultFailed    = "failed"    // there was no response
+	ResultDropped   = "dropped"   // progress was replaced before it was posted
 )
 
 const (
-	tryTimeout  = 5 * time.Second
-	firstWait   = time.Second
-	longestWait = time.Minute
+	tryTimeout = 5 * time.Second
+	maxBackoff = time.Minute
 
 	// progressStep is the distance of two progress posts in percent.
 	progressStep = 5
 )
 
-// Callbacks tells a receiver, usually the board's device-api, what happens.
+// Callbacks posts transitions and progress to a receiver, usually the board's
+// device-api.
 //
 // Transitions come from the outbox, which keeps the newest. They are posted in
-// order, each until it was answered with a 2xx, for ever, with waits of 1 s, 2 s,
-// 4 s up to 1 min between the tries. An answer that says "never" (4xx, or a
-// redirect, which is not followed) is no end either: a receiver that has just
-// booted says 404 until its routes are there. A transition may arrive twice, when
-// otad was stopped between the answer and the note of it.
+// order, each until the response is a 2xx, without limit, with a back-off from
+// 1 s to 1 min between the tries. Other responses (4xx, or a redirect, which is
+// not followed) do not end this: a receiver that has just booted may answer 404
+// until its routes are set up. A transition arrives twice if otad was stopped
+// between the response and the removal from the outbox.
 //
-// Progress is posted at every multiple of 5 %, once, between transitions; the
-// latest wins, and what a later transition has made stale is not sent.
+// Progress is posted at every multiple of 5 %, once, between transitions. Only
+// the latest progress is posted, and none that is older than a transition.
 type Callbacks struct {
 	cfg  CallbackConfig
 	post poster
 
-	transition chan struct{} // holds a token when the outbox may have more
-	progressed chan struct{} // holds a token when pending was set
+	newTransition chan struct{} // holds a token when the outbox may have a new entry
+	newProgress   chan struct{} // holds a token when pending was set
 
 	mu      sync.Mutex
-	subject subject  // of the last Notify
-	step    int      // progress of the last Notify, as a multiple of progressStep
-	pending *message // a progress post that waits to be sent
+	job     jobState      // of the last Notify
+	step    int           // progress of the last Notify, as a multiple of progressStep
+	pending *callbackBody // progress that is to be posted
 
-	// Owned by Run.
-	last     message // posted, or given up, as the last one
-	settled  uint64  // Seq of the last notice that needs no further try
-	failures int     // in a row; sets the next wait
+	// Owned by the goroutine of Run.
+	lastPost  callbackBody // the last body that was posted, progress whether accepted or not
+	postedSeq uint64       // Seq of the last outbox entry that was accepted
+	failures  int          // tries in a row that failed; sets the next wait
 }
 
-// subject is what progress is about; another one means that a transition was
-// made.
-type subject struct {
+// jobState is the part of a snapshot that changes with a transition only.
+type jobState struct {
 	state         fsm.State
 	version, name string
 }
 
-// NewCallbacks checks the URL and makes a sender. Nothing is sent before Run.
+// NewCallbacks returns callbacks to the URL in c, or an error if the URL is
+// wrong. Nothing is posted before Run.
 func NewCallbacks(c CallbackConfig) (*Callbacks, error) {
 	if c.Timeout == 0 {
 		c.Timeout = tryTimeout
@@ -104,43 +114,42 @@ func NewCallbacks(c CallbackConfig) (*Callbacks, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Log = c.Log.With("callback", post.shown)
-	return &Callbacks{cfg: c, post: post, transition: make(chan struct{}, 1), progressed: make(chan struct{}, 1)}, nil
+	c.Log = c.Log.With("callback", netio.Redact(c.URL))
+	return &Callbacks{
+		cfg: c, post: post, newTransition: make(chan struct{}, 1), newProgress: make(chan struct{}, 1),
+	}, nil
 }
 
-// Notify takes note of a snapshot, after every transition and as often as
-// progress is made. It never blocks. Calls must come in the order of the
-// snapshots.
+// Notify makes Run post what has changed in s. Call it after every transition,
+// when its outbox entry is durable, and as often as there is progress. It does
+// not block. It may be called from any goroutine, but the calls must come in
+// the order of the snapshots.
 func (c *Callbacks) Notify(s fsm.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := subject{s.State, s.Version, s.Name}
+	job := jobState{s.State, s.Version, s.Name}
 	step := s.Progress / progressStep * progressStep
-	if c.subject != now {
-		c.replace(nil)
-		poke(c.transition)
+	if c.job != job {
+		c.setPending(nil)
+		signal(c.newTransition)
 	}
-	working := s.State == fsm.Downloading || s.State == fsm.Verifying
-	if working && step != c.step {
-		c.replace(&message{Stage: stage(s.State), Progress: step, Message: s.Message})
-		poke(c.progressed)
+	if s.State.Active() && step != c.step {
+		c.setPending(&callbackBody{Stage: stageOf(s.State), Progress: step, Message: s.Message})
+		signal(c.newProgress)
 	}
-	c.subject, c.step = now, step
+	c.job, c.step = job, step
 }
 
-// Wake says that the outbox holds a new notice. It never blocks, and ends a
-// wait for the next try.
-func (c *Callbacks) Wake() { poke(c.transition) }
-
-// replace puts m in the place of the progress that waits. mu is held.
-func (c *Callbacks) replace(m *message) {
+// setPending replaces the pending progress. The caller holds mu.
+func (c *Callbacks) setPending(body *callbackBody) {
 	if c.pending != nil {
 		c.cfg.OnResult(ResultDropped)
 	}
-	c.pending = m
+	c.pending = body
 }
 
-func poke(c chan struct{}) {
+// signal puts a token into c unless there is one.
+func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

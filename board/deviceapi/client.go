@@ -11,14 +11,15 @@ import (
 	"time"
 )
 
-// ErrNotServing says that nobody listens at the address.
+// ErrNotServing means that no process listens at the address.
 var ErrNotServing = errors.New("no otad serves here")
 
-// askTimeout bounds a question to a daemon that answers from memory.
+// askTimeout is for a daemon that answers from memory.
 const askTimeout = 2 * time.Second
 
-// Ask asks the daemon at addr (host:port) for its progress. Without a daemon the
-// error matches [ErrNotServing].
+// Ask returns the progress of the daemon at addr (host:port). It waits for at
+// most 2 s. If no daemon listens there, the error matches [ErrNotServing]. Ask
+// may be called from any goroutine.
 func Ask(ctx context.Context, addr string) (Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -35,11 +36,11 @@ func Ask(ctx context.Context, addr string) (Progress, error) {
 		return Progress{}, fmt.Errorf("ask the daemon at %s: %w", addr, err)
 	}
 	defer resp.Body.Close()
-	body := struct {
-		Msg  string    `json:"msg"`
+	var body struct {
 		Data *Progress `json:"data"`
-	}{}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&body); err != nil || body.Data == nil {
+	}
+	err = json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&body)
+	if err != nil || body.Data == nil {
 		return Progress{}, fmt.Errorf("what listens on %s does not answer like otad (HTTP %d)", addr, resp.StatusCode)
 	}
 	return *body.Data, nil

@@ -4,113 +4,115 @@ import (
 	"context"
 	"time"
 
+	"otad/fsm"
 	"otad/journal"
 )
 
-// Run delivers until ctx ends, and then returns nil. What is in the outbox from
-// before a reboot is delivered first.
+// Run posts transitions and progress until ctx ends, and then returns nil. It
+// begins with what the outbox holds from before the start of the process. Call
+// it once, from one goroutine.
 func (c *Callbacks) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		var again <-chan time.Time
-		progressed := c.progressed
-		if c.sendTransitions(ctx) {
-			c.sendProgress(ctx)
+		var retry <-chan time.Time
+		newProgress := c.newProgress
+		if c.postTransitions(ctx) {
+			c.postProgress(ctx)
 		} else {
-			// A new transition ends the wait, progress does not: it has to
-			// wait for its elders anyway.
-			again, progressed = time.After(c.wait()), nil
+			// New progress does not end the wait: it may only be posted after
+			// the transitions before it. A new transition does end it.
+			retry, newProgress = time.After(c.backoff()), nil
 		}
 		select {
 		case <-ctx.Done():
-		case <-again:
-		case <-c.transition:
-		case <-progressed:
+		case <-retry:
+		case <-c.newTransition:
+		case <-newProgress:
 		}
 	}
 	return nil
 }
 
-// sendTransitions empties the outbox. It reports whether that went well; if not,
-// the oldest notice is still there and is to be tried again.
-func (c *Callbacks) sendTransitions(ctx context.Context) bool {
+// postTransitions posts the outbox until it is empty and returns true. If a
+// post or its removal fails, postTransitions returns false: the oldest entry
+// must be tried again.
+func (c *Callbacks) postTransitions(ctx context.Context) bool {
 	for {
-		waiting := c.cfg.Outbox.Pending()
-		c.cfg.OnQueue(len(waiting))
-		if len(waiting) == 0 {
+		entries := c.cfg.Outbox.Pending()
+		c.cfg.OnQueue(len(entries))
+		if len(entries) == 0 {
 			return true
 		}
-		n := waiting[0]
-		if n.Seq != c.settled && !c.settle(ctx, n) {
+		oldest := entries[0]
+		// If only the removal failed, do not post the entry again.
+		if oldest.Seq != c.postedSeq && !c.postTransition(ctx, oldest) {
 			return false
 		}
-		c.settled = n.Seq
-		// A crash here delivers the notice once more after the restart.
-		if err := c.cfg.Outbox.Delivered(n.Seq); err != nil {
-			c.cfg.Log.Warn("a delivered transition stays in the outbox", "seq", n.Seq, "err", err)
+		c.postedSeq = oldest.Seq
+		// A crash here posts the entry once more after the restart.
+		if err := c.cfg.Outbox.Delivered(oldest.Seq); err != nil {
+			c.cfg.Log.Warn("a delivered transition stays in the outbox", "seq", oldest.Seq, "err", err)
 			return false
 		}
 		c.failures = 0
 	}
 }
 
-// settle posts a notice once. It reports whether the notice is done with.
-func (c *Callbacks) settle(ctx context.Context, n journal.OutboxEntry) bool {
-	m := messageOf(n)
-	if c.send(ctx, m) != delivered {
+// postTransition posts an entry once and reports whether the receiver accepted
+// it.
+func (c *Callbacks) postTransition(ctx context.Context, e journal.OutboxEntry) bool {
+	body := bodyOf(e)
+	if !c.send(ctx, body) {
 		return false
 	}
-	c.last = m
+	c.lastPost = body
 	return true
 }
 
-// sendProgress posts the progress that waits, unless a transition is older or
-// has made it stale. One try has to do: the next step is never far.
-func (c *Callbacks) sendProgress(ctx context.Context) {
+// postProgress posts the pending progress, unless a newer transition has made
+// it stale. It tries once: the next multiple of 5 % follows soon.
+func (c *Callbacks) postProgress(ctx context.Context) {
 	c.mu.Lock()
-	m := c.pending
+	body := c.pending
 	c.pending = nil
 	c.mu.Unlock()
 	switch {
-	case m == nil || c.last.sameStep(*m):
-		return // the transition itself has told it
-	case len(c.cfg.Outbox.Pending()) > 0, c.last.Stage != "" && c.last.Stage != m.Stage:
+	case body == nil || c.lastPost.sameStep(*body):
+		return // the transition reported the same step
+	case len(c.cfg.Outbox.Pending()) > 0, c.lastPost.Stage != "" && c.lastPost.Stage != body.Stage:
 		c.cfg.OnResult(ResultDropped)
 		return
 	}
-	c.last = *m
-	c.send(ctx, *m)
+	c.lastPost = *body
+	c.send(ctx, *body)
 }
 
-// send posts m and tells everybody how that went.
-func (c *Callbacks) send(ctx context.Context, m message) result {
-	status, err := c.post.send(ctx, m)
+// send posts body once, logs and counts the result, and reports whether the
+// receiver accepted it.
+func (c *Callbacks) send(ctx context.Context, body callbackBody) bool {
+	status, err := c.post.send(ctx, body)
 	if ctx.Err() != nil && err != nil {
-		return unanswered // stopped in the middle: nobody's failure
+		return false // otad stops; the receiver did not fail
 	}
-	r := resultOf(status)
-	log := c.cfg.Log.With("stage", m.Stage, "progress", m.Progress)
+	log := c.cfg.Log.With("stage", body.Stage, "progress", body.Progress)
 	switch {
-	case r == delivered:
-		c.cfg.OnResult(ResultDelivered)
-		log.Debug("callback delivered")
 	case err != nil:
 		c.cfg.OnResult(ResultFailed)
 		log.Warn("callback not answered", "err", err)
-	default:
+		return false
+	case status < 200 || status > 299:
 		c.cfg.OnResult(ResultRejected)
 		log.Warn("callback rejected", "status", status)
+		return false
 	}
-	return r
+	c.cfg.OnResult(ResultDelivered)
+	log.Debug("callback delivered")
+	return true
 }
 
-// wait is the time until the next try: doubled with each failure, up to a
-// minute, and spread by a fifth to both sides, so that a fleet does not hit a
-// receiver that comes back all at once.
-func (c *Callbacks) wait() time.Duration {
-	wait := longestWait
-	if c.failures < 6 { // 1 s << 6 is more than a minute
-		wait = firstWait << c.failures
-		c.failures++
-	}
-	return min(time.Duration(float64(wait)*(0.8+0.4*c.cfg.Rand())), longestWait)
+// backoff returns the wait before the next try: 1 s, 2 s, 4 s and so on, each
+// moved by up to 20 % either way, at most 1 min.
+func (c *Callbacks) backoff() time.Duration {
+	wait := fsm.Backoff(c.failures, c.cfg.Rand())
+	c.failures++
+	return min(wait, maxBackoff)
 }

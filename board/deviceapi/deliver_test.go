@@ -23,7 +23,7 @@ func TestTransitionsArriveInOrder(t *testing.T) {
 		rg.transit(state(fsm.Ready))
 		wantPosts(t, rg.to, "downloading 0", "failed 37", "downloading 0", "verifying 0", "toInstall 0")
 		if left, n := rg.box.Pending(), rg.queue.Load(); len(left) != 0 || n != 0 {
-			t.Errorf("the outbox still holds %v, the queue says %d", left, n)
+			t.Errorf("the outbox still holds %v, the queue length is %d", left, n)
 		}
 		if n := rg.results.of(deviceapi.ResultDelivered); n != 5 {
 			t.Errorf("%d delivered, want 5", n)
@@ -33,7 +33,7 @@ func TestTransitionsArriveInOrder(t *testing.T) {
 }
 
 func TestWaitsBetweenTries(t *testing.T) {
-	for name, answer := range map[string]func(int, *http.Request) (int, error){
+	for name, respond := range map[string]func(int, *http.Request) (int, error){
 		"not answered":    func(int, *http.Request) (int, error) { return 0, errors.New("connection refused") },
 		"server error":    func(int, *http.Request) (int, error) { return 503, nil },
 		"too many":        func(int, *http.Request) (int, error) { return 429, nil },
@@ -41,15 +41,15 @@ func TestWaitsBetweenTries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, rg *rig) {
-				rg.to.respond(func(n int, r *http.Request) (int, error) {
+				rg.to.setResponse(func(n int, r *http.Request) (int, error) {
 					if n == 10 {
 						return 204, nil
 					}
-					return answer(n, r)
+					return respond(n, r)
 				})
 				rg.transit(state(fsm.Ready))
 				if n := rg.queue.Load(); n != 1 {
-					t.Errorf("the queue says %d, want 1", n)
+					t.Errorf("the queue length is %d, want 1", n)
 				}
 				time.Sleep(time.Hour)
 				want := []time.Duration{0, 1, 3, 7, 15, 31, 63, 123, 183, 243}
@@ -59,8 +59,8 @@ func TestWaitsBetweenTries(t *testing.T) {
 				if got := rg.to.times()[:len(want)]; !slices.Equal(got, want) {
 					t.Errorf("tries at %v, want %v", got, want)
 				}
-				// It was delivered: the next one begins with short waits again.
-				rg.to.respond(answer)
+				// After a delivery the waits are short again.
+				rg.to.setResponse(respond)
 				again := time.Since(rg.to.start)
 				rg.transit(state(fsm.Idle))
 				time.Sleep(2 * time.Second)
@@ -83,7 +83,7 @@ func TestWaitsAreSpread(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			box, to := &outbox{}, newReceiver()
 			box.add(fsm.Ready)
-			to.respond(func(int, *http.Request) (int, error) { return 500, nil })
+			to.setResponse(func(int, *http.Request) (int, error) { return 500, nil })
 			c, err := deviceapi.NewCallbacks(deviceapi.CallbackConfig{URL: "http://127.0.0.1/", Outbox: box, Transport: to,
 				Log: quiet(), Rand: func() float64 { return tt.rand }})
 			if err != nil {
@@ -108,7 +108,7 @@ func TestWaitsAreSpread(t *testing.T) {
 func TestANewTransitionEndsTheWait(t *testing.T) {
 	bubble(t, func(t *testing.T, rg *rig) {
 		up := false
-		rg.to.respond(func(int, *http.Request) (int, error) {
+		rg.to.setResponse(func(int, *http.Request) (int, error) {
 			if !up {
 				return 502, nil
 			}
@@ -119,30 +119,30 @@ func TestANewTransitionEndsTheWait(t *testing.T) {
 		synctest.Wait()
 		up = true
 		before := len(rg.to.posts())
-		rg.Notify(downloading(50)) // progress has to wait for its elders
+		rg.Notify(downloading(50)) // must not be posted before the transition
 		synctest.Wait()
 		wantPosts(t, rg.to, rg.to.posts()[:before]...)
 		rg.transit(state(fsm.Failed))
 		if got := rg.to.posts()[before:]; !slices.Equal(got, []string{"downloading 0", "failed 37"}) {
-			t.Errorf("at once came %q", got)
+			t.Errorf("posted at once: %q", got)
 		}
 	})
 }
 
-// A receiver that has just booted says 404 until its routes are there.
-func TestARejectedTransitionIsPostedUntilItIsTaken(t *testing.T) {
-	for _, status := range []int{400, 404, 422, 302} {
+// A receiver that has just booted may answer 404 until its routes are set up.
+func TestARejectedTransitionIsPostedUntilAccepted(t *testing.T) {
+	for _, status := range []int{101, 302, 400, 404, 422} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			bubble(t, func(t *testing.T, rg *rig) {
 				const rejections = 20
-				rg.to.respond(func(n int, _ *http.Request) (int, error) {
+				rg.to.setResponse(func(n int, _ *http.Request) (int, error) {
 					if n <= rejections {
 						return status, nil
 					}
 					return 200, nil
 				})
-				rg.box.add(fsm.Failed, fsm.Idle)
-				rg.Wake()
+				rg.box.add(fsm.Failed)
+				rg.transit(state(fsm.Idle))
 				time.Sleep(20 * time.Minute)
 				wantPosts(t, rg.to, append(slices.Repeat([]string{"failed 37"}, rejections+1), "idle 0")...)
 				want := map[string]int{deviceapi.ResultRejected: rejections, deviceapi.ResultDropped: 0, deviceapi.ResultDelivered: 2}
@@ -159,7 +159,7 @@ func TestARejectedTransitionIsPostedUntilItIsTaken(t *testing.T) {
 	}
 }
 
-func TestANoticeThatCannotBeTakenOutIsNotPostedTwice(t *testing.T) {
+func TestATransitionThatCannotBeRemovedIsNotPostedTwice(t *testing.T) {
 	bubble(t, func(t *testing.T, rg *rig) {
 		rg.box.fail(errors.New("read-only file system"))
 		rg.transit(state(fsm.Ready))
@@ -171,13 +171,13 @@ func TestANoticeThatCannotBeTakenOutIsNotPostedTwice(t *testing.T) {
 	})
 }
 
-func TestAfterARestartTheRestIsDelivered(t *testing.T) {
+func TestARestartDeliversTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		box, to := &outbox{}, newReceiver()
 		first := newRig(t, box, to)
 		stop := first.run(t)
 		first.transit(downloading(0))
-		// Posted, but the note of it is lost with the power.
+		// Posted, but a power cut prevents the removal.
 		box.fail(errors.New("power cut"))
 		first.transit(state(fsm.Verifying))
 		box.add(fsm.Ready)
@@ -190,9 +190,9 @@ func TestAfterARestartTheRestIsDelivered(t *testing.T) {
 	})
 }
 
-func TestASlowReceiverHoldsNobodyUp(t *testing.T) {
+func TestASlowReceiverDoesNotBlockNotify(t *testing.T) {
 	bubble(t, func(t *testing.T, rg *rig) {
-		rg.to.respond(func(_ int, r *http.Request) (int, error) {
+		rg.to.setResponse(func(_ int, r *http.Request) (int, error) {
 			<-r.Context().Done()
 			return 0, r.Context().Err()
 		})
@@ -205,7 +205,7 @@ func TestASlowReceiverHoldsNobodyUp(t *testing.T) {
 			t.Errorf("Notify waited %v", took)
 		}
 		time.Sleep(10 * time.Second)
-		// A try of five seconds, a second's wait, and the next one.
+		// A try of five seconds, a wait of one, and the next try.
 		if got := rg.to.times(); !slices.Equal(got, []time.Duration{0, 6 * time.Second}) {
 			t.Errorf("tries at %v, want 0 s and 6 s", got)
 		}
@@ -215,17 +215,17 @@ func TestASlowReceiverHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-func TestStoppingInTheMiddleOfATryIsNobodysFailure(t *testing.T) {
+func TestStoppingDuringATryIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rg := newRig(t, &outbox{}, newReceiver())
-		rg.to.respond(func(_ int, r *http.Request) (int, error) { <-r.Context().Done(); return 0, r.Context().Err() })
+		rg.to.setResponse(func(_ int, r *http.Request) (int, error) { <-r.Context().Done(); return 0, r.Context().Err() })
 		rg.box.add(fsm.Ready)
-		rg.run(t)() // also checks that the end is at once
+		rg.run(t)() // stops at once
 		if n := rg.results.of(deviceapi.ResultFailed); n != 0 {
 			t.Errorf("%d failed, want none", n)
 		}
 		if left := rg.box.Pending(); len(left) != 1 {
-			t.Errorf("the outbox holds %v, want the notice", left)
+			t.Errorf("the outbox holds %v, want the transition", left)
 		}
 	})
 }

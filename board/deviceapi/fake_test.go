@@ -15,14 +15,14 @@ import (
 	"otad/journal"
 )
 
-// updater is a machine that does nothing but keep one job at a time.
+// updater is a state machine that only records one job at a time.
 type updater struct {
 	mu       sync.Mutex
 	snapshot fsm.Snapshot
 	started  []journal.Job
 	resets   int
-	err      error // what Start and Reset answer
-	sick     error
+	err      error // of Start and Reset
+	health   error // of Health
 }
 
 func (u *updater) Start(_ context.Context, job journal.Job) error {
@@ -56,7 +56,7 @@ func (u *updater) Snapshot() fsm.Snapshot {
 	return u.snapshot
 }
 
-func (u *updater) Health() error { return u.sick }
+func (u *updater) Health() error { return u.health }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
@@ -69,7 +69,7 @@ func newAPI(u *updater) http.Handler {
 	return deviceapi.New(deviceapi.Config{Updater: u, Addr: "127.0.0.1:12315", Log: quiet()})
 }
 
-// request is one of a well-behaved client on the board.
+// request returns a request as a correct client on the board sends it.
 func request(method, path, body string) *http.Request {
 	r := httptest.NewRequest(method, "http://127.0.0.1:12315"+path, strings.NewReader(body))
 	if method == http.MethodPost {
@@ -78,7 +78,7 @@ func request(method, path, body string) *http.Request {
 	return r
 }
 
-// do answers r from h and returns the HTTP status and the body.
+// do passes r to h and returns the response and its body.
 func do(t *testing.T, h http.Handler, r *http.Request) (*http.Response, string) {
 	t.Helper()
 	w := httptest.NewRecorder()

@@ -12,21 +12,22 @@ import (
 	"strings"
 )
 
-// maxBody is the largest request body in bytes. The largest job that is valid,
-// with a pre-signed URL, is a tenth of it.
+// maxBody is the largest request body in bytes. The largest valid job, with a
+// pre-signed URL, is a tenth of it.
 const maxBody = 64 << 10
 
-// guard refuses requests that were not made by somebody who may drive the
-// updater. A browser on the board or in its network is such a somebody's
-// machine but not his will, so two doors are closed to web pages:
+// guard refuses requests from clients that must not control the updater. A web
+// page opened in a browser on this network could send requests to the API
+// without the user knowing. Two kinds of such requests are refused:
 //
-//   - DNS rebinding: a page of evil.example lets that name resolve to 127.0.0.1
-//     and is then of the same origin as this API. But its requests still say
-//     "Host: evil.example", so only addresses and names of this listener pass.
-//   - Cross-site requests: a page may send a form or a text/plain body anywhere
-//     without asking. It may not send application/json, nor DELETE, before the
-//     server agreed in a preflight (https://fetch.spec.whatwg.org/#http-cors-protocol),
-//     and this one agrees to none.
+//   - DNS rebinding: a page of evil.example makes that name resolve to
+//     127.0.0.1 and then has the same origin as this API. Its requests still
+//     have "Host: evil.example", so only addresses and names of this listener
+//     are accepted.
+//   - Cross-site requests: a page may send a form or a text/plain body to any
+//     host. It may send application/json or DELETE only after the server has
+//     agreed in a preflight (https://fetch.spec.whatwg.org/#http-cors-protocol),
+//     and this server never agrees.
 type guard struct {
 	host  string // of the configured address; empty: all addresses of the board
 	token []byte // SHA-256 of the bearer token; nil: none is needed
@@ -40,27 +41,26 @@ func newGuard(addr, token string) guard {
 	return g
 }
 
-// admit looks at the head of a request. The answer is what to say when ok is
-// false; these refusals are real HTTP statuses, because no handler was reached.
-func (g guard) admit(r *http.Request) (why answer, ok bool) {
-	changes := r.Method != http.MethodGet && r.Method != http.MethodHead
+// check checks the header of a request. If ok is false, refused is the reply,
+// with a real HTTP status because no handler was reached.
+func (g guard) check(r *http.Request) (refused reply, ok bool) {
+	isCommand := r.Method != http.MethodGet && r.Method != http.MethodHead
 	switch {
-	case !g.isOurs(r):
+	case !g.isHostAllowed(r):
 		return refusal(http.StatusMisdirectedRequest, "MISDIRECTED: the Host header does not name this listener"), false
-	case changes && !g.isAuthorized(r):
+	case isCommand && !g.isAuthorized(r):
 		return refusal(http.StatusUnauthorized, "UNAUTHORIZED: a bearer token is needed"), false
 	case r.ContentLength > maxBody:
 		return tooLarge(), false
 	}
-	return answer{}, true
+	return reply{}, true
 }
 
-// isOurs tells whether the request was addressed to this listener: by its
-// configured name or address, by the address that the connection came in on, or
-// by way of loopback. Ports do not matter: a forwarded one is another, and a
-// rebinding page can choose its own. HTTP/1.0 may leave Host out, browsers never
-// do.
-func (g guard) isOurs(r *http.Request) bool {
+// isHostAllowed reports whether the Host header names this listener: its
+// configured name or address, the local address of the connection, or loopback.
+// Ports are not compared: a forwarded port differs, and a rebinding page can
+// choose its own. HTTP/1.0 clients may omit Host, browsers never do.
+func (g guard) isHostAllowed(r *http.Request) bool {
 	host := hostname(r.Host)
 	if host == "" || host == "localhost" || host == g.host {
 		return true
@@ -76,8 +76,8 @@ func (g guard) isOurs(r *http.Request) bool {
 	return local != nil && local.AddrPort().Addr().Unmap().WithZone("") == addr
 }
 
-// hostname is the host of "host:port" in one spelling: lower case, no brackets,
-// no final dot, addresses as netip writes them.
+// hostname returns the host of "host:port" in one form: lower case, without
+// brackets or final dot, addresses as netip writes them.
 func hostname(hostport string) string {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -89,8 +89,8 @@ func hostname(hostport string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// isAuthorized compares digests: in constant time, and of constant length, so
-// that an answer's timing tells nothing about the token (RFC 6750, section 2.1).
+// isAuthorized compares digests of a constant length in constant time, so the
+// time of a reply does not depend on the token (RFC 6750, section 2.1).
 func (g guard) isAuthorized(r *http.Request) bool {
 	if g.token == nil {
 		return true
@@ -105,21 +105,23 @@ func digest(token string) []byte {
 	return sum[:]
 }
 
-// readJSON reads a body that has to be JSON and no larger than maxBody.
-func readJSON(w http.ResponseWriter, r *http.Request) (body []byte, why answer, ok bool) {
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+// readJSON reads a body that must be declared as JSON and be at most maxBody
+// long. If ok is false, refused is the reply.
+func readJSON(w http.ResponseWriter, r *http.Request) (body []byte, refused reply, ok bool) {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" {
 		return nil, refusal(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE: Content-Type must be application/json"), false
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if tooMuch := (*http.MaxBytesError)(nil); errors.As(err, &tooMuch) {
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
 		return nil, tooLarge(), false
 	}
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "BAD_REQUEST: the body ends early"), false
 	}
-	return body, answer{}, true
+	return body, reply{}, true
 }
 
-func tooLarge() answer {
+func tooLarge() reply {
 	return refusal(http.StatusRequestEntityTooLarge, "BODY_TOO_LARGE: at most 64 KiB")
 }

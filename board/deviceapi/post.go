@@ -13,78 +13,60 @@ import (
 
 	"otad/fsm"
 	"otad/journal"
+	"otad/netio"
 )
 
-// message is the body of a callback. All keys are always there.
-type message struct {
+// callbackBody is the body of a callback. All keys are always there.
+type callbackBody struct {
 	Stage    string  `json:"stage"`
 	Progress int     `json:"progress"`
 	Message  string  `json:"message"`
 	Error    *string `json:"error"`
 }
 
-func messageOf(n journal.OutboxEntry) message {
-	return message{Stage: stage(fsm.State(n.State)), Progress: n.Progress, Message: n.Message, Error: failure(n.Error)}
-}
-
-// sameStep tells whether o would say nothing that m has not said.
-func (m message) sameStep(o message) bool {
-	return m.Stage == o.Stage && m.Progress/progressStep == o.Progress/progressStep
-}
-
-// result is what an answer means for the next try.
-type result int
-
-const (
-	unanswered result = iota // no answer, or one that says "later"
-	rejected                 // an answer that will hardly change
-	delivered
-)
-
-func resultOf(status int) result {
-	switch {
-	case status >= 200 && status < 300:
-		return delivered
-	case status == 0, status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
-		return unanswered
-	default:
-		return rejected
+func bodyOf(e journal.OutboxEntry) callbackBody {
+	return callbackBody{
+		Stage: stageOf(fsm.State(e.State)), Progress: e.Progress, Message: e.Message, Error: nullIfEmpty(e.Error),
 	}
 }
 
-// poster posts messages to one URL.
+// sameStep reports whether o has the stage and the progress step of b.
+func (b callbackBody) sameStep(o callbackBody) bool {
+	return b.Stage == o.Stage && b.Progress/progressStep == o.Progress/progressStep
+}
+
+// poster posts callback bodies to one URL.
 type poster struct {
 	url     string
-	shown   string // the URL as it may be shown: without query and userinfo
 	timeout time.Duration
 	client  *http.Client
 }
 
-// newPoster checks the URL. The error does not repeat it: there may be a secret
-// in its query.
-func newPoster(raw string, timeout time.Duration, transport http.RoundTripper) (poster, error) {
-	u, err := url.Parse(raw)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+// newPoster checks the URL. Its error does not contain the URL, whose query may
+// be secret.
+func newPoster(rawURL string, timeout time.Duration, transport http.RoundTripper) (poster, error) {
+	if netio.CheckURL(rawURL, true) != nil {
 		return poster{}, errors.New("the callback URL must be http://host/path or https://host/path")
 	}
 	if transport == nil {
 		transport = newTransport(timeout)
 	}
-	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
-	return poster{url: raw, shown: shown.String(), timeout: timeout, client: &http.Client{
+	return poster{url: rawURL, timeout: timeout, client: &http.Client{
 		Transport: transport,
-		// A redirect would take the board's state to a host nobody configured.
+		// Following a redirect would send the board's state to a host that is
+		// not configured.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// newTransport keeps nothing between posts: they are seconds or days apart, and
-// an idle connection is memory here and a half-open surprise there.
+// newTransport opens a new connection for each post. Posts are seconds or days
+// apart: an idle connection would cost memory, and could have been closed by
+// the receiver when the next post uses it.
 func newTransport(timeout time.Duration) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment, // which leaves loopback alone
+		Proxy:                  http.ProxyFromEnvironment, // not for loopback
 		DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
 		Protocols:              &protocols,
 		DisableKeepAlives:      true,
@@ -93,16 +75,16 @@ func newTransport(timeout time.Duration) *http.Transport {
 	}
 }
 
-// send posts m and returns the status of the answer; 0 and an error when there
-// was none. The body of an answer is not read.
-func (p poster) send(ctx context.Context, m message) (status int, err error) {
-	body, err := json.Marshal(m)
+// send posts body and returns the HTTP status of the response, or 0 and an
+// error if there was no response. The body of the response is not read.
+func (p poster) send(ctx context.Context, body callbackBody) (status int, err error) {
+	encoded, err := json.Marshal(body)
 	if err != nil {
 		return 0, err
 	}
 	try, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(try, http.MethodPost, p.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(try, http.MethodPost, p.url, bytes.NewReader(encoded))
 	if err != nil {
 		return 0, errors.New("the callback URL makes no request")
 	}
@@ -110,14 +92,15 @@ func (p poster) send(ctx context.Context, m message) (status int, err error) {
 	req.Header.Set("User-Agent", "otad")
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return 0, p.reason(try, err)
+		return 0, p.withoutURL(try, err)
 	}
 	resp.Body.Close()
 	return resp.StatusCode, nil
 }
 
-// reason takes the URL out of an error of net/http, which repeats it whole.
-func (p poster) reason(try context.Context, err error) error {
+// withoutURL removes the URL from an error of net/http, which contains it with
+// its query.
+func (p poster) withoutURL(try context.Context, err error) error {
 	if errors.Is(try.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %v", p.timeout)
 	}

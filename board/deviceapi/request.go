@@ -10,16 +10,17 @@ import (
 	"otad/journal"
 )
 
-// field is one key of the body of POST /api/v1.0/download.
-type field struct {
+// member is one name/value pair of the body of POST /api/v1.0/download (RFC
+// 8259, section 4).
+type member struct {
 	name     string
 	into     any    // *string or *int64
-	problem  string // what to say when it is of another type
+	problem  string // of a value of another type
 	optional bool
 }
 
-func fieldsOf(job *journal.Job) []field {
-	return []field{
+func membersOf(job *journal.Job) []member {
+	return []member{
 		{name: "version", into: &job.Version, problem: "is not a string"},
 		{name: "package_url", into: &job.URL, problem: "is not a string"},
 		{name: "package_name", into: &job.Name, problem: "is not a string"},
@@ -29,20 +30,20 @@ func fieldsOf(job *journal.Job) []field {
 	}
 }
 
-// decodeDownload reads a job from a request body. Its error is a
-// *requestError that names the key, or "body". It is stricter than
-// encoding/json, which takes keys in any case, the last of two, and null for
-// "leave it as it is": what a client got wrong must not become a job that it
-// did not mean. Keys that are not known are passed over, as v1.0 does.
+// decodeDownload decodes the body of a request into a job. Its error is a
+// *requestError with the key, or "body". It is stricter than encoding/json,
+// which ignores the case of names, takes the last of two equal names, and lets
+// null leave a value unset: a client's mistake must not become a job that the
+// client did not mean. Unknown members are ignored, as in v1.0.
 func decodeDownload(body []byte) (journal.Job, error) {
 	var job journal.Job
-	fields := fieldsOf(&job)
-	values, err := objectOf(body, fields)
+	members := membersOf(&job)
+	values, err := splitObject(body, members)
 	if err != nil {
 		return journal.Job{}, err
 	}
-	for _, f := range fields {
-		if err := f.set(values[f.name]); err != nil {
+	for _, m := range members {
+		if err := m.set(values[m.name]); err != nil {
 			return journal.Job{}, err
 		}
 	}
@@ -52,14 +53,14 @@ func decodeDownload(body []byte) (journal.Job, error) {
 	return job, nil
 }
 
-// objectOf splits one JSON object into the values of the keys in fields; nil
-// stands for a key that is not there.
-func objectOf(body []byte, fields []field) (map[string]json.RawMessage, error) {
-	// RFC 8259, section 8.1; the decoder would put U+FFFD in place of the rest.
+// splitObject splits one JSON object into the values of members; the value of a
+// missing member is nil.
+func splitObject(body []byte, members []member) (map[string]json.RawMessage, error) {
+	// RFC 8259, section 8.1; the decoder would replace other bytes by U+FFFD.
 	if !utf8.Valid(body) {
 		return nil, &requestError{"body", "is not UTF-8"}
 	}
-	if !json.Valid(body) { // also what follows the first value
+	if !json.Valid(body) { // for example with more bytes after the first value
 		return nil, &requestError{"body", "is not one JSON value"}
 	}
 	notObject := &requestError{"body", "is not a JSON object"}
@@ -67,9 +68,9 @@ func objectOf(body []byte, fields []field) (map[string]json.RawMessage, error) {
 	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
 		return nil, notObject
 	}
-	values := make(map[string]json.RawMessage, len(fields))
-	for _, f := range fields {
-		values[f.name] = nil
+	values := make(map[string]json.RawMessage, len(members))
+	for _, m := range members {
+		values[m.name] = nil
 	}
 	for dec.More() {
 		var value json.RawMessage
@@ -77,41 +78,42 @@ func objectOf(body []byte, fields []field) (map[string]json.RawMessage, error) {
 		if err != nil || dec.Decode(&value) != nil {
 			return nil, notObject
 		}
-		key, _ := token.(string)
-		before, known := values[key]
-		if before != nil {
-			return nil, &requestError{key, "is given twice"}
+		name, _ := token.(string)
+		earlier, known := values[name]
+		if earlier != nil {
+			return nil, &requestError{name, "is given twice"}
 		}
 		if known {
-			values[key] = value
+			values[name] = value
 		}
 	}
 	return values, nil
 }
 
-// set decodes the value of one field; nil means that the key is not there. The
-// optional one may also be null, as clients write that fill in a fixed form.
-func (f field) set(value json.RawMessage) error {
+// set decodes the value of the member; nil means that it is missing. An
+// optional member may also be null, because some clients always send all
+// members.
+func (m member) set(value json.RawMessage) error {
 	null := string(value) == "null"
 	switch {
-	case f.optional && (value == nil || null):
+	case m.optional && (value == nil || null):
 		return nil
 	case value == nil:
-		return &requestError{f.name, "is missing"}
+		return &requestError{m.name, "is missing"}
 	case null:
-		return &requestError{f.name, "is null"}
-	case json.Unmarshal(value, f.into) != nil:
-		return &requestError{f.name, f.problem}
+		return &requestError{m.name, "is null"}
+	case json.Unmarshal(value, m.into) != nil:
+		return &requestError{m.name, m.problem}
 	}
-	// The decoder puts U+FFFD in place of half a surrogate pair.
-	if s, ok := f.into.(*string); ok && strings.ContainsRune(*s, utf8.RuneError) {
-		return &requestError{f.name, "holds a character that is none (U+FFFD)"}
+	// The decoder replaces half a surrogate pair by U+FFFD.
+	if s, ok := m.into.(*string); ok && strings.ContainsRune(*s, utf8.RuneError) {
+		return &requestError{m.name, "holds a character that is none (U+FFFD)"}
 	}
 	return nil
 }
 
-// checkDownload is what the API asks of a job beyond [journal.Job.Validate]: at
-// the command line more may be left open.
+// checkDownload checks the rules of the API beyond [journal.Job.Validate],
+// which lets the command line omit more.
 func checkDownload(job journal.Job) error {
 	switch {
 	case job.Version == "":

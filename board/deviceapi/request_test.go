@@ -13,7 +13,7 @@ import (
 	"otad/journal"
 )
 
-// Go's decoder makes U+FFFD of what is no character, which is another name.
+// Go's decoder replaces it by U+FFFD, which would be another name.
 func TestHalfASurrogatePairIsRefused(t *testing.T) {
 	_, err := deviceapi.DecodeDownload([]byte(`{"version":"1.2.3","package_url":"https://h/u","package_name":"x\ud800y",
 		"package_size":1,"package_md5":"9e107d9d372bb6826bd81d3542a419d6"}`))
@@ -68,9 +68,9 @@ func TestBrokenRuleIsNamedByItsKey(t *testing.T) {
 	}
 }
 
-// FuzzDownloadRequest holds the decoder to this: whatever comes in, out comes
-// an error that names a field, or a job that is valid and reads the same when it
-// is sent again.
+// FuzzDownloadRequest checks that the decoder returns, for any body, an error
+// that names a field, or a valid job that decodes to itself when it is encoded
+// and sent again.
 func FuzzDownloadRequest(f *testing.F) {
 	seeds, err := filepath.Glob(filepath.Join("testdata", "requests", "*.json"))
 	if err != nil || len(seeds) == 0 {
@@ -96,7 +96,7 @@ func FuzzDownloadRequest(f *testing.F) {
 			return
 		}
 		if err := job.Validate(); err != nil || job.Size < 1 || job.Version == "" || job.MD5 == "" {
-			t.Fatalf("%+v was taken: %v", job, err)
+			t.Fatalf("%+v was accepted: %v", job, err)
 		}
 		again, err := json.Marshal(map[string]any{"version": job.Version, "package_url": job.URL, "package_name": job.Name,
 			"package_size": job.Size, "package_md5": job.MD5, "package_sha256": job.SHA256})

@@ -18,19 +18,19 @@ import (
 	"otad/journal"
 )
 
-// outbox is the journal's, in memory.
+// outbox is an Outbox in memory.
 type outbox struct {
 	mu      sync.Mutex
-	notices []journal.OutboxEntry
+	entries []journal.OutboxEntry
 	seq     uint64
-	err     error  // what Delivered answers, instead of taking the notice out
-	empty   func() // what happens right after Pending saw nothing, once
+	err     error  // of Delivered, which then removes nothing
+	empty   func() // called once, after Pending has returned no entry
 }
 
 func (o *outbox) Pending() []journal.OutboxEntry {
 	o.mu.Lock()
-	waiting, empty := slices.Clone(o.notices), o.empty
-	if len(waiting) > 0 {
+	entries, empty := slices.Clone(o.entries), o.empty
+	if len(entries) > 0 {
 		empty = nil
 	} else {
 		o.empty = nil
@@ -39,7 +39,7 @@ func (o *outbox) Pending() []journal.OutboxEntry {
 	if empty != nil {
 		empty()
 	}
-	return waiting
+	return entries
 }
 
 func (o *outbox) Delivered(seq uint64) error {
@@ -48,7 +48,7 @@ func (o *outbox) Delivered(seq uint64) error {
 	if o.err != nil {
 		return o.err
 	}
-	o.notices = slices.DeleteFunc(o.notices, func(n journal.OutboxEntry) bool { return n.Seq == seq })
+	o.entries = slices.DeleteFunc(o.entries, func(n journal.OutboxEntry) bool { return n.Seq == seq })
 	return nil
 }
 
@@ -61,7 +61,7 @@ func (o *outbox) add(states ...fsm.State) {
 		if s == fsm.Failed {
 			n.Progress, n.Error = 37, "DOWNLOAD_FAILED: HTTP 404"
 		}
-		o.notices = append(o.notices, n)
+		o.entries = append(o.entries, n)
 	}
 }
 
@@ -71,13 +71,13 @@ func (o *outbox) fail(err error) {
 	o.err = err
 }
 
-// receiver is the device-api at the other end, without a network between.
+// receiver receives the posts, without a network.
 type receiver struct {
-	mu     sync.Mutex
-	start  time.Time
-	got    []string        // "stage progress" of each post
-	at     []time.Duration // when each came
-	answer func(n int, r *http.Request) (status int, err error)
+	mu      sync.Mutex
+	start   time.Time
+	got     []string        // "stage progress" of each post
+	at      []time.Duration // the time of each post since start
+	respond func(n int, r *http.Request) (status int, err error)
 }
 
 func newReceiver() *receiver { return &receiver{start: time.Now()} }
@@ -97,11 +97,11 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	r.mu.Lock()
 	r.got = append(r.got, fmt.Sprintf("%s %d", m.Stage, m.Progress))
 	r.at = append(r.at, time.Since(r.start))
-	n, answer := len(r.got), r.answer
+	n, respond := len(r.got), r.respond
 	r.mu.Unlock()
 	status := 200
-	if answer != nil {
-		if status, err = answer(n, req); err != nil {
+	if respond != nil {
+		if status, err = respond(n, req); err != nil {
 			return nil, err
 		}
 	}
@@ -120,13 +120,13 @@ func (r *receiver) times() []time.Duration {
 	return slices.Clone(r.at)
 }
 
-func (r *receiver) respond(answer func(n int, r *http.Request) (int, error)) {
+func (r *receiver) setResponse(respond func(n int, r *http.Request) (int, error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.answer = answer
+	r.respond = respond
 }
 
-// results counts what OnResult was told.
+// results counts the calls of OnResult.
 type results struct {
 	mu sync.Mutex
 	n  map[string]int
@@ -152,7 +152,7 @@ type rig struct {
 	box     *outbox
 	to      *receiver
 	results results
-	queue   atomic.Int64 // what OnQueue was told last
+	queue   atomic.Int64 // of the last call of OnQueue
 }
 
 func newRig(t *testing.T, box *outbox, to *receiver) *rig {
@@ -161,7 +161,7 @@ func newRig(t *testing.T, box *outbox, to *receiver) *rig {
 	c, err := deviceapi.NewCallbacks(deviceapi.CallbackConfig{
 		URL: "http://127.0.0.1:8080/ota", Outbox: box, Transport: to, Log: quiet(),
 		OnResult: rg.results.add, OnQueue: func(n int) { rg.queue.Store(int64(n)) },
-		Rand: func() float64 { return 0.5 }, // the middle: waits are what they are named
+		Rand: func() float64 { return 0.5 }, // no spread
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func newRig(t *testing.T, box *outbox, to *receiver) *rig {
 	return rg
 }
 
-// bubble runs f with callbacks that deliver, in a bubble of virtual time.
+// bubble runs f in a bubble of virtual time, while Run runs.
 func bubble(t *testing.T, f func(t *testing.T, rg *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		rg := newRig(t, &outbox{}, newReceiver())
@@ -180,7 +180,7 @@ func bubble(t *testing.T, f func(t *testing.T, rg *rig)) {
 	})
 }
 
-// run starts Run and returns what ends it.
+// run starts Run and returns a function that ends it.
 func (rg *rig) run(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -195,12 +195,12 @@ func (rg *rig) run(t *testing.T) (stop func()) {
 			t.Errorf("Run = %v, want nil", err)
 		}
 		if took := time.Since(start); took != 0 {
-			t.Errorf("Run ended %v after it was told to", took)
+			t.Errorf("Run ended %v after its context", took)
 		}
 	}
 }
 
-// transit makes a transition the way the machine does: durable first.
+// transit makes a transition in the order of the state machine: durable first.
 func (rg *rig) transit(s fsm.Snapshot) {
 	rg.box.add(s.State)
 	rg.Notify(s)

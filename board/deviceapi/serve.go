@@ -11,21 +11,22 @@ import (
 	"time"
 )
 
-// The bounds of the server. A board has little memory and its clients are few
-// and near, so what takes long or much is cut off.
+// The limits of the server. They are small because a board has little memory,
+// and its clients are few and near.
 const (
-	maxHeader      = 8 << 10 // bytes, to which net/http adds 4 KiB
-	maxConns       = 32      // open at a time; further ones wait in the kernel
-	headerTimeout  = 5 * time.Second
-	bodyTimeout    = 10 * time.Second
-	answerTimeout  = 15 * time.Second // longer than commandTimeout
-	idleTimeout    = 30 * time.Second
-	goodbyeTimeout = time.Second
+	maxHeader       = 8 << 10 // bytes, to which net/http adds 4 KiB
+	maxConns        = 32      // open at a time; others wait in the kernel
+	headerTimeout   = 5 * time.Second
+	bodyTimeout     = 10 * time.Second
+	replyTimeout    = 15 * time.Second // longer than commandTimeout
+	idleTimeout     = 30 * time.Second
+	shutdownTimeout = time.Second
 )
 
-// Serve answers on l until ctx ends, then lets requests finish for up to one
-// second. It returns nil after that, or the error that kept it from serving. It
-// closes l.
+// Serve serves h on l until ctx ends, and then lets requests finish for up to
+// one second. After that it returns nil; if it cannot serve, it returns the
+// error at once. It closes l. It may be called from any goroutine, for each
+// listener once.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -35,45 +36,45 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		MaxHeaderBytes:    maxHeader,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       bodyTimeout,
-		WriteTimeout:      answerTimeout,
+		WriteTimeout:      replyTimeout,
 		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		// Commands that wait for the machine stop waiting when otad stops.
+		// Commands stop waiting for the state machine when otad stops.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	stopped := make(chan struct{})
-	release := context.AfterFunc(ctx, func() {
+	cancelShutdown := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+		shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
-		if srv.Shutdown(goodbye) != nil {
+		if srv.Shutdown(shutdownCtx) != nil {
 			srv.Close()
 		}
 	})
-	err := srv.Serve(newLimited(l, maxConns))
+	err := srv.Serve(newLimitedListener(l, maxConns))
 	if errors.Is(err, http.ErrServerClosed) {
 		<-stopped
 		return nil
 	}
-	release()
+	cancelShutdown()
 	srv.Close()
 	return fmt.Errorf("serve on %s: %w", l.Addr(), err)
 }
 
-// limited is a listener that accepts no further connection while too many are
-// open: each costs buffers and a stack, and anybody in reach can open one.
-type limited struct {
+// limitedListener accepts no connection while too many are open: each costs
+// buffers and a stack, and everyone on the network can open one.
+type limitedListener struct {
 	net.Listener
 	slots  chan struct{}
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newLimited(l net.Listener, n int) *limited {
-	return &limited{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+func newLimitedListener(l net.Listener, n int) *limitedListener {
+	return &limitedListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
 }
 
-func (l *limited) Accept() (net.Conn, error) {
+func (l *limitedListener) Accept() (net.Conn, error) {
 	select {
 	case l.slots <- struct{}{}:
 	case <-l.closed:
@@ -87,12 +88,12 @@ func (l *limited) Accept() (net.Conn, error) {
 	return &slotConn{Conn: conn, free: func() { <-l.slots }}, nil
 }
 
-func (l *limited) Close() error {
+func (l *limitedListener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
 }
 
-// slotConn gives its slot back when it is closed for the first time.
+// slotConn frees its slot when it is closed for the first time.
 type slotConn struct {
 	net.Conn
 	once sync.Once
@@ -105,8 +106,8 @@ func (c *slotConn) Close() error {
 	return err
 }
 
-// CloseWrite is what net/http looks for to let a refusal reach a client that is
-// still sending, instead of cutting it off with a reset.
+// CloseWrite lets a refusal reach a client that is still sending: net/http
+// calls it before it closes the connection, and the client gets no reset.
 func (c *slotConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

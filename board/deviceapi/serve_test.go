@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,7 @@ import (
 	"otad/board/deviceapi"
 )
 
-// pipes is a listener over net.Pipe, whose connections know only the time of
+// pipes is a listener over net.Pipe, whose connections use the virtual time of
 // the test's bubble.
 type pipes struct {
 	conns  chan net.Conn
@@ -41,7 +42,7 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 12315} }
 
-// tryDial connects if the server accepts before everything is idle.
+// tryDial connects if the server is accepting once all goroutines are blocked.
 func (p *pipes) tryDial() (net.Conn, bool) {
 	synctest.Wait()
 	here, there := net.Pipe()
@@ -71,7 +72,7 @@ func send(t *testing.T, c net.Conn, text string) {
 	}
 }
 
-// serve runs Serve in the bubble and returns how to stop it and its end.
+// serve runs Serve in the bubble; stop ends it, and ended has its result.
 func serve(t *testing.T, h http.Handler) (l *pipes, stop func(), ended chan error) {
 	t.Helper()
 	l, ended = newPipes(), make(chan error, 1)
@@ -80,14 +81,14 @@ func serve(t *testing.T, h http.Handler) (l *pipes, stop func(), ended chan erro
 	return l, cancel, ended
 }
 
-func TestServeAnswersUntilItIsStopped(t *testing.T) {
+func TestServeRunsUntilStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, stop, ended := serve(t, newAPI(&updater{}))
 		c := l.dial(t)
 		send(t, c, getProgress)
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil || resp.StatusCode != 200 {
-			t.Fatalf("answer %v, %v", resp, err)
+			t.Fatalf("response %v, %v", resp, err)
 		}
 		io.Copy(io.Discard, resp.Body)
 		start := time.Now()
@@ -101,7 +102,7 @@ func TestServeAnswersUntilItIsStopped(t *testing.T) {
 	})
 }
 
-func TestServeLetsARequestFinish(t *testing.T) {
+func TestServeLetsRequestsFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, stop, ended := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(800 * time.Millisecond)
@@ -124,7 +125,7 @@ func TestServeLetsARequestFinish(t *testing.T) {
 	})
 }
 
-func TestServeStopsWithinASecondWhateverHangs(t *testing.T) {
+func TestServeStopsWithinASecondOfAHangingHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		l, stop, ended := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
@@ -143,7 +144,7 @@ func TestServeStopsWithinASecondWhateverHangs(t *testing.T) {
 	})
 }
 
-func TestServeTellsWhatBrokeIt(t *testing.T) {
+func TestServeReturnsTheErrorOfItsListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _, ended := serve(t, http.NotFoundHandler())
 		synctest.Wait()
@@ -154,7 +155,7 @@ func TestServeTellsWhatBrokeIt(t *testing.T) {
 	})
 }
 
-func TestCommandsStopWaitingWhenTheServerStops(t *testing.T) {
+func TestHandlersAreCancelledWhenTheServerStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		waiting := make(chan error, 1)
 		l, stop, ended := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -184,7 +185,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		name, sent string
 		after      time.Duration
 	}{
-		{"says nothing", "", 5 * time.Second},
+		{"sends nothing", "", 5 * time.Second},
 		{"half a header", "GET /progress HTTP/1.1\r\nHost: local", 5 * time.Second},
 		{"half a body", "POST /api/v1.0/download HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", 10 * time.Second},
 	} {
@@ -207,6 +208,43 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	}
 }
 
+func TestConnectionsThatDoNothingAreClosed(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reads bool // the response
+		after time.Duration
+	}{
+		{"idle after a response", true, 30 * time.Second},
+		{"reads no response", false, 15 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, stop, ended := serve(t, newAPI(&updater{}))
+				c := l.dial(t)
+				send(t, c, getProgress)
+				start := time.Now()
+				if tt.reads {
+					resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					io.Copy(io.Discard, resp.Body)
+				} else {
+					time.Sleep(tt.after + time.Second)
+				}
+				if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+					t.Error("the connection is still open")
+				}
+				if took := time.Since(start); took < tt.after || took > tt.after+time.Second {
+					t.Errorf("closed after %v, want %v", took, tt.after)
+				}
+				stop()
+				<-ended
+			})
+		})
+	}
+}
+
 func TestHeadersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, stop, ended := serve(t, newAPI(&updater{}))
@@ -214,7 +252,7 @@ func TestHeadersAreBounded(t *testing.T) {
 		go io.WriteString(c, "GET /progress HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("x", 16<<10)+"\r\n\r\n")
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-			t.Errorf("answer %v, %v, want 431", resp, err)
+			t.Errorf("response %v, %v, want 431", resp, err)
 		}
 		c.Close()
 		stop()
@@ -244,7 +282,36 @@ func TestConnectionsAreBounded(t *testing.T) {
 	})
 }
 
-// halfCloser tells whether its sending half was closed first.
+// flaky is a listener whose first calls of Accept fail as they do when the
+// process has too many open files.
+type flaky struct {
+	*pipes
+	failures int
+}
+
+func (f *flaky) Accept() (net.Conn, error) {
+	if f.failures--; f.failures >= 0 {
+		return nil, syscall.EMFILE
+	}
+	return f.pipes.Accept()
+}
+
+func TestFailedAcceptsUseUpNoConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &flaky{newPipes(), 2 * deviceapi.MaxConns}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- deviceapi.Serve(ctx, l, newAPI(&updater{}), quiet()) }()
+		time.Sleep(time.Hour)
+		l.dial(t).Close()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// halfCloser records whether its sending half was closed first.
 type halfCloser struct {
 	net.Conn
 	half, whole atomic.Bool
@@ -261,7 +328,7 @@ func (c *halfCloser) Close() error {
 }
 
 // A connection that is closed with unread bytes in it is reset, and the reset
-// may overtake the answer.
+// may arrive before the reply.
 func TestARefusalReachesAClientThatIsStillSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, stop, ended := serve(t, newAPI(&updater{}))
@@ -273,18 +340,18 @@ func TestARefusalReachesAClientThatIsStillSending(t *testing.T) {
 			"Transfer-Encoding: chunked\r\n\r\n100000\r\n"+strings.Repeat(" ", 1<<20))
 		resp, err := http.ReadResponse(bufio.NewReader(here), nil)
 		if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge {
-			t.Errorf("answer %v, %v, want 413", resp, err)
+			t.Errorf("response %v, %v, want 413", resp, err)
 		}
 		io.Copy(io.Discard, here) // until the server closes
 		if !conn.half.Load() {
-			t.Error("the connection was cut off, not closed half by half")
+			t.Error("the sending half was not closed first")
 		}
 		stop()
 		<-ended
 	})
 }
 
-// TestOverTCP is for what pipes do not have.
+// TestOverTCP covers the differences between pipes and TCP.
 func TestOverTCP(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

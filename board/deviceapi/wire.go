@@ -11,66 +11,67 @@ import (
 )
 
 // Progress is the data of GET /progress. The first four fields are those of the
-// TOP.E v1.0 updater; the rest is otad's own.
+// TOP.E v1.0 updater; otad adds the others.
 type Progress struct {
 	Stage    string  `json:"stage"`    // idle, downloading, verifying, toInstall or failed
 	Progress int     `json:"progress"` // whole percent of the stage, rounded down
 	Message  string  `json:"message"`  // one line for a person
 	Error    *string `json:"error"`    // "CODE: detail"; null unless failed
 
-	State          string `json:"state"` // the machine's own name of the stage
+	State          string `json:"state"` // of the state machine: Idle, Downloading, ...
 	Version        string `json:"version"`
 	PackageName    string `json:"package_name"`
-	PackageSize    int64  `json:"package_size"`     // bytes; 0: not known yet
-	BytesDurable   int64  `json:"bytes_durable"`    // bytes that a power cut cannot take
+	PackageSize    int64  `json:"package_size"`     // bytes; 0 while unknown
+	BytesDurable   int64  `json:"bytes_durable"`    // bytes that survive a power cut
 	BytesPerSecond int64  `json:"bytes_per_second"` // from the network, over the last seconds
-	ETASeconds     *int64 `json:"eta_seconds"`      // rounded up; null: not known
-	Retries        int    `json:"retries"`          // of this job since the start of the process
-	ResumedFrom    int64  `json:"resumed_from"`     // offset at which the process took the job up
+	ETASeconds     *int64 `json:"eta_seconds"`      // rounded up; null while unknown
+	Retries        int    `json:"retries"`          // of this job since the process started
+	ResumedFrom    int64  `json:"resumed_from"`     // offset from which the process resumed the job
 }
 
-// envelope is every body this package answers with. The status that counts is
-// Code; HTTP says 200 whenever a handler was reached.
+// envelope is the body of every reply. Clients look at Code; the HTTP status is
+// 200 whenever a handler was reached.
 type envelope struct {
 	Code     int    `json:"code"`
 	Msg      string `json:"msg"`
-	Stage    string `json:"stage,omitempty"`    // a failed job repeats these two
-	Progress *int   `json:"progress,omitempty"` // next to Code, as v1.0 does
+	Stage    string `json:"stage,omitempty"`    // only of a failed job, as in v1.0:
+	Progress *int   `json:"progress,omitempty"` // both are repeated beside Code
 	Data     any    `json:"data,omitempty"`
 }
 
-// status is the data of the answers to commands.
-type status struct {
-	Status string `json:"status"`
+// commandData is the data of the reply to a command.
+type commandData struct {
+	Status string `json:"status"` // the stage after the command
 }
 
-// answer is an envelope with the HTTP status that it travels under.
-type answer struct {
-	http int
-	body envelope
+// reply is an envelope with its HTTP status.
+type reply struct {
+	httpStatus int
+	body       envelope
 }
 
-// success is the answer of a handler that did what it was asked.
-func success(data any) answer {
-	return answer{http.StatusOK, envelope{Code: http.StatusOK, Msg: "success", Data: data}}
+// success is the reply of a handler that succeeded.
+func success(data any) reply {
+	return reply{http.StatusOK, envelope{Code: http.StatusOK, Msg: "success", Data: data}}
 }
 
-// problem is the answer of a handler that could not: the code is in the body.
-func problem(code int, msg string) answer {
-	return answer{http.StatusOK, envelope{Code: code, Msg: msg}}
+// problem is the reply of a handler that failed: HTTP 200 with the code in the
+// body.
+func problem(code int, msg string) reply {
+	return reply{http.StatusOK, envelope{Code: code, Msg: msg}}
 }
 
-// refusal is the answer where no handler was reached, or where a program that
-// reads nothing but HTTP has to understand it.
-func refusal(code int, msg string) answer {
-	return answer{code, envelope{Code: code, Msg: msg}}
+// refusal is the reply when no handler was reached, and to clients that look
+// only at the HTTP status: the code is the HTTP status too.
+func refusal(code int, msg string) reply {
+	return reply{code, envelope{Code: code, Msg: msg}}
 }
 
-func (a answer) write(w http.ResponseWriter) {
+func (r reply) write(w http.ResponseWriter) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false) // it is read by programs and people, not by browsers
-	if err := enc.Encode(a.body); err != nil {
+	enc.SetEscapeHTML(false) // programs and people read it, not browsers
+	if err := enc.Encode(r.body); err != nil {
 		panic("deviceapi: an envelope does not encode: " + err.Error()) // plain fields only: impossible
 	}
 	h := w.Header()
@@ -78,32 +79,33 @@ func (a answer) write(w http.ResponseWriter) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))
-	w.WriteHeader(a.http)
-	w.Write(buf.Bytes()) // an error here is the client that left
+	w.WriteHeader(r.httpStatus)
+	w.Write(buf.Bytes()) // an error means that the client has gone
 }
 
-// ProgressOf is a snapshot as it goes over the wire.
+// ProgressOf returns the wire form of a snapshot. It may be called from any
+// goroutine.
 func ProgressOf(s fsm.Snapshot) Progress {
 	return Progress{
-		Stage:          stage(s.State),
+		Stage:          stageOf(s.State),
 		Progress:       s.Progress,
 		Message:        s.Message,
-		Error:          failure(s.Error),
+		Error:          nullIfEmpty(s.Error),
 		State:          string(s.State),
 		Version:        s.Version,
 		PackageName:    s.Name,
 		PackageSize:    s.Size,
 		BytesDurable:   s.Durable,
 		BytesPerSecond: s.BytesPerSecond,
-		ETASeconds:     seconds(s.ETA),
+		ETASeconds:     wholeSeconds(s.ETA),
 		Retries:        s.Retries,
 		ResumedFrom:    s.ResumedFrom,
 	}
 }
 
-// stage is the wire name of a state. v1.0 calls a package that is Ready by what
-// comes next.
-func stage(s fsm.State) string {
+// stageOf returns the wire name of a state. In v1.0 a package that is Ready has
+// the name of the next step.
+func stageOf(s fsm.State) string {
 	switch s {
 	case fsm.Downloading:
 		return "downloading"
@@ -118,15 +120,15 @@ func stage(s fsm.State) string {
 	}
 }
 
-// failure is null on the wire where there is none.
-func failure(text string) *string {
+func nullIfEmpty(text string) *string {
 	if text == "" {
 		return nil
 	}
 	return &text
 }
 
-func seconds(d time.Duration) *int64 {
+// wholeSeconds rounds up; a negative duration is not known and becomes null.
+func wholeSeconds(d time.Duration) *int64 {
 	if d < 0 {
 		return nil
 	}

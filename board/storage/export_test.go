@@ -6,37 +6,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch puts before in front of each durable step that d and its files make
-// from now on: an error of it takes the place of the call. Steps are named
-// "fdatasync file", "fsync file", "fsync directory" and "rename FROM TO".
-func (d *StateDir) Watch(before func(step string) error) {
+// Watch calls before in front of each system call that d and its files make
+// from now on; an error of it replaces the call. The calls are named "fsync
+// directory", "fsync file", "fdatasync file", "fchmod file", "fallocate file",
+// "statfs directory", "rename FROM TO" and "unlink NAME".
+func (d *StateDir) Watch(before func(call string) error) {
 	real := d.sys
-	d.sys.fdatasync = func(fd int) error {
-		if err := before("fdatasync file"); err != nil {
+	watched := func(call string, do func() error) error {
+		if err := before(call); err != nil {
 			return err
 		}
-		return real.fdatasync(fd)
+		return do()
+	}
+	d.sys.fdatasync = func(fd int) error {
+		return watched("fdatasync file", func() error { return real.fdatasync(fd) })
 	}
 	d.sys.fsync = func(fd int) error {
-		step := "fsync file"
+		call := "fsync file"
 		if fd == int(d.dir.Fd()) {
-			step = "fsync directory"
+			call = "fsync directory"
 		}
-		if err := before(step); err != nil {
-			return err
-		}
-		return real.fsync(fd)
+		return watched(call, func() error { return real.fsync(fd) })
+	}
+	d.sys.fchmod = func(fd int, mode uint32) error {
+		return watched("fchmod file", func() error { return real.fchmod(fd, mode) })
+	}
+	d.sys.fallocate = func(fd int, size int64) error {
+		return watched("fallocate file", func() error { return real.fallocate(fd, size) })
+	}
+	d.sys.statfs = func(fd int, st *unix.Statfs_t) error {
+		return watched("statfs directory", func() error { return real.statfs(fd, st) })
 	}
 	d.sys.rename = func(dir int, from, to string) error {
-		if err := before("rename " + from + " " + to); err != nil {
-			return err
-		}
-		return real.rename(dir, from, to)
+		return watched("rename "+from+" "+to, func() error { return real.rename(dir, from, to) })
+	}
+	d.sys.unlink = func(dir int, name string) error {
+		return watched("unlink "+name, func() error { return real.unlink(dir, name) })
 	}
 }
 
-// AllocateThenFail makes fallocate take the first part bytes and answer err, as
-// file systems do that allocate piece by piece.
+// AllocateThenFail makes fallocate allocate the first part bytes and return
+// err, as file systems do that allocate piece by piece.
 func (d *StateDir) AllocateThenFail(part int64, err error) {
 	real := d.sys.fallocate
 	d.sys.fallocate = func(fd int, size int64) error {
@@ -49,29 +59,25 @@ func (d *StateDir) AllocateThenFail(part int64, err error) {
 	}
 }
 
-// SetFree makes the file system look as if statfs had said this.
+// SetFree sets what statfs reports.
 func (d *StateDir) SetFree(available uint64, blockSize, fragmentSize int) {
 	d.sys.statfs = func(_ int, st *unix.Statfs_t) error {
 		st.Bavail = available
-		setUnits(st, blockSize, fragmentSize)
+		assign(&st.Bsize, blockSize)
+		assign(&st.Frsize, fragmentSize)
 		return nil
 	}
 }
 
-// setUnits converts to whatever width the architecture has.
-func setUnits(st *unix.Statfs_t, blockSize, fragmentSize int) {
-	assign(&st.Bsize, blockSize)
-	assign(&st.Frsize, fragmentSize)
-}
-
+// assign converts v to the width that the field has on this architecture.
 func assign[T ~int32 | ~int64 | ~uint32](field *T, v int) { *field = T(v) }
 
-// WriteDirect takes the place of the writes past the page cache.
-func (d *StateDir) WriteDirect(write func(f *os.File, b []byte, offset int64) (int, error)) {
+// SetWriteDirect replaces the direct writes.
+func (d *StateDir) SetWriteDirect(write func(f *os.File, b []byte, offset int64) (int, error)) {
 	d.sys.writeDirect = write
 }
 
-// OpenDirect makes the opening for such writes fail.
-func (d *StateDir) OpenDirect(err error) {
+// FailOpenDirect makes the opening for direct writes fail.
+func (d *StateDir) FailOpenDirect(err error) {
 	d.sys.openDirect = func(*StateDir, string) (*os.File, error) { return nil, err }
 }

@@ -6,20 +6,24 @@ import (
 	"strings"
 )
 
-// ErrName means that a name is not one that a package file may have.
+// ErrName means that a package cannot have this name.
 var ErrName = errors.New("storage: not a plain file name")
 
 var errNotRegular = errors.New("not a regular file")
 
+// These repeat the rule of journal.NameProblem on purpose: even a name that
+// passed no check of a job must not leave the state directory or replace the
+// journal.
 const (
 	partSuffix    = ".part"    // of a package that is not complete
-	journalPrefix = "journal." // of the journal's files, which live in the same directory
-	maxName       = 128        // bytes; with the suffix well below the 255 of every file system
+	journalPrefix = "journal." // of the journal's files, in the same directory
+	maxName       = 128        // bytes; with the suffix below the 255 of every file system
 )
 
-// checkName is the last guard in front of the file system, whatever the layers
-// above have checked: one path element, not hidden, and not the name of
-// something else in the state directory. FAT folds case, so the comparison does.
+// checkName accepts a name of one path element that is not hidden and not kept
+// for another file of the state directory. It compares in lower case because
+// FAT ignores case. It accepts every name that journal.NameProblem accepts; if
+// it did not, a job could start that has no file.
 func checkName(name string) error {
 	lower := strings.ToLower(name)
 	switch {

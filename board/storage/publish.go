@@ -7,20 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// publishedMode lets an installer under another user read the package. Secrets
-// have no place in one: it travels through an object store and lies on every
-// board.
+// publishedMode lets an installer that runs as another user read the package.
+// A package is not secret: it is stored at the origin and on every board.
 const publishedMode = 0o644
 
-// Publish gives the file its final name, in place of an older package of that
-// name. When it returns without an error, NAME with all its bytes survives a
-// power cut. On an error either name may be on the medium after one; calling
-// OpenPartial or Published tells which. The file stays open.
+// Publish renames the file to its final name and replaces an older package of
+// that name. After Publish has returned without an error, NAME with all its
+// bytes survives a power cut. After an error either name may be on the medium;
+// [StateDir.OpenPartial] and [StateDir.Published] show which. The file stays
+// open. No other method of p may run at the same time.
 func (p *Partial) Publish() error {
-	if err := p.usable(); err != nil {
+	if err := p.checkFailed(); err != nil {
 		return err
 	}
-	if err := p.openToAll(); err != nil {
+	if err := p.setPublishedMode(); err != nil {
 		return err
 	}
 	// A crash here leaves NAME.part, maybe with its new mode.
@@ -29,7 +29,10 @@ func (p *Partial) Publish() error {
 	}
 	// A crash here leaves NAME.part, complete and durable.
 	dir := int(p.dir.dir.Fd())
-	if err := retry(func() error { return p.dir.sys.rename(dir, p.name+partSuffix, p.name) }); err != nil {
+	err := ignoringEINTR(func() error {
+		return p.dir.sys.rename(dir, p.name+partSuffix, p.name)
+	})
+	if err != nil {
 		return fmt.Errorf("publish %s: %w", p.name, err)
 	}
 	// A crash here leaves one of the two names, with all bytes; on FAT it can
@@ -40,23 +43,24 @@ func (p *Partial) Publish() error {
 	}
 	// A crash here leaves one of the two names, with all bytes.
 	return p.dir.sync()
-	// From here on it is NAME.
+	// A crash from here on leaves NAME.
 }
 
-// openToAll sets the final mode. FAT has no modes and may refuse; there the
-// mount options decide.
-func (p *Partial) openToAll() error {
-	err := p.control(func(fd int) error { return unix.Fchmod(fd, publishedMode) })
+// setPublishedMode makes the file readable for every user. FAT has no modes
+// and may refuse; there the mount options set them.
+func (p *Partial) setPublishedMode() error {
+	err := p.withFD(func(fd int) error { return p.dir.sys.fchmod(fd, publishedMode) })
 	if err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return fmt.Errorf("set the mode of %s: %w", p.name, err)
 	}
 	return nil
 }
 
-// syncWhole is Sync with everything about the file, its mode and entry included.
+// syncWhole makes the bytes and all metadata of the file durable, mode and
+// directory entry included. Its errors are final, as those of Sync.
 func (p *Partial) syncWhole() error {
-	if err := p.control(p.dir.sys.fsync); err != nil {
-		return p.fail(fmt.Errorf("sync %s: %w", p.name, err))
+	if err := p.withFD(p.dir.sys.fsync); err != nil {
+		return p.setFailed(fmt.Errorf("sync %s: %w", p.name, err))
 	}
 	return nil
 }

@@ -14,13 +14,13 @@ import (
 
 const mib = 1 << 20
 
-// smallDisk is a file system of 4 MiB with nothing on it.
+// smallDisk mounts an empty file system of 4 MiB.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	return mount(t, "-t", "tmpfs", "-o", "size=4m", "otad-test")
 }
 
-// smallExt4 is one that keeps blocks back for root and allocates for real.
+// smallExt4 mounts a file system of 16 MiB that reserves blocks for root.
 func smallExt4(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -45,7 +45,7 @@ func smallExt4(t *testing.T) string {
 	return mount(t, "-o", "loop", image)
 }
 
-// used is what the file occupies on its medium.
+// used returns the bytes that the file occupies on its medium.
 func used(t *testing.T, path string) int64 {
 	t.Helper()
 	var st syscall.Stat_t
@@ -80,7 +80,7 @@ func TestReserveAllocatesWithoutGrowing(t *testing.T) {
 			if size, err := p.Size(); size != 0 || err != nil {
 				t.Errorf("Size() = %d, %v, want 0", size, err)
 			}
-			// A second process cannot take what is reserved.
+			// Another writer cannot take the reserved blocks.
 			other := openPartial(t, d, "other")
 			fill(t, other)
 			writeAt(t, p, make([]byte, 2*mib), 0)
@@ -103,10 +103,10 @@ func fill(t *testing.T, p *storage.Partial) {
 			return
 		}
 	}
-	t.Fatal("the disk never got full")
+	t.Fatal("the disk did not become full")
 }
 
-func TestReserveRefusesWhatDoesNotFit(t *testing.T) {
+func TestReserveRefusesAPackageThatDoesNotFit(t *testing.T) {
 	dir := smallDisk(t)
 	d := open(t, dir)
 	p := openPartial(t, d, "u.zip")
@@ -117,8 +117,8 @@ func TestReserveRefusesWhatDoesNotFit(t *testing.T) {
 		want          *storage.SpaceError
 	}{
 		{"larger than the disk", 5 * mib, 0, &storage.SpaceError{Need: 5 * mib, Free: all}},
-		{"eats into what stays free", 3 * mib, 2 * mib, &storage.SpaceError{Need: 3 * mib, Free: all - 2*mib}},
-		{"more is to stay free than there is", mib, 16 * mib, &storage.SpaceError{Need: mib, Free: 0}},
+		{"leaves less than minFree", 3 * mib, 2 * mib, &storage.SpaceError{Need: 3 * mib, Free: all - 2*mib}},
+		{"minFree is larger than the disk", mib, 16 * mib, &storage.SpaceError{Need: mib, Free: 0}},
 		{"fits to the byte", 3 * mib, all - 3*mib, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -133,6 +133,9 @@ func TestReserveRefusesWhatDoesNotFit(t *testing.T) {
 			if !errors.As(err, &got) || *got != *tt.want {
 				t.Fatalf("error is %v, want %v", err, tt.want)
 			}
+			if need, free := got.Space(); need != tt.want.Need || free != tt.want.Free {
+				t.Errorf("Space() = %d, %d", need, free)
+			}
 			if !errors.Is(err, syscall.ENOSPC) {
 				t.Error("the error does not match ENOSPC")
 			}
@@ -143,24 +146,24 @@ func TestReserveRefusesWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-func TestReserveCountsWhatIsThereAlready(t *testing.T) {
+func TestReserveCountsAllocatedBlocks(t *testing.T) {
 	d := open(t, smallDisk(t))
 	p := openPartial(t, d, "u.zip")
 	writeAt(t, p, make([]byte, 2*mib), 0)
 	if err := p.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	// 3 MiB in all, 2 of them written: only the third is needed.
+	// Two of 3 MiB are written: only the third is needed.
 	if err := p.Reserve(3*mib, mib); err != nil {
 		t.Error(err)
 	}
-	// Once it is reserved, no room at all is needed.
+	// After the reservation no more space is needed.
 	if err := p.Reserve(3*mib, free(t, d)); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestReserveLeavesNothingOfAReservationThatFailed(t *testing.T) {
+func TestFailedReserveFreesItsBlocks(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT} {
 		dir := t.TempDir()
 		d := open(t, dir)
@@ -196,7 +199,7 @@ func TestReserveWithoutSupportIsNoError(t *testing.T) {
 	}
 }
 
-func TestReserveReportsOtherErrorsAsTheyAre(t *testing.T) {
+func TestReserveReturnsOtherErrors(t *testing.T) {
 	d := open(t, t.TempDir())
 	d.AllocateThenFail(0, syscall.EFBIG)
 	err := openPartial(t, d, "u.zip").Reserve(mib, 0)
@@ -206,19 +209,19 @@ func TestReserveReportsOtherErrorsAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsRecognisedInAWrite(t *testing.T) {
+func TestFullDiskMatchesENOSPCInWriteAt(t *testing.T) {
 	d := open(t, smallDisk(t))
 	fill(t, openPartial(t, d, "u.zip"))
 }
 
-func TestFreeDoesNotCountBlocksKeptForRoot(t *testing.T) {
+func TestFreeDoesNotCountBlocksReservedForRoot(t *testing.T) {
 	d := open(t, smallExt4(t))
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(d.Path(), &st); err != nil {
 		t.Fatal(err)
 	}
 	if st.Bfree == st.Bavail {
-		t.Fatal("this file system keeps nothing back")
+		t.Fatal("this file system reserves nothing for root")
 	}
 	if got, want := free(t, d), int64(st.Bavail)*int64(st.Bsize); got != want {
 		t.Errorf("Free() = %d, want %d", got, want)

@@ -15,49 +15,52 @@ import (
 var ErrLocked = errors.New("storage: another otad holds the state directory")
 
 // How long OpenStateDir waits for a predecessor that is still stopping, and how
-// often it looks.
+// often it tries.
 const (
-	lockPatience = time.Second
-	lockPoll     = 50 * time.Millisecond
+	lockTimeout      = time.Second
+	lockPollInterval = 50 * time.Millisecond
 )
 
 // StateDir is the directory that holds everything otad keeps, locked for this
-// process. Its methods may be called from any goroutine.
+// process. Its methods may be called from any goroutine; only Close must come
+// after all other calls.
 type StateDir struct {
 	path string
 	dir  *os.File // holds the lock; every name is resolved relative to it
 	sys  syscalls
 }
 
-// OpenStateDir opens the directory at path and locks it. It makes nothing: a
-// directory that is missing is more often a file system that is not mounted
-// than one that was forgotten.
+// OpenStateDir opens the directory at path and locks it. It does not create
+// the directory: if it is missing, a file system is more likely not mounted
+// than the directory forgotten.
 //
-// The lock is a flock(2) on the directory itself. There is no lock file to be
-// left behind, and the kernel drops the lock with the process, however that
-// ends. A lock that is still held after one second is [ErrLocked]. Every error
-// names the path and what to do about it.
+// The lock is a flock(2) on the directory itself. There is no lock file that a
+// crash could leave behind: the kernel releases the lock when the process ends
+// or is killed. If the lock is still held after one second, the error
+// matches [ErrLocked]. Every error names the path and what to do about it.
+// OpenStateDir may be called from any goroutine.
 func OpenStateDir(path string) (*StateDir, error) {
 	dir, err := openDir(path)
 	if err != nil {
 		return nil, err
 	}
-	d := &StateDir{path: path, dir: dir, sys: linux()}
-	if err := d.lock(); err != nil {
-		dir.Close()
-		return nil, err
+	d := &StateDir{path: path, dir: dir, sys: linuxSyscalls()}
+	err = d.lock()
+	if err == nil {
+		err = d.Writable()
 	}
-	if err := d.Writable(); err != nil {
+	if err != nil {
 		dir.Close()
 		return nil, err
 	}
 	return d, nil
 }
 
-// Path is the directory as it was named to OpenStateDir.
+// Path returns the path that OpenStateDir was called with.
 func (d *StateDir) Path() string { return d.path }
 
-// Close gives up the lock. Files opened through d stay usable.
+// Close releases the lock. Files opened through d can still be read and
+// written, but no longer published.
 func (d *StateDir) Close() error { return d.dir.Close() }
 
 func openDir(path string) (*os.File, error) {
@@ -76,11 +79,13 @@ func openDir(path string) (*os.File, error) {
 	}
 }
 
-// lock tries for a while, because an init system may start the next otad before
-// the last one is gone.
+// lock tries for up to lockTimeout, because an init system may start the next
+// otad before the last one has ended.
 func (d *StateDir) lock() error {
-	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPoll) {
-		err := retry(func() error { return unix.Flock(int(d.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockPollInterval) {
+		err := ignoringEINTR(func() error {
+			return unix.Flock(int(d.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		})
 		switch {
 		case err == nil:
 			return nil
@@ -92,13 +97,15 @@ func (d *StateDir) lock() error {
 	}
 }
 
-// Writable is nil when files can be written in the directory, as far as that can
-// be told without writing. It asks the kernel instead of making a file for a try:
-// nothing has to be cleaned up after a crash, flash is not written at each look,
-// and access(2) sees what counts, modes as well as a read-only mount. What it may
-// not see is an ext4 that has shut itself down for writing (since Linux 6.15).
+// Writable returns nil if files can be written in the directory, as far as
+// access(2) can find out: it checks modes and read-only mounts. Unlike a test
+// file it leaves nothing behind after a crash and does not write to flash at
+// each call. It may miss an ext4 that has shut itself down for writing (since
+// Linux 6.15).
 func (d *StateDir) Writable() error {
-	err := retry(func() error { return unix.Faccessat(int(d.dir.Fd()), ".", unix.R_OK|unix.W_OK|unix.X_OK, 0) })
+	err := ignoringEINTR(func() error {
+		return unix.Faccessat(int(d.dir.Fd()), ".", unix.R_OK|unix.W_OK|unix.X_OK, 0)
+	})
 	switch {
 	case err == nil:
 		return nil
@@ -109,29 +116,39 @@ func (d *StateDir) Writable() error {
 	}
 }
 
-// openAt opens a plain file of the directory. A symbolic link, a directory or a
-// device under its name is refused: otad makes none, so it is somebody's trick
-// or mistake.
+// openAt opens a regular file of the directory. It refuses a symbolic link, a
+// directory or a device: otad makes none under these names, so following one
+// could read or overwrite a file outside the state directory. O_NONBLOCK keeps
+// the open of a named pipe from waiting for its other end.
 func (d *StateDir) openAt(name string, flag int, perm uint32) (*os.File, error) {
+	flag |= unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	path := filepath.Join(d.path, name)
 	fd := -1
-	err := retry(func() (err error) {
-		fd, err = unix.Openat(int(d.dir.Fd()), name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, perm)
+	err := ignoringEINTR(func() (err error) {
+		fd, err = unix.Openat(int(d.dir.Fd()), name, flag, perm)
 		return err
 	})
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(d.path, name), Err: err}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		unix.Close(fd)
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(d.path, name), Err: errors.Join(err, errNotRegular)}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.Join(err, errNotRegular)}
 	}
-	return os.NewFile(uintptr(fd), filepath.Join(d.path, name)), nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // sync makes the names in the directory durable.
+//
+// It takes EINVAL for success. The kernel returns it when the file system has
+// no fsync operation for directories: SMB before Linux 4.17, VirtualBox shared
+// folders, 9P except 9P2000.L. There a name cannot be made more durable than it
+// is, and an error would only keep otad from running. Every other error counts,
+// and for a file EINVAL does too.
 func (d *StateDir) sync() error {
-	if err := retry(func() error { return d.sys.fsync(int(d.dir.Fd())) }); err != nil {
+	err := ignoringEINTR(func() error { return d.sys.fsync(int(d.dir.Fd())) })
+	if err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("sync directory %s: %w", d.path, err)
 	}
 	return nil

@@ -18,9 +18,10 @@ import (
 	"otad/board/storage"
 )
 
-// holdLock in the environment makes the test binary a second otad: it locks the
-// directory named there, says so, and holds on until its stdin ends.
-const holdLock = "BOARD_TEST_HOLD_LOCK"
+// With holdLock in its environment the test binary acts as a second otad: it
+// locks the directory named there, prints "locked", and waits until its stdin
+// ends.
+const holdLock = "STORAGE_TEST_HOLD_LOCK"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(holdLock); path != "" {
@@ -65,7 +66,7 @@ func lockInChild(t *testing.T, path string) *exec.Cmd {
 	t.Cleanup(func() { child.Process.Kill(); child.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || line != "locked\n" {
-		t.Fatalf("the child says %q, %v", line, err)
+		t.Fatalf("the child printed %q, %v", line, err)
 	}
 	return child
 }
@@ -74,8 +75,7 @@ func TestOpenStateDirIsRefusedWhileAnotherProcessHoldsIt(t *testing.T) {
 	dir := t.TempDir()
 	child := lockInChild(t, dir)
 
-	// Outside of the bubble only the child lives; inside, the second of
-	// patience passes at once.
+	// The child runs outside of the bubble; inside, the second passes at once.
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		_, err := storage.OpenStateDir(dir)
@@ -87,7 +87,7 @@ func TestOpenStateDirIsRefusedWhileAnotherProcessHoldsIt(t *testing.T) {
 		}
 	})
 
-	// The kernel takes the lock from a process that was killed.
+	// The kernel releases the lock of a killed process.
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestOpenStateDirIsRefusedWhileAnotherProcessHoldsIt(t *testing.T) {
 	open(t, dir)
 }
 
-func TestOpenStateDirWaitsForAPredecessorThatIsStopping(t *testing.T) {
+func TestOpenStateDirWaitsForAStoppingPredecessor(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		first, err := storage.OpenStateDir(dir)
@@ -120,12 +120,12 @@ func TestOpenStateDirLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestOpenStateDirNamesThePathAndTheMend(t *testing.T) {
+func TestOpenStateDirErrorsNamePathAndRemedy(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		path  func(t *testing.T) string
-		cause error
-		mend  string
+		name   string
+		path   func(t *testing.T) string
+		cause  error
+		remedy string
 	}{
 		{"missing", func(t *testing.T) string { return filepath.Join(t.TempDir(), "gone") }, fs.ErrNotExist, "mount or create it"},
 		{"a file", func(t *testing.T) string {
@@ -145,8 +145,8 @@ func TestOpenStateDirNamesThePathAndTheMend(t *testing.T) {
 			if !errors.Is(err, tt.cause) {
 				t.Fatalf("error is %v, want %v", err, tt.cause)
 			}
-			if text := err.Error(); !strings.Contains(text, path) || !strings.Contains(text, tt.mend) {
-				t.Errorf("error %q, want the path %s and %q in it", text, path, tt.mend)
+			if text := err.Error(); !strings.Contains(text, path) || !strings.Contains(text, tt.remedy) {
+				t.Errorf("error %q, want the path %s and %q in it", text, path, tt.remedy)
 			}
 		})
 	}
@@ -162,7 +162,7 @@ func TestOpenStateDirFollowsALinkToTheDirectory(t *testing.T) {
 	}
 }
 
-// mount mounts something for the test and returns where.
+// mount runs mount(8) for the time of the test and returns the mount point.
 func mount(t *testing.T, args ...string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {

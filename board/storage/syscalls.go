@@ -7,12 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syscalls are the calls whose order and whose failure this package's promises
-// hang on. Tests put their own in place to watch the one and cause the other.
+// syscalls holds the system calls whose order and errors this package's
+// promises depend on. Tests replace them to record the order and to inject
+// errors.
 type syscalls struct {
 	fsync     func(fd int) error
 	fdatasync func(fd int) error
+	fchmod    func(fd int, mode uint32) error
 	rename    func(dir int, from, to string) error
+	unlink    func(dir int, name string) error
 	fallocate func(fd int, size int64) error
 	statfs    func(fd int, st *unix.Statfs_t) error
 
@@ -20,13 +23,21 @@ type syscalls struct {
 	writeDirect func(f *os.File, b []byte, offset int64) (int, error)
 }
 
-func linux() syscalls {
+func linuxSyscalls() syscalls {
 	return syscalls{
 		fsync:     unix.Fsync,
 		fdatasync: unix.Fdatasync,
-		rename:    func(dir int, from, to string) error { return unix.Renameat(dir, from, dir, to) },
-		fallocate: func(fd int, size int64) error { return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size) },
-		statfs:    unix.Fstatfs,
+		fchmod:    unix.Fchmod,
+		rename: func(dir int, from, to string) error {
+			return unix.Renameat(dir, from, dir, to)
+		},
+		unlink: func(dir int, name string) error {
+			return unix.Unlinkat(dir, name, 0)
+		},
+		fallocate: func(fd int, size int64) error {
+			return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size)
+		},
+		statfs: unix.Fstatfs,
 
 		openDirect: func(d *StateDir, name string) (*os.File, error) {
 			return d.openAt(name, os.O_WRONLY|unix.O_DIRECT, 0)
@@ -35,9 +46,10 @@ func linux() syscalls {
 	}
 }
 
-// retry repeats a call that a signal interrupted before it did anything. The Go
-// runtime sends signals to its own threads, so this is no rare case.
-func retry(call func() error) error {
+// ignoringEINTR repeats a call that a signal interrupted before it had any
+// effect. The Go runtime sends signals to its own threads, so this happens
+// often.
+func ignoringEINTR(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err

@@ -1,3 +1,7 @@
+// Package systemd reports the state of the service to the init system that
+// started it, by sd_notify(3) for units with Type=notify. Under any other init
+// system, which does not set NOTIFY_SOCKET, its functions do nothing. They may
+// be called from any goroutine.
 package systemd
 
 import (
@@ -7,16 +11,15 @@ import (
 	"strings"
 )
 
-// NotifyReady tells systemd that the service is up (sd_notify(3), Type=notify),
-// with one line for "systemctl status". Under another init system, without
-// NOTIFY_SOCKET in the environment, it does nothing. An error is worth a line
-// in the log: systemd will kill a service it never heard from.
+// NotifyReady reports that the service is up, with one line of status for
+// "systemctl status". The caller should log an error and go on: systemd ends a
+// service that does not report in time.
 func NotifyReady(status string) error {
 	// A line feed would start another assignment.
 	return notify("READY=1\nSTATUS=" + strings.ReplaceAll(status, "\n", " "))
 }
 
-// NotifyStopping tells systemd that the service is stopping by itself.
+// NotifyStopping reports that the service has begun to stop.
 func NotifyStopping() error { return notify("STOPPING=1") }
 
 func notify(state string) error {
@@ -24,7 +27,8 @@ func notify(state string) error {
 	if socket == "" {
 		return nil
 	}
-	// Package net takes a leading '@' for the abstract namespace, as systemd does.
+	// Package net and systemd both write an abstract address with a leading
+	// '@'.
 	conn, err := net.Dial("unixgram", socket)
 	if err != nil {
 		return fmt.Errorf("notify systemd: %w", err)

@@ -10,7 +10,7 @@ import (
 	"otad/board/systemd"
 )
 
-func TestNotifySpeaksToSystemd(t *testing.T) {
+func TestNotifySendsTheState(t *testing.T) {
 	for name, socket := range map[string]string{
 		"path":     filepath.Join(t.TempDir(), "notify"),
 		"abstract": "@otad-test-" + strconv.Itoa(os.Getpid()),
@@ -35,23 +35,23 @@ func TestNotifySpeaksToSystemd(t *testing.T) {
 				got := make([]byte, 1024)
 				n, _, err := l.ReadFrom(got)
 				if err != nil || string(got[:n]) != tt.want {
-					t.Errorf("systemd reads %q, %v, want %q", got[:n], err, tt.want)
+					t.Errorf("systemd received %q, %v, want %q", got[:n], err, tt.want)
 				}
 			}
 		})
 	}
 }
 
-func TestNotifyIsSilentWithoutSystemd(t *testing.T) {
+func TestNotifyDoesNothingWithoutSystemd(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	if err := systemd.NotifyReady("up"); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestNotifyTellsWhenNobodyListens(t *testing.T) {
+func TestNotifyFailsWithoutAListener(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
 	if err := systemd.NotifyReady("up"); err == nil {
-		t.Error("no error")
+		t.Error("NotifyReady returned no error")
 	}
 }

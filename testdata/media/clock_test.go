@@ -188,7 +188,7 @@ func TestDatesAreReadInFewPlaces(t *testing.T) {
 	want := map[string]string{
 		"main.go":             "the build's own time",
 		"netio/retryafter.go": "Retry-After as a date, counted from the answer's Date",
-		"netio/response.go":     "the time that stands in for a Date that is missing",
+		"netio/response.go":   "the time that stands in for a Date that is missing",
 		"netio/fetch.go":      "the default of Config.Now",
 		"netio/tls.go":        "certificates, and the clock that is to blame",
 	}
