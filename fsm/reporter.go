@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -24,8 +25,12 @@ type reporter struct {
 	verified int64 // bytes read back
 	reading  bool  // the file is being read, or will be
 	rate     rate
+	lastByte time.Time // from the network; zero: none in this stay in a state
 	next     time.Time // when the failed job is started again; zero: it is not
 }
+
+// silenceShown is how long no byte comes before a snapshot's message says so.
+const silenceShown = 5 * time.Second
 
 // load replaces the snapshot by what the journal says. The same job keeps its
 // retries and the offset that it was resumed from.
@@ -37,7 +42,7 @@ func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint) Sn
 	}
 	r.shown = next
 	r.rate, r.reading, r.verified = rate{}, r.readback, 0 // nothing is being received
-	r.next = time.Time{}
+	r.lastByte, r.next = time.Time{}, time.Time{}
 	r.mu.Unlock()
 	r.metrics.SetState(next.State.Label())
 	r.metrics.SetSize(next.Size)
@@ -78,7 +83,14 @@ func (r *reporter) received(n int64) {
 	r.metrics.Received(n)
 	r.mu.Lock()
 	r.rate.add(time.Since(r.start), n)
+	r.lastByte = time.Now()
 	r.mu.Unlock()
+}
+
+// rewound reports that the job goes on from a lower offset.
+func (r *reporter) rewound(offset int64) {
+	r.change(func(s *Snapshot) { s.ResumedFrom = min(s.ResumedFrom, offset) })
+	r.durable(offset)
 }
 
 // overlap counts received bytes that the body dropped, because they are held.
@@ -194,6 +206,9 @@ func (r *reporter) snapshot() Snapshot {
 	}
 	if s.State == Downloading {
 		s.BytesPerSecond = r.rate.perSecond(time.Since(r.start))
+		if silence := time.Since(r.lastByte); !r.lastByte.IsZero() && silence >= silenceShown && s.Message == Downloading.message() {
+			s.Message = fmt.Sprintf("no byte for %d s", silence/time.Second)
+		}
 		if s.BytesPerSecond > 0 && s.Size > 0 {
 			s.ETA = eta(s.Size-s.Durable, s.BytesPerSecond)
 		}

@@ -43,7 +43,7 @@ func (t *transfer) rewind(cp journal.Checkpoint) error {
 func (t *transfer) reposition(to position, size int64) error {
 	t.report.discarded(t.at.saved.Offset - to.saved.Offset)
 	t.at = to
-	t.report.durable(to.saved.Offset)
+	t.report.rewound(to.saved.Offset)
 	if err := t.file.Truncate(to.saved.Offset); err != nil {
 		return err
 	}

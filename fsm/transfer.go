@@ -166,6 +166,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 		t.report.resume(t.cause)
 		t.log.Info("resuming", "offset", offset, "size", info.Size, "cause", t.cause)
 	}
+	t.cause = metrics.CauseNetwork
 	if err := t.recordValidator(rec, info); err != nil {
 		return err
 	}
@@ -278,7 +279,6 @@ func (t *transfer) recover(err error) (time.Duration, error) {
 		// and counting it could use up the last retry.
 		return 0, nil
 	}
-	t.cause = metrics.CauseNetwork
 	if f.Kind != netio.Offline && f.Kind != netio.NoClock {
 		t.networkBack()
 	}
