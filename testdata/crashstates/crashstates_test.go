@@ -1,15 +1,17 @@
 package crashstates
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 var (
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// run runs the tests with an otad that is built as the Makefile builds it.
+// run runs the tests with an otad that is built from this source.
 func run(m *testing.M) int {
 	if *otad == "" {
 		dir, err := os.MkdirTemp("", "otad-crashstates-")
@@ -35,10 +37,8 @@ func run(m *testing.M) int {
 		}
 		defer os.RemoveAll(dir)
 		*otad = filepath.Join(dir, "otad")
-		build := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", *otad, "otad")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		if err := (otadrun.Build{Out: *otad, Shared: true}).Run(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}

@@ -41,7 +41,7 @@ func newRig(ctx context.Context, o options, arch, dir string, p plan) (*rig, err
 	}
 	for name, folder := range programs {
 		built := filepath.Join(dir, filepath.Base(name))
-		if err := boards.Compile(ctx, arch, built, folder); err != nil {
+		if err := boards.Compile(ctx, arch, built, folder, ""); err != nil {
 			return nil, err
 		}
 		if err := a.Copy(name, built); err != nil {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"otad/netio/origintest"
+	"otad/testdata/otadrun"
 )
 
 // breakages are the ways in which a medium goes wrong under an otad that works.
@@ -62,7 +63,7 @@ func TestMediumThatBreaksUnderFetch(t *testing.T) {
 			begun := time.Now()
 			d.origin.Release()
 			if code, last := r.wait(); !slices.ContainsFunc(tt.ends, func(e end) bool { return code == e.code && strings.HasPrefix(last, e.begins) }) {
-				t.Errorf("otad ended with %d and %q, want one of %+v:\n%s", code, last, tt.ends, &r.errors)
+				t.Errorf("otad ended with %d and %q, want one of %+v:\n%s", code, last, tt.ends, &r.Stderr)
 			}
 			if took := time.Since(begun); took > 20*time.Second {
 				t.Errorf("that took %v", took)
@@ -108,7 +109,7 @@ func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
 // wantOneOf waits until the daemon tells of one of the ends, and returns it.
 func (o *daemon) wantOneOf(ends []end) end {
 	o.dev.t.Helper()
-	var p progress
+	var p otadrun.Progress
 	eventually(o.dev.t, "the daemon tells what became of the job", func() bool {
 		p = o.progress()
 		return p.State == "Failed" || strings.HasPrefix(p.Message, "the journal cannot be written: ")
@@ -233,15 +234,14 @@ func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 				r := d.fetch()
 				<-d.origin.Stalled()
 				d.awaitDurable(3 * interval)
-				r.cmd.Process.Kill()
-				<-r.gone
+				r.Kill()
 				d.origin.Release()
 				d.medium = new(medium)
 				d.medium.set(first(errors, what, journal, unix.EIO))
 				o := d.serve()
 				lost := errors == 3
 				if aside := d.size(asideName) >= 0; aside != lost {
-					t.Fatalf("set aside: %v\n%s", aside, &o.errors)
+					t.Fatalf("set aside: %v\n%s", aside, &o.Stderr)
 				}
 				if lost {
 					if d.size(packageName+".part") >= 0 {

@@ -106,8 +106,7 @@ func TestClockThatJumpsInTheMiddleCostsNothing(t *testing.T) {
 			<-d.origin.Stalled()
 			d.awaitDurable(3 * interval)
 			d.medium.clock.set(jump[1])
-			r.cmd.Process.Kill()
-			<-r.gone
+			r.Kill()
 			r = d.fetch()
 			<-d.origin.Stalled()
 			d.awaitDurable(9 * interval)
@@ -116,8 +115,8 @@ func TestClockThatJumpsInTheMiddleCostsNothing(t *testing.T) {
 			r.wantReady()
 			d.wantLastRange(3 * interval)
 			for _, year := range []string{jump[0].Format("2006"), jump[1].Format("2006")} {
-				if !strings.Contains(r.errors.String(), `"time":"`+year) {
-					t.Errorf("the clock that otad saw was never in %s:\n%s", year, &r.errors)
+				if !strings.Contains(r.Stderr.String(), `"time":"`+year) {
+					t.Errorf("the clock that otad saw was never in %s:\n%s", year, &r.Stderr)
 				}
 			}
 			for _, foreign := range []string{"older.bin", "older.bin.part"} {
@@ -145,7 +144,7 @@ func TestWaitsDoNotFollowTheClock(t *testing.T) {
 				d.medium.clock.set(jump[0])
 				begun := time.Now()
 				r := d.fetch()
-				eventually(t, "otad waits", func() bool { return strings.Contains(r.errors.String(), `"msg":"retrying"`) })
+				eventually(t, "otad waits", func() bool { return strings.Contains(r.Stderr.String(), `"msg":"retrying"`) })
 				d.medium.clock.set(jump[1])
 				r.wantReady()
 				if took := time.Since(begun); took < 800*time.Millisecond || took > 10*time.Second {

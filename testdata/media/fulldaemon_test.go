@@ -26,7 +26,7 @@ func TestJournalThatGrowsOnAFullDisk(t *testing.T) {
 			for i := range 20 {
 				url := fmt.Sprintf("%s?n=%d&signature=%s", d.origin.URL(), i, strings.Repeat("x", 200*i))
 				if code := o.postURL(url); code != 200 {
-					t.Fatalf("job %d: code %d\n%s", i, code, &o.errors)
+					t.Fatalf("job %d: code %d\n%s", i, code, &o.Stderr)
 				}
 				o.wantFailed("DISK_FULL: need 1000000 bytes, ")
 			}

@@ -35,8 +35,7 @@ func TestStateDirectoryThatIsFullAtTheStart(t *testing.T) {
 			r := d.fetch()
 			<-d.origin.Stalled()
 			d.awaitDurable(2 * interval)
-			r.cmd.Process.Kill()
-			<-r.gone
+			r.Kill()
 			// What the killed one had reserved is free again.
 			if err := os.Truncate(d.path(packageName+".part"), 2*interval); err != nil {
 				t.Fatal(err)

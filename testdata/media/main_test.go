@@ -9,6 +9,7 @@
 package media_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 // The test binary is started three times over: first it builds otad, then it
@@ -52,10 +55,9 @@ func outside() int {
 		return 2
 	}
 	// They wait more than they work.
-	cmd := exec.Command("/proc/self/exe", append([]string{"-test.parallel=8"}, os.Args[1:]...)...)
+	cmd := otadrun.Command("/proc/self/exe", append([]string{"-test.parallel=8"}, os.Args[1:]...)...)
 	cmd.Env = append(os.Environ(), otadVariable+"="+dir, "TMPDIR="+dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	}
@@ -70,14 +72,12 @@ func outside() int {
 }
 
 // build compiles otad as the Makefile does, and once more for the tests of the
-// clock (clock_test.go): with its symbols, and as if that had been in 2100.
+// clock (clock_test.go): with its symbols, and with a build time in 2100.
 func build(dir string) error {
 	for name, flags := range map[string]string{"otad": "-s -w", "otad-2100": "-X main.built=4102444800"} {
-		cmd := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2",
-			"-ldflags", flags+" -X main.version=test", "-o", filepath.Join(dir, name), "../..")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if said, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build otad: %w\n%s", err, said)
+		b := otadrun.Build{Out: filepath.Join(dir, name), LDFlags: flags + " -X main.version=test"}
+		if err := b.Run(context.Background()); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -86,13 +86,11 @@ func build(dir string) error {
 // otad is the path of one of the binaries.
 func otad(name string) string { return filepath.Join(os.Getenv(otadVariable), name) }
 
-// eventually waits for what another process is about to do.
-func eventually(t *testing.T, what string, done func() bool) {
+// eventually waits until done returns true.
+func eventually(t *testing.T, text string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
-		}
+	if err := otadrun.Await(patience, text, func() (bool, error) { return done(), nil }); err != nil {
+		t.Fatal(err)
 	}
 }
 

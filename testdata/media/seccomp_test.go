@@ -33,17 +33,19 @@ func filter() ([]unix.SockFilter, error) {
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF}), nil
 }
 
-// start starts cmd on the medium. The listener is served until cmd has ended.
-func (m *medium) start(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	listener, err := unotify.Start(cmd)
-	if errors.Is(err, unotify.ErrUnavailable) {
-		t.Skip(err)
+// start returns a function that starts a command on the medium. The listener is
+// served until the command has ended.
+func (m *medium) start(t *testing.T) func(*exec.Cmd) error {
+	return func(cmd *exec.Cmd) error {
+		listener, err := unotify.Start(cmd)
+		if errors.Is(err, unotify.ErrUnavailable) {
+			t.Skip(err)
+		}
+		if err == nil {
+			go m.serve(listener)
+		}
+		return err
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	go m.serve(listener)
 }
 
 // serve treats the calls until nobody is left who could make one. Each waits on

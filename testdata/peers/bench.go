@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"otad/testdata/otadrun"
 )
 
 // contender is a way to get the package, or a lower bound of all of them.
@@ -37,7 +39,7 @@ func (s *stage) contenders() []contender {
 	shell := func(format string, args ...any) func(string) []*exec.Cmd {
 		script := fmt.Sprintf(format, args...)
 		return func(dir string) []*exec.Cmd {
-			cmd := child("sh", "-ec", script)
+			cmd := otadrun.Command("sh", "-ec", script)
 			cmd.Dir = dir
 			cmd.Stderr = os.Stderr
 			return []*exec.Cmd{cmd}
@@ -155,7 +157,7 @@ func (s *stage) syncs() string {
 	defer os.RemoveAll(dir)
 	run := s.fetch(dir)
 	log := dir + ".log"
-	cmd := child("strace", append([]string{"-f", "-qq", "-o", log, "-e", "trace=fsync,fdatasync"}, run.Args...)...)
+	cmd := otadrun.Command("strace", append([]string{"-f", "-qq", "-o", log, "-e", "trace=fsync,fdatasync"}, run.Args...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Sprintf("syncs not counted: %v %s", err, out)
 	}

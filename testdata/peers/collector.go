@@ -59,6 +59,6 @@ func (s *stage) collected(setting string) (cost, float64, error) {
 	if err != nil {
 		return cost{}, 0, err
 	}
-	peak, err := peakOf(d.cmd.Process.Pid)
+	peak, err := peakOf(d.Cmd.Process.Pid)
 	return cost{cpu: m["process_cpu_seconds_total"], rss: peak}, m["go_gc_duration_seconds_count"], err
 }

@@ -114,14 +114,15 @@ func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float6
 	defer os.RemoveAll(dir)
 	var stored int64
 	for i, kill := range []int64{firstKill, secondKill, 0} {
-		begun, cmd, ends := time.Now(), at.fetch(dir), object.Size
-		if err := start(cmd); err != nil {
+		begun, ends := time.Now(), object.Size
+		p, err := start(at.fetch(dir))
+		if err != nil {
 			return err
 		}
 		if kill == 0 {
-			err = cmd.Wait()
+			err = p.Wait().Err()
 		} else {
-			ends, err = killAt(cmd, filepath.Join(dir, "package.bin.part"), kill)
+			ends, err = killAt(p, filepath.Join(dir, "package.bin.part"), kill)
 		}
 		if err != nil {
 			return err
@@ -135,7 +136,7 @@ func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float6
 			return fmt.Errorf("asked from %d with %d bytes stored", from, stored)
 		}
 		stored = ends
-		peak := peakRSS(cmd)
+		peak := peakRSS(p.Cmd)
 		fmt.Printf("| %s | %d | %d of 3 | %d | %d | %.1f | %.1f | %.2f | %.2f |\n",
 			s.build(), object.Size, i+1, from, ends, took.Seconds(), peak/1e6, peak/peaks[0], peak/peaks[1])
 		if peak > 1.1*peaks[1] {
@@ -145,5 +146,5 @@ func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float6
 	if faults := o.Misuses(); len(faults) > 0 {
 		return fmt.Errorf("%s", strings.Join(faults, "; "))
 	}
-	return at.sumAgrees(filepath.Join(dir, "package.bin"))
+	return at.checkMD5(dir)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"otad/testdata/otadrun"
 )
 
 // memory prints where the daemon's memory goes while it downloads, and what
@@ -49,12 +52,7 @@ func (s *stage) buildThatAnswers() (string, error) {
 	if err := os.WriteFile(overlay, list, 0o644); err != nil {
 		return "", err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-overlay", overlay, "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w %s", err, out)
-	}
-	return binary, nil
+	return binary, otadrun.Build{Out: binary, Package: ".", Overlay: overlay}.Run(context.Background())
 }
 
 // answering is a daemon that can be asked about its heap.
@@ -116,7 +114,7 @@ func (s *stage) whereItGoes() error {
 		if err != nil {
 			return err
 		}
-		r, err := residentOf(a.cmd.Process.Pid, s.otad[0], uint64(m["arena"]))
+		r, err := residentOf(a.Cmd.Process.Pid, s.otad[0], uint64(m["arena"]))
 		if err == nil && r.rss > most.rss {
 			most, heap = r, m
 		}
@@ -124,7 +122,7 @@ func (s *stage) whereItGoes() error {
 	}); err != nil {
 		return err
 	}
-	peak, err := peakOf(a.cmd.Process.Pid)
+	peak, err := peakOf(a.Cmd.Process.Pid)
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,12 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 // slowLink is 10 Mbit/s, in bytes a second: what nginx gives under /slow/.
@@ -24,19 +25,17 @@ const slowLink = 1250000
 
 // nginx is Debian's, serving DIR/www on loopback.
 type nginx struct {
-	cmd *exec.Cmd
-	url string
-	ca  string // PEM file to trust; empty without TLS
-	log string // one line a request: status, body bytes, Range header
+	process *otadrun.Process
+	url     string
+	ca      string // PEM file to trust; empty without TLS
+	log     string // one line a request: status, body bytes, Range header
 }
 
 func startNginx(dir string, secure bool) (*nginx, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := otadrun.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	addr := l.Addr().String()
-	l.Close()
 	o := &nginx{url: "http://" + addr + "/package.bin", log: filepath.Join(dir, "access.log")}
 	listen := "listen " + addr + ";"
 	if secure {
@@ -64,35 +63,19 @@ http {
 	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
 		return nil, err
 	}
-	o.cmd = child("nginx", "-c", path, "-p", dir, "-e", filepath.Join(dir, "error.log"))
-	o.cmd.Stderr = os.Stderr
-	if err := o.cmd.Start(); err != nil {
+	cmd := otadrun.Command("nginx", "-c", path, "-p", dir, "-e", filepath.Join(dir, "error.log"))
+	cmd.Stderr = os.Stderr
+	if o.process, err = otadrun.Start(cmd); err != nil {
 		return nil, err
 	}
-	if err := answers(addr); err != nil {
+	if err := o.process.AwaitListener(addr, 10*time.Second); err != nil {
 		o.stop()
 		return nil, err
 	}
 	return o, nil
 }
 
-// answers waits until somebody listens on addr.
-func answers(addr string) error {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			return c.Close()
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("nginx does not listen: %w", err)
-		}
-	}
-}
-
-func (o *nginx) stop() {
-	o.cmd.Process.Kill()
-	o.cmd.Wait()
-}
+func (o *nginx) stop() { o.process.Kill() }
 
 // ranges are the Range headers of the requests so far, in order.
 func (o *nginx) ranges() ([]int64, error) {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 // resumeTimes measures from the start of the process to its first range request,
@@ -38,7 +40,7 @@ func resumeTimes(s *stage, rounds int) error {
 		}
 	}
 	begun := time.Now()
-	if err := child("md5sum", filepath.Join(dirs[late], "package.bin.part")).Run(); err != nil {
+	if err := otadrun.Command("md5sum", filepath.Join(dirs[late], "package.bin.part")).Run(); err != nil {
 		return err
 	}
 	rehash := time.Since(begun)
@@ -67,22 +69,19 @@ func (s *stage) leaveAt(dir string, n int64) error {
 
 // fetchUntil stops otad by a signal, at a checkpoint, when n bytes are stored.
 func (s *stage) fetchUntil(dir string, n int64, rate string) error {
-	cmd := s.fetch(dir, "-rate-limit", rate)
-	if err := cmd.Start(); err != nil {
+	p, err := otadrun.Start(s.fetch(dir, "-rate-limit", rate))
+	if err != nil {
 		return err
 	}
-	part := filepath.Join(dir, "package.bin.part")
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if st, err := os.Stat(part); err == nil && st.Size() >= n {
-			break
-		}
+	defer p.Kill()
+	if err := p.AwaitFile(filepath.Join(dir, "package.bin.part"), n, time.Minute); err != nil {
+		return err
 	}
-	cmd.Process.Signal(syscall.SIGTERM)
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 75 {
-		return fmt.Errorf("otad was to be stopped at %d bytes and ended with %d", n, code)
+	r, err := p.Stop(time.Minute)
+	if err == nil && r.Code != 75 {
+		err = fmt.Errorf("otad should stop at %d bytes and ended with %d", n, r.Code)
 	}
-	return nil
+	return err
 }
 
 // firstRequest starts otad on dir, and tells how long it took until its request

@@ -95,7 +95,7 @@ func (d *daemon) resumed(count int) (series, error) {
 	if err != nil {
 		return nil, err
 	}
-	peak, err := peakOf(d.cmd.Process.Pid)
+	peak, err := peakOf(d.Cmd.Process.Pid)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,10 @@
 package main
 
-import "context"
+import (
+	"context"
+
+	"otad/testdata/otadrun"
+)
 
 // board is a machine with otad on it and a disk of ours in it: this host's
 // kernel, or a guest's.
@@ -19,7 +23,7 @@ type board interface {
 
 // found is what a board holds when it comes up, before otad has touched anything.
 type found struct {
-	otad  *otad
+	otad  *otadrun.Client
 	files map[string]string // the files of the state directory, with their MD5s
 }
 

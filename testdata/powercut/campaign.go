@@ -85,7 +85,7 @@ func (c *campaign) look(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	found.otad.close()
+	found.otad.Close()
 	return found.files, nil
 }
 

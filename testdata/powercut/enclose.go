@@ -81,16 +81,14 @@ func bringUpLoopback() error {
 	return nil
 }
 
-// build compiles the otad of the current directory for the board, with the
-// fault that is asked for.
-func build(ctx context.Context, o options, dir string) error {
-	var flags []string
+// build compiles the otad of the current directory for the board, with the fault
+// of the flag -break.
+func build(ctx context.Context, o options, dir string) (err error) {
+	list := ""
 	if o.fault != "" {
-		list, err := overlay(dir, o.fault)
-		if err != nil {
+		if list, err = overlay(dir, o.fault); err != nil {
 			return err
 		}
-		flags = []string{"-overlay", list}
 	}
-	return boards.Compile(ctx, o.board, o.otad, ".", flags...)
+	return boards.Compile(ctx, o.board, o.otad, ".", list)
 }

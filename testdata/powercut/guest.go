@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"otad/testdata/boards"
+	"otad/testdata/otadrun"
 )
 
 // The guest's own files; the packages bring the rest.
@@ -112,7 +113,7 @@ func (b *guestBoard) boot(ctx context.Context, checkpoint string) (*found, error
 	if err := b.guest.Console.Wait(ctx, "started", listed); err != nil {
 		return nil, err
 	}
-	return &found{otad: newOtad("http://" + guestForward), files: files}, nil
+	return &found{otad: otadrun.NewClient(guestForward), files: files}, nil
 }
 
 func (b *guestBoard) cut() (map[string]int64, error) {

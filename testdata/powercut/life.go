@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 // life is one stay of the board under power.
@@ -22,7 +24,7 @@ func (l *life) live(ctx context.Context) error {
 	if err != nil {
 		return l.unlessDead(fmt.Errorf("boot: %w", err))
 	}
-	defer found.otad.close()
+	defer found.otad.Close()
 	l.report.quarantine(found.files)
 	if err := l.witness.checkFiles(found.files); err != nil {
 		return err
@@ -43,7 +45,7 @@ func (l *life) live(ctx context.Context) error {
 
 // work brings one package to Ready, or two: the cut comes right after Ready was
 // told, or in the middle of the next job.
-func (l *life) work(ctx context.Context, o *otad) error {
+func (l *life) work(ctx context.Context, o *otadrun.Client) error {
 	for packages := 1; ; packages++ {
 		l.stage = "downloading"
 		if err := l.untilReady(ctx, o); err != nil {
@@ -76,9 +78,9 @@ func (l *life) unlessDead(err error) error {
 }
 
 // firstAnswer waits until otad answers.
-func (l *life) firstAnswer(ctx context.Context, o *otad) (answer, error) {
+func (l *life) firstAnswer(ctx context.Context, o *otadrun.Client) (otadrun.Response, error) {
 	for deadline := time.Now().Add(l.limits.boot); ; {
-		a, err := o.progress(ctx)
+		a, err := o.Progress(ctx)
 		if err == nil {
 			return a, nil
 		}
@@ -92,7 +94,7 @@ func (l *life) firstAnswer(ctx context.Context, o *otad) (answer, error) {
 }
 
 // untilReady gives otad a job when it has none, and watches it until Ready.
-func (l *life) untilReady(ctx context.Context, o *otad) error {
+func (l *life) untilReady(ctx context.Context, o *otadrun.Client) error {
 	if l.witness.job == nil {
 		if err := l.post(ctx, o); err != nil {
 			return err
@@ -100,7 +102,7 @@ func (l *life) untilReady(ctx context.Context, o *otad) error {
 	}
 	moved, last := time.Now(), int64(-1)
 	for {
-		a, askErr := o.progress(ctx)
+		a, askErr := o.Progress(ctx)
 		if askErr == nil {
 			if ready, err := l.witness.hear(a); ready || err != nil {
 				return err
@@ -135,12 +137,17 @@ func (l *life) untilTold(ctx context.Context) error {
 
 // post gives otad the next package. From the moment of the request on a cut may
 // leave either job behind.
-func (l *life) post(ctx context.Context, o *otad) error {
+func (l *life) post(ctx context.Context, o *otadrun.Client) error {
 	l.parcels++
 	p := newParcel(l.seed, l.parcels, parcelSize(l.rng), fmt.Sprintf("update-%d.bin", l.rng.IntN(2)))
 	l.origin.offer(p)
 	l.witness.asked(p)
-	if err := o.start(ctx, p, "http://"+l.board.host()+"/"+p.version); err != nil {
+	r, err := o.Post(ctx, otadrun.Job{Version: p.version, URL: "http://" + l.board.host() + "/" + p.version,
+		Name: p.name, Size: int64(len(p.body)), MD5: p.md5})
+	if err == nil {
+		err = r.Err()
+	}
+	if err != nil {
 		return violated("otad does not take %s: %v", p.version, err)
 	}
 	l.witness.accepted()

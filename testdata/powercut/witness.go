@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"otad/testdata/otadrun"
+)
 
 // witness remembers what otad has said, and holds it to that. It knows nothing
 // of how otad works.
@@ -21,7 +25,7 @@ func (w *witness) asked(p *parcel) {
 func (w *witness) accepted() { w.acked = true }
 
 // hear takes in an answer of a running otad. Ready is true when the job is done.
-func (w *witness) hear(a answer) (ready bool, err error) {
+func (w *witness) hear(a otadrun.Response) (ready bool, err error) {
 	d := a.Data
 	if d.Version != w.job.version {
 		return false, violated("otad works on %q (%s) instead of %s", d.Version, d.State, w.job.version)
@@ -48,7 +52,7 @@ func (w *witness) becomesReady() {
 
 // checkStart holds the first answer after a boot against what was told before
 // the cut.
-func (w *witness) checkStart(a answer) error {
+func (w *witness) checkStart(a otadrun.Response) error {
 	d := a.Data
 	switch {
 	case w.job != nil && d.Version == w.job.version:

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"testing"
+
+	"otad/testdata/otadrun"
 )
 
 var (
@@ -11,7 +13,7 @@ var (
 )
 
 // told is an answer of otad.
-func told(state string, p *parcel, durable int64) (a answer) {
+func told(state string, p *parcel, durable int64) (a otadrun.Response) {
 	a.Data.State, a.Data.Durable = state, durable
 	if p != nil {
 		a.Data.Version = p.version
@@ -49,7 +51,7 @@ func TestWitnessHoldsTheFirstAnswerAgainstWhatWasTold(t *testing.T) {
 	tests := []struct {
 		name   string
 		before func(*testing.T) *witness
-		answer answer
+		answer otadrun.Response
 		broken bool
 	}{
 		{"Ready stands", afterReady, told("Ready", first, 0), false},

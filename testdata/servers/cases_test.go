@@ -58,7 +58,7 @@ func resumedAt(t *testing.T, o outcome) int64 {
 	t.Helper()
 	resumed := o.entries("resuming")
 	if len(resumed) == 0 {
-		t.Fatalf("nothing was resumed: %s", o.stderr)
+		t.Fatalf("nothing was resumed: %s", o.Stderr)
 	}
 	return resumed[0].Offset
 }
@@ -98,7 +98,7 @@ func wantStartedOver(t *testing.T, o outcome, reason string) {
 	t.Helper()
 	over := o.entries("starting over")
 	if len(over) != 1 || over[0].Reason != reason {
-		t.Errorf("otad started over %+v, want once for %s: %s", over, reason, o.stderr)
+		t.Errorf("otad started over %+v, want once for %s: %s", over, reason, o.Stderr)
 	}
 }
 
@@ -112,7 +112,7 @@ func neverMixesTwins(t *testing.T, r trial) {
 	before := r.etag(t)
 	r.origin.publish(t, r.room, r.shelf.twin)
 	o := j.run(t)
-	if o.code == 0 {
+	if o.Code == 0 {
 		wantStartedOver(t, o, "changed")
 		r.seen.note("same size and time: found by", foundBy(r.origin.requests(t, r.room, 3), before != r.etag(t)))
 	} else {
@@ -138,7 +138,7 @@ func outlivesRestart(t *testing.T, r trial, server *process) {
 	j.wantReady(t, o)
 	retried := o.entries("retrying")
 	if len(retried) == 0 || resumedAt(t, o) < middle-interval {
-		t.Fatalf("nothing was retried and resumed: %s", o.stderr)
+		t.Fatalf("nothing was retried and resumed: %s", o.Stderr)
 	}
 	r.seen.note("killed and restarted", "goes on after "+retried[0].Reason)
 }
@@ -156,7 +156,7 @@ func showsTheClientCertificate(t *testing.T, r trial, o *fileOrigin) {
 	without := newJob(t, o.mutualURL(r.room), r.shelf.first, "-ca-file", o.CA, "-retries", "1")
 	said := without.run(t)
 	without.wantFailed(t, said, 1, "DOWNLOAD_FAILED: ")
-	why, _, _ := strings.Cut(strings.TrimPrefix(said.last(), "DOWNLOAD_FAILED: "), " (gave up")
+	why, _, _ := strings.Cut(strings.TrimPrefix(said.LastLine(), "DOWNLOAD_FAILED: "), " (gave up")
 	r.seen.note("no client certificate", why)
 }
 

@@ -2,17 +2,16 @@ package servers_test
 
 import (
 	"bytes"
-	"context"
 	"embed"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"text/template"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 // patience is how long anything here is waited for, on a machine that may have
@@ -33,14 +32,13 @@ func (a address) String() string { return fmt.Sprintf("%s:%d", a.Host, a.Port) }
 // freeAddresses finds n ports that nobody listens on.
 func freeAddresses(t *testing.T, host string, n int) []address {
 	t.Helper()
+	ports, err := otadrun.FreePorts(host, n)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var free []address
-	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // not before all are chosen: no port twice
-		free = append(free, address{host, l.Addr().(*net.TCPAddr).Port})
+	for _, port := range ports {
+		free = append(free, address{host, port})
 	}
 	return free
 }
@@ -53,12 +51,11 @@ type process struct {
 	listens []address
 	output  string // file for stdout and stderr
 
-	cmd  *exec.Cmd
-	gone chan struct{} // closed when cmd has ended
+	running *otadrun.Process // nil: not started yet
 }
 
-// start returns when the process listens. It is ended with the test that starts
-// it first.
+// start starts the process and waits until it listens. The test that starts it
+// first kills it at its end.
 func (p *process) start(t *testing.T) {
 	t.Helper()
 	out, err := os.OpenFile(p.output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -66,56 +63,25 @@ func (p *process) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	first := p.cmd == nil
-	p.cmd = child(lookPath(t, p.program), p.args...)
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, p.env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	if err := p.cmd.Start(); err != nil {
+	cmd := otadrun.Command(lookPath(t, p.program), p.args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, p.env...)
+	cmd.Stdout, cmd.Stderr = out, out
+	if p.running == nil {
+		t.Cleanup(p.kill) // kills the process of the last start
+	}
+	if p.running, err = otadrun.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
-	gone, cmd := make(chan struct{}), p.cmd
-	p.gone = gone
-	go func() {
-		cmd.Wait()
-		close(gone)
-	}()
-	if first {
-		t.Cleanup(p.kill) // whichever cmd it is then
-	}
 	for _, a := range p.listens {
-		p.await(t, a)
+		if err := p.running.AwaitListener(a.String(), patience); err != nil {
+			said, _ := os.ReadFile(p.output)
+			t.Fatalf("%s: %v\n%s", p.program, err, said)
+		}
 	}
 }
 
-func (p *process) await(t *testing.T, a address) {
-	t.Helper()
-	eventually(t, p.program+" listens on "+a.String(), func() bool {
-		select {
-		case <-p.gone:
-			said, _ := os.ReadFile(p.output)
-			t.Fatalf("%s has ended: %s", p.program, said)
-		default:
-		}
-		c, err := net.Dial("tcp", a.String())
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
-}
-
-// kill ends the process and returns when it is gone. A second call does nothing.
-func (p *process) kill() {
-	p.cmd.Process.Kill()
-	<-p.gone
-}
-
-// child is a command that does not outlive this process.
-func child(name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(context.Background(), name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd
-}
+// kill kills the process and waits for its end. A second call does nothing.
+func (p *process) kill() { p.running.Kill() }
 
 // lookPath also looks where Debian has its servers, which is not in everyone's
 // PATH.
@@ -144,12 +110,10 @@ func configure(t *testing.T, dir, name string, data any) string {
 	return path
 }
 
-// eventually waits for what another process is about to do.
-func eventually(t *testing.T, what string, done func() bool) {
+// eventually waits until done returns true.
+func eventually(t *testing.T, text string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
-		}
+	if err := otadrun.Await(patience, text, func() (bool, error) { return done(), nil }); err != nil {
+		t.Fatal(err)
 	}
 }

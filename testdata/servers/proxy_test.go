@@ -44,7 +44,7 @@ func throughProxy(t *testing.T, s shelf, seen *column) {
 		said := running.wait(t)
 		j.wantReady(t, said)
 		if resumedAt(t, said) < middle-interval {
-			t.Errorf("nothing was resumed: %s", said.stderr)
+			t.Errorf("nothing was resumed: %s", said.Stderr)
 		}
 		carried(t, 4)
 		seen.note("killed and restarted", "goes on after "+said.entries("retrying")[0].Reason)

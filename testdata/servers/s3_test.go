@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 const (
@@ -63,7 +65,7 @@ func installGateway(t *testing.T) string {
 		return program
 	}
 	t.Logf("building %s@%s, which takes minutes", gateway, gatewayVersion)
-	cmd := child("go", "install", "-trimpath", gateway+"@"+gatewayVersion)
+	cmd := otadrun.Command("go", "install", "-trimpath", gateway+"@"+gatewayVersion)
 	cmd.Env = append(os.Environ(), "GOBIN="+bin, "CGO_ENABLED=0", "GOFLAGS=")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go install %s: %v\n%s", gateway, err, said)
@@ -148,7 +150,7 @@ func goesOnWithANewSignature(t *testing.T, r trial, o *s3Origin) {
 	o.server.start(t)
 	said := running.wait(t)
 	j.wantFailed(t, said, 1, "DOWNLOAD_FAILED: URL_EXPIRED ")
-	r.seen.note("signature expired in the middle", strings.TrimPrefix(said.last(), "DOWNLOAD_FAILED: "))
+	r.seen.note("signature expired in the middle", strings.TrimPrefix(said.LastLine(), "DOWNLOAD_FAILED: "))
 	kept := j.stored()
 	if kept < middle || kept >= r.shelf.first.size {
 		t.Fatalf("%d bytes are kept of a download that reached %d", kept, middle)
@@ -180,7 +182,7 @@ func refusesClearly(t *testing.T, r trial, o *s3Origin) {
 			j.url = c.url
 			said := j.run(t)
 			j.wantFailed(t, said, 1, c.says)
-			r.seen.note(c.name, strings.TrimPrefix(said.last(), "DOWNLOAD_FAILED: "))
+			r.seen.note(c.name, strings.TrimPrefix(said.LastLine(), "DOWNLOAD_FAILED: "))
 		})
 	}
 }
