@@ -41,21 +41,25 @@ func TestMain(m *testing.M) {
 func otad(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	cmd := otadrun.Command(self, args...)
 	cmd.Env = append(os.Environ(), beOtad+"=1")
 	return cmd
+}
+
+// check ends the test if err is not nil.
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // start starts cmd, which is killed at the end of the test.
 func start(t *testing.T, cmd *exec.Cmd) *otadrun.Process {
 	t.Helper()
 	p, err := otadrun.Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { p.Kill() })
 	return p
 }
@@ -69,8 +73,6 @@ func outcome(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 
 const interval = 1 << 20 // the default checkpoint interval in bytes
 
-var quiet = []string{"-quiet"}
-
 // One download is killed at many different points of it. What SIGKILL cannot
 // show, the page cache's loss, is the business of the crash-state tests.
 func TestEveryResumeStartsAtTheLastCheckpoint(t *testing.T) {
@@ -80,7 +82,7 @@ func TestEveryResumeStartsAtTheLastCheckpoint(t *testing.T) {
 	origin := origintest.NewConfig(t, origintest.Config{Object: object, Link: origintest.Link{BytesPerSecond: 24 << 20}})
 	dir := t.TempDir()
 	fetch := func() *exec.Cmd {
-		return otad(t, otadrun.Fetch{Dir: dir, URL: origin.URL(), MD5: object.MD5(), Name: "p.bin", Size: object.Size, Flags: quiet}.Args()...)
+		return otad(t, otadrun.FetchArgs(dir, object.MD5(), origin.URL(), "-quiet", "-name", "p.bin", "-size", strconv.FormatInt(object.Size, 10))...)
 	}
 	part := filepath.Join(dir, "p.bin.part")
 	var stored []int64 // bytes in the file when each process was killed
@@ -101,9 +103,7 @@ func TestEveryResumeStartsAtTheLastCheckpoint(t *testing.T) {
 		t.Fatalf("the last run ended with %d: %s", code, errs)
 	}
 	got, err := os.ReadFile(strings.TrimSpace(out))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	want := make([]byte, object.Size)
 	object.ReadAt(want, 0)
 	if !bytes.Equal(got, want) {
@@ -143,9 +143,7 @@ func TestBadInputIsOneClearLineAndTouchesNothing(t *testing.T) {
 	md5 := strings.Repeat("0a", 16)
 	dir := t.TempDir()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer taken.Close()
 	for _, c := range []struct {
 		name string
@@ -196,9 +194,7 @@ func TestResultThatStdoutCannotTakeIsNoFullDisk(t *testing.T) {
 		"fetch": {"fetch", "-quiet", "-state-dir", dir, "-name", "p.bin", "-md5", object.MD5(), origin.URL()},
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		cmd := otad(t, args...)
 		cmd.Stdout = full
 		code, _, errs := outcome(t, cmd)
@@ -300,16 +296,12 @@ func TestUnfinishedPackageIsNotGivenUpByAccident(t *testing.T) {
 
 func TestSampleConfigIsAccepted(t *testing.T) {
 	sample, err := os.ReadFile("board/init/otad.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	// As it is, and with every example switched on.
 	everything := regexp.MustCompile(`(?m)^#([a-z])`).ReplaceAll(sample, []byte("$1"))
 	for _, content := range [][]byte{sample, everything} {
 		path := filepath.Join(t.TempDir(), "otad.conf")
-		if err := os.WriteFile(path, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.WriteFile(path, content, 0o644))
 		if _, err := config.Parse([]string{"serve", "-config", path}, nil, io.Discard); err != nil {
 			t.Error(err)
 		}
@@ -367,20 +359,14 @@ func TestRoomsImportOnlyWhatTheDrawingSays(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 }
 
 func TestReadmeShowsTheMachineAndTheFlagsAsTheyAre(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	diagram, err := fsm.Diagram("mermaid")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for what, want := range map[string]string{
 		"the machine (otad graph)": fmt.Sprintf("```mermaid\n%s```\n", diagram),
 		"the table of flags":       config.Markdown(),

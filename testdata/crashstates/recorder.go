@@ -73,7 +73,7 @@ func (r *Recorder) Run(path string, args ...string) (int, error) {
 	ended, served := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(served)
-		r.serve(listener, cmd.Process, ended)
+		r.fail(unotify.Serve(listener, ended, func(n unotify.Notification) { r.record(listener, cmd.Process, n) }))
 	}()
 	cmd.Wait() // its error is the exit code
 	close(ended)
@@ -81,40 +81,12 @@ func (r *Recorder) Run(path string, args ...string) (int, error) {
 	return cmd.ProcessState.ExitCode(), r.err
 }
 
-// serve treats one call after the other until the program has ended.
-func (r *Recorder) serve(listener int, program *os.Process, ended <-chan struct{}) {
-	for {
-		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
-		if _, err := unix.Poll(poll, 100); err != nil && err != unix.EINTR {
-			r.fail(os.NewSyscallError("poll", err))
-			return
-		}
-		switch {
-		case poll[0].Revents&unix.POLLIN != 0:
-			r.one(listener, program)
-		case poll[0].Revents != 0:
-			return // nobody is left who could make a call
-		}
-		select {
-		case <-ended:
-			return
-		default:
-		}
-	}
-}
-
-// one treats one call. It is logged only if the answer was taken: a signal, as
-// Go sends them to its own threads, ends the wait of a call, which is then made
-// anew.
-func (r *Recorder) one(listener int, program *os.Process) {
-	var call unotify.Notification
-	if unotify.Receive(listener, &call) != nil {
-		return // interrupted meanwhile
-	}
+// record handles one call. The call is logged only if the kernel accepts the
+// answer: a signal, such as Go sends to its own threads, ends the wait of a call,
+// and the program repeats the call.
+func (r *Recorder) record(listener int, program *os.Process, call unotify.Notification) {
 	ops, err := (&caller{tid: int(call.PID), dir: r.Dir}).decode(call)
-	if err != nil {
-		r.fail(err)
-	}
+	r.fail(err)
 	for _, o := range ops {
 		if r.Kill != nil && r.Kill(o) {
 			program.Kill()
@@ -128,7 +100,7 @@ func (r *Recorder) one(listener int, program *os.Process) {
 }
 
 func (r *Recorder) fail(err error) {
-	if r.err == nil {
+	if r.err == nil && err != nil {
 		r.err = fmt.Errorf("record: %w", err)
 	}
 }

@@ -69,7 +69,7 @@ func demo(ctx context.Context, otad, dir string) error {
 	digest := object.MD5()
 	say("origin", "%s, %d MiB at %d MiB/s, MD5 %s", origin.URL(), size/mib, rate/mib, digest)
 
-	p := &program{path: otad, args: otadrun.Fetch{Dir: dir, URL: origin.URL(), MD5: digest, Size: size}.Args()}
+	p := &program{path: otad, args: otadrun.FetchArgs(dir, digest, origin.URL(), "-size", fmt.Sprint(size))}
 	served, err := p.killWhen(ctx, origin.Reached(killAt), origin.BytesServed)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func demo(ctx context.Context, otad, dir string) error {
 	if err := checkResume(after, served, origin.ServedTwice()); err != nil {
 		return err
 	}
-	method, err := otadrun.CheckMD5(ctx, filepath.Join(dir, filepath.Base(origin.URL())), digest)
+	method, err := otadrun.CheckMD5(filepath.Join(dir, filepath.Base(origin.URL())), digest)
 	if err != nil {
 		return err
 	}

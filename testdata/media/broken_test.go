@@ -55,8 +55,7 @@ func TestMediumThatBreaksUnderFetch(t *testing.T) {
 			m := tt.mount(t)
 			d := newDevice(t, m.dir, 12_000_000, origintest.On(1).StallAt(3*interval+1))
 			r := d.fetch()
-			<-d.origin.Stalled()
-			d.awaitDurable(3 * interval)
+			d.awaitStall(3 * interval)
 			if tt.breaks != nil {
 				tt.breaks(m)
 			}
@@ -80,10 +79,8 @@ func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
 			t.Parallel()
 			m := tt.mount(t)
 			d := newDevice(t, m.dir, 12_000_000, origintest.On(1).StallAt(3*interval+1))
-			o := d.serve()
-			o.post()
-			<-d.origin.Stalled()
-			d.awaitDurable(3 * interval)
+			o := d.serveJob()
+			d.awaitStall(3 * interval)
 			if tt.breaks != nil {
 				tt.breaks(m)
 			}
@@ -97,10 +94,8 @@ func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
 			if state, _ := d.recorded(); failed && state != "Failed" {
 				t.Errorf("it was told that the job failed, and the journal says %s", state)
 			}
-			o = d.serve()
-			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o = d.serveJob()
+			o.wantReady()
 			o.stop()
 		})
 	}
@@ -128,9 +123,7 @@ func (o *daemon) wantOneOf(ends []end) end {
 // mend makes the medium one that works.
 func (m *image) mend(d *device) {
 	m.t.Helper()
-	if err := unix.Mount("", m.disk, "", unix.MS_REMOUNT, "size=40m"); err != nil {
-		m.t.Fatal(err)
-	}
+	check(m.t, unix.Mount("", m.disk, "", unix.MS_REMOUNT, "size=40m"))
 	m.repair()
 	d.wantUnpublished()
 }
@@ -148,12 +141,9 @@ func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
 			o := d.serve()
 			if at > 0 {
 				o.post()
-				<-d.origin.Stalled()
-				d.awaitDurable(at / interval * interval)
+				d.awaitStall(at / interval * interval)
 			}
-			if err := os.Truncate(d.path("journal.db"), 0); err != nil {
-				t.Fatal(err)
-			}
+			check(t, os.Truncate(d.path("journal.db"), 0))
 			if at == 0 {
 				if code := o.post(); code != 500 {
 					t.Errorf("a job that cannot be kept: code %d", code)
@@ -162,10 +152,8 @@ func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
 			d.origin.Release()
 			o.wantExit(2, "write the journal: ")
 			d.wantUnpublished()
-			o = d.serve()
-			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o = d.serveJob()
+			o.wantReady()
 			o.stop()
 		})
 	}
@@ -232,8 +220,7 @@ func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 				t.Parallel()
 				d := newDevice(t, t.TempDir(), 1_000_000, origintest.On(1).StallAt(3*interval+1))
 				r := d.fetch()
-				<-d.origin.Stalled()
-				d.awaitDurable(3 * interval)
+				d.awaitStall(3 * interval)
 				r.Kill()
 				d.origin.Release()
 				d.medium = new(medium)
@@ -249,8 +236,7 @@ func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 					}
 					o.post()
 				}
-				o.awaitState("Ready")
-				d.wantPublished()
+				o.wantReady()
 				if lost {
 					d.wantLastRange(0)
 				} else {
@@ -272,10 +258,8 @@ func TestDaemonOnAMediumThatGoesOnFailing(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, t.TempDir(), 1_000_000, origintest.On(1).StallAt(2*interval+1))
 			d.medium = new(medium)
-			o := d.serve()
-			o.post()
-			<-d.origin.Stalled()
-			d.awaitDurable(2 * interval)
+			o := d.serveJob()
+			d.awaitStall(2 * interval)
 			d.medium.set(func(c call) fault {
 				if c.what == what && c.file == packageName+".part" {
 					return fault{errno: unix.EIO}
@@ -295,8 +279,7 @@ func TestDaemonOnAMediumThatGoesOnFailing(t *testing.T) {
 			o.wantFailed("DOWNLOAD_FAILED: ")
 			d.medium.set(nil)
 			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o.wantReady()
 			d.wantLastRange(2 * interval)
 			o.stop()
 		})

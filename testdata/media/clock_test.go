@@ -34,14 +34,10 @@ type wallClock struct {
 func newWallClock(t *testing.T, binary string) *wallClock {
 	t.Helper()
 	f, err := elf.Open(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
 	symbols, err := f.Symbols()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for _, s := range symbols {
 		if s.Name == "runtime.vdsoClockgettimeSym" {
 			return &wallClock{vdso: uintptr(s.Value)}
@@ -94,22 +90,16 @@ func TestClockThatJumpsInTheMiddleCostsNothing(t *testing.T) {
 			t.Parallel()
 			d := newDeviceWithClock(t, 2_000_000, origintest.On(1).StallAt(3*interval+1), origintest.On(2).StallAt(9*interval+1))
 			for _, foreign := range []string{"older.bin", "older.bin.part"} {
-				if err := os.WriteFile(d.path(foreign), []byte("kept"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chtimes(d.path(foreign), dawn, dawn); err != nil {
-					t.Fatal(err)
-				}
+				check(t, os.WriteFile(d.path(foreign), []byte("kept"), 0o600))
+				check(t, os.Chtimes(d.path(foreign), dawn, dawn))
 			}
 			d.medium.clock.set(jump[0])
 			r := d.fetch()
-			<-d.origin.Stalled()
-			d.awaitDurable(3 * interval)
+			d.awaitStall(3 * interval)
 			d.medium.clock.set(jump[1])
 			r.Kill()
 			r = d.fetch()
-			<-d.origin.Stalled()
-			d.awaitDurable(9 * interval)
+			d.awaitStall(9 * interval)
 			d.medium.clock.set(jump[0])
 			d.origin.Release()
 			r.wantReady()
@@ -212,9 +202,7 @@ func TestDatesAreReadInFewPlaces(t *testing.T) {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for name := range got {
 		if want[name] == "" {
 			t.Errorf("%s reads a date: what for?", name)

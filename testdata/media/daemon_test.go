@@ -20,16 +20,20 @@ type daemon struct {
 // serve starts the daemon and returns when its API answers.
 func (d *device) serve() *daemon {
 	d.t.Helper()
-	addr, err := otadrun.FreeAddress()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	o := &daemon{d.start(otadrun.ServeArgs(d.dir, addr, d.flags...)...), otadrun.NewClient(addr)}
+	addr, err := otadrun.FreeAddress("127.0.0.1")
+	check(d.t, err)
+	o := &daemon{d.start(append([]string{"serve", "-state-dir", d.dir, "-listen", addr}, d.flags...)...), otadrun.NewClient(addr)}
 	d.t.Cleanup(o.client.Close)
-	if err := o.AwaitListener(addr, patience); err != nil {
-		d.t.Fatal(err)
-	}
+	check(d.t, o.AwaitListener(addr, patience))
 	o.progress()
+	return o
+}
+
+// serveJob is serve with the device's package as the job.
+func (d *device) serveJob() *daemon {
+	d.t.Helper()
+	o := d.serve()
+	o.post()
 	return o
 }
 
@@ -69,6 +73,14 @@ func (o *daemon) awaitState(state string) otadrun.Progress {
 	return p
 }
 
+// wantReady waits until the package is Ready. It hides the method of run, which
+// waits for the end of the process.
+func (o *daemon) wantReady() {
+	o.dev.t.Helper()
+	o.awaitState("Ready")
+	o.dev.wantPublished()
+}
+
 // wantFailed waits for an error with this beginning.
 func (o *daemon) wantFailed(begins string) otadrun.Progress {
 	o.dev.t.Helper()
@@ -83,7 +95,9 @@ func (o *daemon) wantFailed(begins string) otadrun.Progress {
 // health returns the HTTP status of /healthz.
 func (o *daemon) health() int {
 	o.dev.t.Helper()
-	return o.answer(o.client.Health(o.dev.t.Context())).Status
+	_, status, err := o.client.Get(o.dev.t.Context(), "/healthz")
+	check(o.dev.t, err)
+	return status
 }
 
 // awaitStuck waits until the daemon reports that its journal cannot be written.
@@ -103,9 +117,7 @@ func (o *daemon) stop() time.Duration {
 	o.dev.t.Helper()
 	begun := time.Now()
 	r, err := o.Stop(patience)
-	if err != nil {
-		o.dev.t.Fatal(err)
-	}
+	check(o.dev.t, err)
 	if r.Code != 75 {
 		o.dev.t.Errorf("stopped by SIGTERM, otad ended with %d and %q", r.Code, r.LastLine())
 	}
@@ -121,17 +133,13 @@ type effort struct {
 func (o *daemon) effort() effort {
 	o.dev.t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.Cmd.Process.Pid))
-	if err != nil {
-		o.dev.t.Fatal(err)
-	}
+	check(o.dev.t, err)
 	_, after, _ := strings.Cut(string(stat), ") ") // the name may contain anything
 	fields := strings.Fields(after)
 	var ticks int64
 	for _, field := range fields[11:13] { // utime and stime, see proc_pid_stat(5)
 		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			o.dev.t.Fatal(err)
-		}
+		check(o.dev.t, err)
 		ticks += n
 	}
 	return effort{cpu: time.Duration(ticks) * 10 * time.Millisecond, lines: strings.Count(o.Stderr.String(), "\n")}

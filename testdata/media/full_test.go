@@ -29,18 +29,12 @@ func space(t *testing.T, text string) (need, free int64) {
 func freeBytes(t *testing.T, dir string) int64 {
 	t.Helper()
 	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		t.Fatal(err)
-	}
+	check(t, unix.Statfs(dir, &st))
 	return int64(st.Bavail) * int64(st.Frsize)
 }
 
 func TestPackageThatDoesNotFitIsRefusedBeforeItsFirstByte(t *testing.T) {
-	for name, mount := range map[string]func(*testing.T) string{
-		"tmpfs":                func(t *testing.T) string { return mountTmpfs(t, "2m") },
-		"ext4":                 func(t *testing.T) string { return newImage(t, 8, "16m").dir },
-		"ext4 without extents": func(t *testing.T) string { return newImage(t, 8, "16m", "-O", "^extent,^64bit").dir },
-	} {
+	for name, mount := range fileSystems("2m") {
 		for _, learned := range []bool{false, true} {
 			for _, minFree := range []int64{0, 500_000} {
 				t.Run(fmt.Sprintf("%s, size learned %v, %d to be left", name, learned, minFree), func(t *testing.T) {
@@ -70,9 +64,7 @@ func TestPackageThatDoesNotFitIsRefusedBeforeItsFirstByte(t *testing.T) {
 func (d *device) wantOnlyJournal() {
 	d.t.Helper()
 	entries, err := os.ReadDir(d.dir)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	check(d.t, err)
 	for _, e := range entries {
 		if e.Name() != "journal.db" && e.Name() != "lost+found" {
 			d.t.Errorf("left behind: %s", e.Name())
@@ -113,8 +105,7 @@ func TestReservedPackageOutlastsAFullDisk(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, mount(t), 2_000_000, origintest.On(1).StallAt(3*interval+1))
 			r := d.fetch()
-			<-d.origin.Stalled()
-			d.awaitDurable(3 * interval)
+			d.awaitStall(3 * interval)
 			fill(t, d.dir)
 			d.origin.Release()
 			r.wantReady()
@@ -148,8 +139,7 @@ func TestDiskThatRunsFullInTheMiddle(t *testing.T) {
 				d := device(t)
 				d.restage(origintest.On(1).StallAt(at))
 				r := d.fetch()
-				<-d.origin.Stalled()
-				d.awaitDurable(at / interval * interval)
+				d.awaitStall(at / interval * interval)
 				filler := fill(t, d.dir)
 				d.origin.Release()
 				d.wantFull(r, at)

@@ -86,12 +86,18 @@ func build(dir string) error {
 // otad is the path of one of the binaries.
 func otad(name string) string { return filepath.Join(os.Getenv(otadVariable), name) }
 
+// check ends the test if err is not nil.
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // eventually waits until done returns true.
 func eventually(t *testing.T, text string, done func() bool) {
 	t.Helper()
-	if err := otadrun.Await(patience, text, func() (bool, error) { return done(), nil }); err != nil {
-		t.Fatal(err)
-	}
+	check(t, otadrun.Await(patience, text, func() (bool, error) { return done(), nil }))
 }
 
 // must runs a program that has to succeed.

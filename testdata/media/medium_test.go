@@ -1,7 +1,6 @@
 package media_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -162,23 +161,12 @@ func decode(n unotify.Notification) call {
 	w := watched[uintptr(n.Nr)]
 	c := call{what: w.what}
 	if w.named {
-		c.file = filepath.Base(text(int(n.PID), uintptr(n.Args[1])))
+		path, _ := unotify.ReadPath(int(n.PID), uintptr(n.Args[1]))
+		c.file = filepath.Base(path)
 		c.grow = n.Args[2]&(unix.O_CREAT|unix.O_WRONLY|unix.O_RDWR) != 0
 		return c
 	}
 	path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.PID, n.Args[0]))
 	c.file = filepath.Base(path)
 	return c
-}
-
-// text reads a C string of another process, up to the end of its page.
-func text(pid int, at uintptr) string {
-	b := make([]byte, 4096-at%4096)
-	local := []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}}
-	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: at, Len: len(b)}}, 0)
-	if err != nil {
-		return ""
-	}
-	s, _, _ := bytes.Cut(b[:n], []byte{0})
-	return string(s)
 }

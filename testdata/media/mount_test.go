@@ -55,13 +55,9 @@ func newImage(t *testing.T, mib int64, disk string, features ...string) *image {
 	t.Helper()
 	m := &image{t: t, disk: mountTmpfs(t, disk), dir: t.TempDir()}
 	f, err := os.Create(m.file())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
-	if err := f.Truncate(mib << 20); err != nil {
-		t.Fatal(err)
-	}
+	check(t, f.Truncate(mib<<20))
 	must(t, "mkfs.ext4", append(append([]string{"-q", "-F", "-m", "0"}, features...), m.file())...)
 	m.mount()
 	t.Cleanup(func() { unmount(t, m.dir) })
@@ -89,13 +85,9 @@ func (m *image) repair() {
 func (m *image) breaks() {
 	m.t.Helper()
 	var st unix.Stat_t
-	if err := unix.Stat(m.dir, &st); err != nil {
-		m.t.Fatal(err)
-	}
+	check(m.t, unix.Stat(m.dir, &st))
 	device, err := filepath.EvalSymlinks(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	check(m.t, err)
 	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(device), "trigger_fs_error")
 	if err := os.WriteFile(trigger, []byte("test"), 0); err != nil {
 		m.t.Skipf("no ext4 error can be triggered here: %v", err)
@@ -108,12 +100,20 @@ func (m *image) shutDown() {
 	m.t.Helper()
 	const shutdown, noLogFlush = 0x8004587d, 2 // EXT4_IOC_SHUTDOWN and its flag, fs/ext4/ext4.h
 	dir, err := os.Open(m.dir)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	check(m.t, err)
 	defer dir.Close()
 	if err := unix.IoctlSetPointerInt(int(dir.Fd()), shutdown, noLogFlush); err != nil {
 		m.t.Fatalf("shut the file system down: %v", err)
+	}
+}
+
+// fileSystems mounts file systems by name: a tmpfs of that size, and ext4 with 8
+// MiB, once without the means to reserve space.
+func fileSystems(tmpfs string) map[string]func(*testing.T) string {
+	return map[string]func(*testing.T) string{
+		"tmpfs":                func(t *testing.T) string { return mountTmpfs(t, tmpfs) },
+		"ext4":                 func(t *testing.T) string { return newImage(t, 8, "16m").dir },
+		"ext4 without extents": func(t *testing.T) string { return newImage(t, 8, "16m", "-O", "^extent,^64bit").dir },
 	}
 }
 
@@ -126,17 +126,14 @@ func fill(t *testing.T, dir string) filler {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
 	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
 	for _, step := range []int{1 << 20, 4096, 512} {
 		for block := make([]byte, step); err == nil; {
 			_, err = f.Write(block)
 		}
-		if err = errors.Join(onlyFull(err), onlyFull(f.Sync())); err != nil {
-			t.Fatal(err)
-		}
+		err = errors.Join(onlyFull(err), onlyFull(f.Sync()))
+		check(t, err)
 	}
 	return filler(path)
 }
@@ -151,7 +148,5 @@ func onlyFull(err error) error {
 // free gives the space back.
 func (f filler) free(t *testing.T) {
 	t.Helper()
-	if err := os.Remove(string(f)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Remove(string(f)))
 }

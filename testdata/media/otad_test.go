@@ -53,9 +53,7 @@ func (d *device) start(args ...string) *run {
 		start = d.medium.start(d.t)
 	}
 	p, err := otadrun.StartBy(otadrun.Command(d.binary, args...), start)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	check(d.t, err)
 	d.t.Cleanup(func() { p.Kill() })
 	return &run{p, d}
 }
@@ -63,12 +61,11 @@ func (d *device) start(args ...string) *run {
 // fetch starts `otad fetch` of the device's package.
 func (d *device) fetch(more ...string) *run {
 	d.t.Helper()
-	f := otadrun.Fetch{Dir: d.dir, URL: d.origin.URL(), MD5: d.object.MD5(), Name: packageName, Size: d.object.Len(),
-		Flags: append(append([]string{"-version", "1.2.3"}, d.flags...), more...)}
-	if d.learns {
-		f.Size = 0
+	flags := append([]string{"-name", packageName, "-version", "1.2.3"}, d.flags...)
+	if !d.learns {
+		flags = append(flags, "-size", strconv.FormatInt(d.object.Len(), 10))
 	}
-	return d.start(f.Args()...)
+	return d.start(otadrun.FetchArgs(d.dir, d.object.MD5(), d.origin.URL(), append(flags, more...)...)...)
 }
 
 // wait returns the exit code and the last line on stderr. The process has to end
@@ -76,9 +73,7 @@ func (d *device) fetch(more ...string) *run {
 func (r *run) wait() (code int, last string) {
 	r.dev.t.Helper()
 	result, err := r.WaitFor(patience)
-	if err != nil {
-		r.dev.t.Fatal(err)
-	}
+	check(r.dev.t, err)
 	return result.Code, result.LastLine()
 }
 
@@ -104,9 +99,7 @@ func (r *run) wantReady() {
 func (d *device) wantPublished() {
 	d.t.Helper()
 	got, err := otadrun.MD5(d.path(packageName))
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	check(d.t, err)
 	if got != d.object.MD5() {
 		d.t.Errorf("the package that is Ready has the digest %s, want %s", got, d.object.MD5())
 	}
@@ -129,9 +122,7 @@ func (d *device) path(name string) string { return filepath.Join(d.dir, name) }
 func (d *device) size(name string) int64 {
 	d.t.Helper()
 	size, err := otadrun.FileSize(d.path(name))
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	check(d.t, err)
 	return size
 }
 
@@ -151,6 +142,13 @@ func (d *device) awaitDurable(n int64) {
 		_, durable := d.recorded()
 		return durable >= n
 	})
+}
+
+// awaitStall waits until the origin stalls and n bytes are durable.
+func (d *device) awaitStall(n int64) {
+	d.t.Helper()
+	<-d.origin.Stalled()
+	d.awaitDurable(n)
 }
 
 // status returns what `otad status` prints. That command has to work whatever

@@ -16,8 +16,7 @@ func TestFetchOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	m := newImage(t, 16, "32m")
 	d := newDevice(t, m.dir, 2_000_000, origintest.On(1).StallAt(3*interval+1))
 	r := d.fetch()
-	<-d.origin.Stalled()
-	d.awaitDurable(3 * interval)
+	d.awaitStall(3 * interval)
 	m.breaks()
 	begun := time.Now()
 	d.origin.Release()
@@ -46,10 +45,8 @@ func TestDaemonOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	m := newImage(t, 16, "32m")
 	d := newDevice(t, m.dir, 2_000_000, origintest.On(1).StallAt(3*interval+1))
-	o := d.serve()
-	o.post()
-	<-d.origin.Stalled()
-	d.awaitDurable(3 * interval)
+	o := d.serveJob()
+	d.awaitStall(3 * interval)
 	m.breaks()
 	d.origin.Release()
 	o.awaitStuck()
@@ -64,8 +61,7 @@ func TestDaemonOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	m.repair()
 	_, durable := d.recorded()
 	o = d.serve() // takes the job up by itself
-	o.awaitState("Ready")
-	d.wantPublished()
+	o.wantReady()
 	d.wantLastRange(durable)
 	o.stop()
 }
@@ -77,10 +73,8 @@ func TestDaemonRecoversWhenTheFileSystemIsWritableAgain(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, t.TempDir(), 2_000_000, origintest.On(1).StallAt(at))
 			d.medium = new(medium)
-			o := d.serve()
-			o.post()
-			<-d.origin.Stalled()
-			d.awaitDurable(at / interval * interval)
+			o := d.serveJob()
+			d.awaitStall(at / interval * interval)
 			d.medium.set(readOnly)
 			d.origin.Release()
 			o.awaitStuck()
@@ -96,8 +90,7 @@ func TestDaemonRecoversWhenTheFileSystemIsWritableAgain(t *testing.T) {
 			}
 			_, durable := d.recorded()
 			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o.wantReady()
 			d.wantLastRange(durable)
 			o.stop()
 		})
@@ -121,8 +114,7 @@ func TestDaemonThatRestsOnAReadOnlyFileSystem(t *testing.T) {
 	if code := o.post(); code != 200 || o.health() != 200 {
 		t.Errorf("writable again: code %d, healthz %d", code, o.health())
 	}
-	o.awaitState("Ready")
-	d.wantPublished()
+	o.wantReady()
 	o.stop()
 }
 
@@ -131,17 +123,13 @@ func TestReadOnlyStateDirectoryAtTheStart(t *testing.T) {
 	dir := mountTmpfs(t, "8m")
 	d := newDevice(t, dir, 2*interval)
 	d.fetch().wantReady()
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
+	check(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	if code, last := d.fetch().wait(); code != 2 || !strings.Contains(last, "read-only file system: mount it read-write") {
 		t.Errorf("otad ended with %d and %q", code, last)
 	}
 	if said := d.status(); !strings.Contains(said, "Ready") {
 		t.Errorf("status: %s", said)
 	}
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, ""); err != nil {
-		t.Fatal(err)
-	}
+	check(t, unix.Mount("", dir, "", unix.MS_REMOUNT, ""))
 	d.fetch().wantReady()
 }

@@ -48,31 +48,15 @@ func (m *medium) start(t *testing.T) func(*exec.Cmd) error {
 	}
 }
 
-// serve treats the calls until nobody is left who could make one. Each waits on
-// its own: a slow sync holds nothing else up.
+// serve handles the calls until no process is left that could make one. Each
+// call waits in a goroutine of its own: a slow sync delays no other call.
 func (m *medium) serve(listener int) {
 	var pending sync.WaitGroup
-	defer func() {
-		pending.Wait()
-		unix.Close(listener)
-	}()
-	for {
-		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
-		if _, err := unix.Poll(poll, -1); err != nil && err != unix.EINTR {
-			return
-		}
-		if poll[0].Revents&unix.POLLIN == 0 {
-			if poll[0].Revents != 0 {
-				return
-			}
-			continue
-		}
-		var n unotify.Notification
-		if unotify.Receive(listener, &n) != nil {
-			continue // the caller is gone
-		}
+	_ = unotify.Serve(listener, nil, func(n unotify.Notification) {
 		pending.Go(func() {
-			_ = unotify.Send(listener, m.treat(n)) // the caller may be gone
+			_ = unotify.Send(listener, m.treat(n)) // an error: the caller is gone
 		})
-	}
+	})
+	pending.Wait()
+	unix.Close(listener)
 }

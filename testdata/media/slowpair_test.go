@@ -95,9 +95,7 @@ func (p slowPair) download(t *testing.T) (took time.Duration) {
 		ended := make(chan error)
 		go func() { ended <- u.Run(ctx) }()
 		begun := time.Now()
-		if err := u.Start(ctx, journal.Job{Version: "1.2.3", URL: o.URL(), Name: packageName, Size: p.size, MD5: object.MD5()}); err != nil {
-			t.Fatal(err)
-		}
+		check(t, u.Start(ctx, journal.Job{Version: "1.2.3", URL: o.URL(), Name: packageName, Size: p.size, MD5: object.MD5()}))
 		<-ready
 		took = time.Since(begun)
 		stop()
@@ -110,19 +108,13 @@ func (p slowPair) download(t *testing.T) (took time.Duration) {
 func (p slowPair) updater(t *testing.T, o *origintest.Origin, seen func(fsm.Snapshot)) *fsm.Updater {
 	t.Helper()
 	dir, err := storage.OpenStateDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { dir.Close() })
 	j, err := journal.Open(dir.Path(), journal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { j.Close() })
 	fetcher, err := netio.New(netio.Config{Dial: o.Dial})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(fetcher.Close)
 	labels := metrics.Labels{}
 	for _, s := range fsm.States() {
@@ -131,8 +123,6 @@ func (p slowPair) updater(t *testing.T, o *origintest.Origin, seen func(fsm.Snap
 	u, err := fsm.New(fsm.Deps{Journal: slowJournal{j, p.sync}, StateDir: slowStore{dir, p.sync}, Source: fetcher,
 		Metrics: metrics.New(labels, metrics.BuildInfo{Version: "test"}), Log: slog.New(slog.DiscardHandler)},
 		fsm.Config{Checkpoint: p.checkpoint, Retries: 3, OnChange: seen})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return u
 }

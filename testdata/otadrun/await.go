@@ -38,25 +38,12 @@ func (p *Process) AwaitFile(path string, n int64, limit time.Duration) error {
 	})
 }
 
-// FreePorts returns n different TCP ports of host on which nobody listens.
-func FreePorts(host string, n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // at the end: no port is chosen twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
-
-// FreeAddress returns an address of the loopback on which nobody listens.
-func FreeAddress() (string, error) {
-	ports, err := FreePorts("127.0.0.1", 1)
+// FreeAddress returns an address on which nobody listens, with a host that is an
+// IP address.
+func FreeAddress(host string) (string, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("127.0.0.1:%d", ports[0]), nil
+	return l.Addr().String(), l.Close()
 }

@@ -36,22 +36,18 @@ type Job struct {
 
 // Progress is the part of the daemon's progress that the rigs need.
 type Progress struct {
-	State       string `json:"state"`
-	Version     string `json:"version"`
-	Name        string `json:"package_name"`
-	Size        int64  `json:"package_size"`
-	Durable     int64  `json:"bytes_durable"`
-	ResumedFrom int64  `json:"resumed_from"`
-	Message     string `json:"message"`
-	Error       string `json:"error"`
+	State   string `json:"state"`
+	Version string `json:"version"`
+	Durable int64  `json:"bytes_durable"`
+	Message string `json:"message"`
+	Error   string `json:"error"`
 }
 
 // Response is a response of the API.
 type Response struct {
-	Status int      `json:"-"`    // of HTTP
-	Code   int      `json:"code"` // of the envelope
-	Msg    string   `json:"msg"`
-	Data   Progress `json:"data"` // of GET /progress
+	Code int      `json:"code"` // 200 unless the request, or the job, failed
+	Msg  string   `json:"msg"`
+	Data Progress `json:"data"` // of GET /api/v1.0/progress
 }
 
 // Err returns an error unless the code of the response is 200.
@@ -71,19 +67,9 @@ func (c *Client) Post(ctx context.Context, job Job) (Response, error) {
 	return c.do(ctx, http.MethodPost, "/api/v1.0/download", body)
 }
 
-// Delete resets the job.
-func (c *Client) Delete(ctx context.Context) (Response, error) {
-	return c.do(ctx, http.MethodDelete, "/api/v1.0/download", nil)
-}
-
 // Progress returns the daemon's progress. That of a failed job has the code 500.
 func (c *Client) Progress(ctx context.Context) (Response, error) {
 	return c.do(ctx, http.MethodGet, "/api/v1.0/progress", nil)
-}
-
-// Health returns the response to /healthz.
-func (c *Client) Health(ctx context.Context) (Response, error) {
-	return c.do(ctx, http.MethodGet, "/healthz", nil)
 }
 
 // AwaitState polls until the daemon is in the state.
@@ -96,22 +82,17 @@ func (c *Client) AwaitState(ctx context.Context, state string, limit time.Durati
 	return p, err
 }
 
-// Get returns the body at path, such as /metrics.
-func (c *Client) Get(ctx context.Context, path string) ([]byte, error) {
-	body, _, err := c.ask(ctx, http.MethodGet, path, nil)
-	return body, err
+// Get returns the body at path, such as /metrics, and the HTTP status.
+func (c *Client) Get(ctx context.Context, path string) ([]byte, int, error) {
+	return c.ask(ctx, http.MethodGet, path, nil)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (r Response, err error) {
-	text, status, err := c.ask(ctx, method, path, body)
-	if err != nil {
-		return r, err
+	text, _, err := c.ask(ctx, method, path, body)
+	if err == nil {
+		err = json.Unmarshal(text, &r)
 	}
-	if err := json.Unmarshal(text, &r); err != nil {
-		return r, fmt.Errorf("%s %s: %q: %w", method, path, text, err)
-	}
-	r.Status = status
-	return r, nil
+	return r, err
 }
 
 func (c *Client) ask(ctx context.Context, method, path string, body []byte) (text []byte, status int, err error) {
@@ -119,7 +100,7 @@ func (c *Client) ask(ctx context.Context, method, path string, body []byte) (tex
 	if err != nil {
 		return nil, 0, err
 	}
-	req.Host = "localhost" // the address may be that of a port forwarder, which otad refuses as a foreign host
+	req.Host = "localhost" // addr may be that of a port forwarder, a host that otad refuses
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {

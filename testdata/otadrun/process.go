@@ -5,7 +5,7 @@
 // Every function returns its error; the packages that use it report the errors
 // in their own way. A process that is started here does not outlive the caller.
 //
-//	p, err := otadrun.Start(otadrun.Command("bin/otad", otadrun.Fetch{Dir: dir, MD5: sum, URL: url}.Args()...))
+//	p, err := otadrun.Start(otadrun.Command("bin/otad", otadrun.FetchArgs(dir, sum, url, "-quiet")...))
 //	...
 //	result := p.Wait()
 //	fmt.Println(result.Code, result.LastLine())
@@ -16,11 +16,17 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
+
+// FetchArgs returns the arguments of an `otad fetch`, with further flags.
+func FetchArgs(stateDir, md5, url string, flags ...string) []string {
+	return slices.Concat([]string{"fetch", "-state-dir", stateDir, "-md5", md5}, flags, []string{url})
+}
 
 // Command returns a command that the kernel kills when the calling process ends,
 // for whatever reason.
@@ -67,27 +73,8 @@ func StartBy(cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, error) {
 	return p, nil
 }
 
-// Run runs cmd to its end.
-func Run(cmd *exec.Cmd) (Result, error) {
-	p, err := Start(cmd)
-	if err != nil {
-		return Result{}, err
-	}
-	return p.Wait(), nil
-}
-
 // Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
-
-// Ended reports whether the process has ended.
-func (p *Process) Ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
 
 // Wait waits until the process has ended by itself.
 func (p *Process) Wait() Result {
@@ -128,13 +115,16 @@ func (p *Process) Stop(limit time.Duration) (Result, error) {
 // the process ends, or when limit is reached. The text names the condition.
 func (p *Process) Await(limit time.Duration, text string, ready func() (bool, error)) error {
 	return Await(limit, text, func() (bool, error) {
-		ended := p.Ended() // before ready, which may see the last act of the process
-		ok, err := ready()
-		if !ok && err == nil && ended {
-			r := p.Wait()
-			return false, fmt.Errorf("%s has ended with exit code %d:\n%s", p.Cmd.Path, r.Code, r.Stderr)
+		select {
+		case <-p.done: // ready may still see the last act of the process
+			ok, err := ready()
+			if !ok && err == nil {
+				err = fmt.Errorf("%s has ended with %v\n%s", p.Cmd.Path, p.Cmd.ProcessState, &p.Stderr)
+			}
+			return ok, err
+		default:
+			return ready()
 		}
-		return ok, err
 	})
 }
 

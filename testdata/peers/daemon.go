@@ -28,14 +28,14 @@ func (s *stage) serve(prepare func(*exec.Cmd), flags ...string) (*daemon, error)
 	if err != nil {
 		return nil, err
 	}
-	addr, err := otadrun.FreeAddress()
+	addr, err := otadrun.FreeAddress("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
 	if s.ca != "" {
 		flags = append(flags, "-ca-file", s.ca)
 	}
-	cmd := s.command(otadrun.ServeArgs(dir, addr, append([]string{"-log-level", "error"}, flags...)...)...)
+	cmd := s.command(append([]string{"serve", "-state-dir", dir, "-listen", addr, "-log-level", "error"}, flags...)...)
 	cmd.Stderr = os.Stderr
 	if prepare != nil {
 		prepare(cmd)
@@ -105,7 +105,7 @@ func (d *daemon) watch(look func() error) (series, error) {
 type series map[string]float64
 
 func (d *daemon) metrics() (series, error) {
-	text, err := d.client.Get(context.Background(), "/metrics")
+	text, _, err := d.client.Get(context.Background(), "/metrics")
 	if err != nil {
 		return nil, err
 	}

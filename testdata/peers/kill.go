@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,7 +57,7 @@ func killedAndResumed(s *stage) error {
 
 // checkMD5 compares the digest of the package in a state directory.
 func (s *stage) checkMD5(state string) error {
-	_, err := otadrun.CheckMD5(context.Background(), filepath.Join(state, "package.bin"), s.md5)
+	_, err := otadrun.CheckMD5(filepath.Join(state, "package.bin"), s.md5)
 	return err
 }
 

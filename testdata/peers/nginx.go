@@ -32,7 +32,7 @@ type nginx struct {
 }
 
 func startNginx(dir string, secure bool) (*nginx, error) {
-	addr, err := otadrun.FreeAddress()
+	addr, err := otadrun.FreeAddress("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}

@@ -21,11 +21,11 @@ func (s *stage) fetch(state string, flags ...string) *exec.Cmd {
 }
 
 func (s *stage) fetchFrom(url, state string, flags ...string) *exec.Cmd {
-	flags = append([]string{"-quiet"}, flags...)
+	flags = append([]string{"-quiet", "-size", strconv.FormatInt(s.size, 10)}, flags...)
 	if s.ca != "" {
 		flags = append(flags, "-ca-file", s.ca)
 	}
-	return s.command(otadrun.Fetch{Dir: state, URL: url, MD5: s.md5, Size: s.size, Flags: flags}.Args()...)
+	return s.command(otadrun.FetchArgs(state, s.md5, url, flags...)...)
 }
 
 // command returns otad with arguments.

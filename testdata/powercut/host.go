@@ -54,8 +54,8 @@ func (b *hostBoard) boot(_ context.Context, checkpoint string) (*found, error) {
 	}
 	defer log.Close()
 	const listen = "127.0.0.1:12315"
-	cmd := otadrun.Command(b.binary, otadrun.ServeArgs(state, listen, "-allow-http", "-min-free", "1MiB",
-		"-checkpoint", checkpoint, "-callback-url", "http://"+b.host()+"/callback")...)
+	cmd := otadrun.Command(b.binary, "serve", "-state-dir", state, "-listen", listen, "-allow-http", "-min-free", "1MiB",
+		"-checkpoint", checkpoint, "-callback-url", "http://"+b.host()+"/callback")
 	cmd.Stdout, cmd.Stderr = log, log
 	if b.otad, err = otadrun.Start(cmd); err != nil {
 		return nil, err

@@ -95,17 +95,11 @@ func newFileOrigin(t *testing.T, p product, host string, names ...string) *fileO
 func (o *fileOrigin) publish(t *testing.T, room string, p pkg) {
 	t.Helper()
 	dir := filepath.Join(o.Root, room)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.MkdirAll(dir, 0o755))
 	// As one publishes without a gap: beside it, and then renamed.
 	beside := filepath.Join(dir, "next")
-	if err := os.Link(p.path, beside); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(beside, filepath.Join(dir, packageName)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Link(p.path, beside))
+	check(t, os.Rename(beside, filepath.Join(dir, packageName)))
 	eventually(t, "the server shows what was published", func() bool { return shows(t, o.client(), o.url(room), p) })
 }
 

@@ -81,14 +81,11 @@ func shows(t *testing.T, client *http.Client, url string, p pkg) bool {
 	t.Helper()
 	resp, got := get(t, client, url, "Range", "bytes=0-31")
 	f, err := os.Open(p.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
 	want := make([]byte, len(got))
-	if _, err := io.ReadFull(f, want); err != nil {
-		t.Fatal(err)
-	}
+	_, err = io.ReadFull(f, want)
+	check(t, err)
 	size := resp.ContentLength
 	if _, total, ok := strings.Cut(resp.Header.Get("Content-Range"), "/"); ok {
 		fmt.Sscan(total, &size)
@@ -100,9 +97,7 @@ func shows(t *testing.T, client *http.Client, url string, p pkg) bool {
 func get(t *testing.T, client *http.Client, url string, header ...string) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
@@ -110,14 +105,10 @@ func get(t *testing.T, client *http.Client, url string, header ...string) (*http
 		req.Header.Set("Accept-Encoding", "identity")
 	}
 	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return resp, body
 }
 

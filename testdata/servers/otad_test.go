@@ -48,17 +48,12 @@ type run struct {
 func (j *job) start(t *testing.T, more ...string) *run {
 	t.Helper()
 	path, err := otadPath()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := otadrun.Fetch{Dir: j.dir, URL: j.url, MD5: j.want.md5, Name: packageName,
-		Flags: append(append([]string{"-log-format", "json"}, j.args...), more...)}
-	cmd := otadrun.Command(path, f.Args()...)
+	check(t, err)
+	flags := append([]string{"-log-format", "json", "-name", packageName}, j.args...)
+	cmd := otadrun.Command(path, otadrun.FetchArgs(j.dir, j.want.md5, j.url, append(flags, more...)...)...)
 	cmd.Env = j.env
 	p, err := otadrun.Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	r := &run{p, j}
 	t.Cleanup(func() { r.kill(t) })
 	return r
@@ -67,9 +62,7 @@ func (j *job) start(t *testing.T, more ...string) *run {
 // reach waits until n bytes are stored.
 func (r *run) reach(t *testing.T, n int64) {
 	t.Helper()
-	if err := r.AwaitFile(r.job.partial(), n, patience); err != nil {
-		t.Fatal(err)
-	}
+	check(t, r.AwaitFile(r.job.partial(), n, patience))
 }
 
 // kill ends otad by SIGKILL, unless it has ended by itself.
@@ -109,9 +102,7 @@ func (j *job) killedInTheMiddle(t *testing.T) int64 {
 func (j *job) checkSecrets(t *testing.T, o outcome) {
 	t.Helper()
 	u, err := url.Parse(j.url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for _, key := range []string{"X-Amz-Signature", "X-Amz-Credential"} {
 		secret := u.Query().Get(key)
 		if secret != "" && (strings.Contains(o.Stdout+o.Stderr, secret) || strings.Contains(o.Stdout+o.Stderr, url.QueryEscape(secret))) {

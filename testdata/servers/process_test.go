@@ -3,10 +3,11 @@ package servers_test
 import (
 	"bytes"
 	"embed"
-	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"text/template"
 	"time"
@@ -22,23 +23,21 @@ const patience = 60 * time.Second
 var conf embed.FS
 
 // An address is where a server listens.
-type address struct {
-	Host string
-	Port int
-}
+type address struct{ Host, Port string }
 
-func (a address) String() string { return fmt.Sprintf("%s:%d", a.Host, a.Port) }
+func (a address) String() string { return net.JoinHostPort(a.Host, a.Port) }
 
-// freeAddresses finds n ports that nobody listens on.
+// freeAddresses returns n addresses that nobody listens on.
 func freeAddresses(t *testing.T, host string, n int) []address {
 	t.Helper()
-	ports, err := otadrun.FreePorts(host, n)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var free []address
-	for _, port := range ports {
-		free = append(free, address{host, port})
+	for len(free) < n {
+		addr, err := otadrun.FreeAddress(host)
+		check(t, err)
+		_, port, _ := net.SplitHostPort(addr)
+		if a := (address{host, port}); !slices.Contains(free, a) {
+			free = append(free, a)
+		}
 	}
 	return free
 }
@@ -59,9 +58,7 @@ type process struct {
 func (p *process) start(t *testing.T) {
 	t.Helper()
 	out, err := os.OpenFile(p.output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer out.Close()
 	cmd := otadrun.Command(lookPath(t, p.program), p.args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, p.env...)
@@ -100,20 +97,22 @@ func lookPath(t *testing.T, program string) string {
 func configure(t *testing.T, dir, name string, data any) string {
 	t.Helper()
 	var text bytes.Buffer
-	if err := template.Must(template.ParseFS(conf, "conf/"+name)).Execute(&text, data); err != nil {
-		t.Fatal(err)
-	}
+	check(t, template.Must(template.ParseFS(conf, "conf/"+name)).Execute(&text, data))
 	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+	check(t, os.WriteFile(path, text.Bytes(), 0o644))
+	return path
+}
+
+// check ends the test if err is not nil.
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 // eventually waits until done returns true.
 func eventually(t *testing.T, text string, done func() bool) {
 	t.Helper()
-	if err := otadrun.Await(patience, text, func() (bool, error) { return done(), nil }); err != nil {
-		t.Fatal(err)
-	}
+	check(t, otadrun.Await(patience, text, func() (bool, error) { return done(), nil }))
 }

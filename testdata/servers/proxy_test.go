@@ -17,14 +17,14 @@ func throughProxy(t *testing.T, s shelf, seen *column) {
 	p := newProxy(t)
 	seen.note("version", o.release(t)+", "+versionOf(t, "tinyproxy", "-v"))
 	newJobBehind := func(room string) *job {
-		j := newJob(t, fmt.Sprintf("https://%s:%d%s", name, o.TLS.Port, target(room)), s.first, "-ca-file", o.CA)
+		j := newJob(t, fmt.Sprintf("https://%s:%s%s", name, o.TLS.Port, target(room)), s.first, "-ca-file", o.CA)
 		j.env = []string{fmt.Sprintf("HTTPS_PROXY=http://%s", p.listens[0])}
 		return j
 	}
 	carried := func(t *testing.T, n int) {
 		t.Helper()
 		said, err := os.ReadFile(p.log)
-		if got := strings.Count(string(said), fmt.Sprintf("CONNECT %s:%d ", name, o.TLS.Port)); err != nil || got != n {
+		if got := strings.Count(string(said), fmt.Sprintf("CONNECT %s:%s ", name, o.TLS.Port)); err != nil || got != n {
 			t.Errorf("the proxy has made %d connections in all, want %d (%v): %s", got, n, err, said)
 		}
 	}
@@ -77,9 +77,7 @@ func newProxy(t *testing.T) *proxy {
 func ownName(t *testing.T) (name, host string) {
 	t.Helper()
 	name, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	addresses, err := net.DefaultResolver.LookupIP(t.Context(), "ip4", name)
 	if err != nil {
 		t.Fatalf("this machine does not know its own name, which /etc/hosts should map to 127.0.1.1: %v", err)

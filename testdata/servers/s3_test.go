@@ -37,9 +37,7 @@ func newS3Origin(t *testing.T) *s3Origin {
 		log:       filepath.Join(dir, "access.log"),
 	}
 	for _, sub := range []string{"data", "data/" + bucket, "metadata"} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
 	}
 	o.server = &process{
 		program: installGateway(t),
@@ -56,9 +54,7 @@ func newS3Origin(t *testing.T) *s3Origin {
 func installGateway(t *testing.T) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	bin := filepath.Join(cache, "otad-servers", gatewayVersion)
 	program := filepath.Join(bin, "versitygw")
 	if _, err := os.Stat(program); err == nil {
@@ -87,19 +83,13 @@ func (o *s3Origin) signed(room string, lifetime time.Duration) string {
 func (o *s3Origin) publish(t *testing.T, room string, p pkg) {
 	t.Helper()
 	f, err := os.Open(p.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, o.presign(http.MethodPut, o.object(room), time.Now(), time.Hour), f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	req.ContentLength = p.size
 	resp, err := o.client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK || !shows(t, o.client(), o.url(room), p) {
 		t.Fatalf("PUT of %s: %s", room, resp.Status)

@@ -49,19 +49,14 @@ func newShelf(t *testing.T) shelf {
 func newPackage(t *testing.T, path string, size int64, modified time.Time) pkg {
 	t.Helper()
 	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
 	var seed [32]byte
 	copy(seed[:], filepath.Base(path))
 	sum := md5.New()
-	if _, err := io.CopyN(io.MultiWriter(f, sum), rand.NewChaCha8(seed), size); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chtimes(path, modified, modified); err != nil {
-		t.Fatal(err)
-	}
+	_, err = io.CopyN(io.MultiWriter(f, sum), rand.NewChaCha8(seed), size)
+	check(t, err)
+	check(t, os.Chtimes(path, modified, modified))
 	return pkg{path: path, size: size, md5: hex.EncodeToString(sum.Sum(nil))}
 }
 
@@ -69,12 +64,8 @@ func newPackage(t *testing.T, path string, size int64, modified time.Time) pkg {
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "otad-servers-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Chmod(dir, 0o755))
 	return dir
 }

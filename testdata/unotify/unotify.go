@@ -10,6 +10,7 @@
 package unotify
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -147,4 +148,63 @@ func ioctl(fd int, request uint, arg unsafe.Pointer) error {
 		return errno
 	}
 	return nil
+}
+
+// Serve calls handle for each notification until stop is closed or no process is
+// left that could make a call.
+func Serve(listener int, stop <-chan struct{}, handle func(Notification)) error {
+	for {
+		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+		if _, err := unix.Poll(poll, 100); err != nil && err != unix.EINTR {
+			return os.NewSyscallError("poll", err)
+		}
+		var n Notification
+		switch {
+		case poll[0].Revents&unix.POLLIN != 0:
+			if Receive(listener, &n) == nil { // an error: interrupted meanwhile
+				handle(n)
+			}
+		case poll[0].Revents != 0:
+			return nil
+		}
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+	}
+}
+
+// ReadMemory copies n bytes of another thread's memory.
+func ReadMemory(tid int, addr uintptr, n int) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	b := make([]byte, n)
+	local := []unix.Iovec{{Base: &b[0]}}
+	local[0].SetLen(n)
+	got, err := unix.ProcessVMReadv(tid, local, []unix.RemoteIovec{{Base: addr, Len: n}}, 0)
+	if err != nil || got != n {
+		return nil, fmt.Errorf("process_vm_readv: %d of %d bytes: %w", got, n, err)
+	}
+	return b, nil
+}
+
+// ReadPath copies a path from another thread's memory. It reads page by page,
+// because the page after the path may not be mapped.
+func ReadPath(tid int, addr uintptr) (string, error) {
+	const pageSize = 4096
+	var all []byte
+	for len(all) < unix.PathMax {
+		n := pageSize - int(addr%pageSize)
+		b, err := ReadMemory(tid, addr, n)
+		if err != nil {
+			return "", err
+		}
+		if end := bytes.IndexByte(b, 0); end >= 0 {
+			return string(append(all, b[:end]...)), nil
+		}
+		all, addr = append(all, b...), addr+uintptr(n)
+	}
+	return "", errors.New("a path without an end")
 }
