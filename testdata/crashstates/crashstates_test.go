@@ -49,14 +49,10 @@ func run(m *testing.M) int {
 func TestEveryCrashStateBecomesReady(t *testing.T) {
 	begun := time.Now()
 	e, runs := NewEnumerator(*seed), record(t, scenarios()...)
-	for _, run := range runs {
-		e.Add(run)
-	}
+	e.Add(runs...)
 	// And the states of a second cut, in the middle of the recovery from a first.
 	again := record(t, recoveries(e.Sample(secondCuts))...)
-	for _, run := range again {
-		e.Add(run)
-	}
+	e.Add(again...)
 	enumerated := time.Since(begun)
 	tried := e.Sample(wanted(e))
 	results := (&Rig{}).try(t, tried, 0)

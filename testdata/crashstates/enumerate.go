@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // Crash is one state of a disk after a power cut in a run.
@@ -80,14 +83,44 @@ func Distinct(crashes []*Crash) int {
 	return len(states)
 }
 
-// Add takes in the crash states of every prefix of the run's log.
-func (e *Enumerator) Add(run *Run) {
+// Add adds the crash states of every prefix of the runs' logs. The runs are
+// enumerated in parallel and added in their order.
+func (e *Enumerator) Add(runs ...*Run) {
+	found := make([][]*Crash, len(runs))
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(runs)); i = next.Add(1) - 1 {
+				one := NewEnumerator(e.seed)
+				one.addRun(runs[i])
+				found[i] = one.Crashes
+			}
+		})
+	}
+	workers.Wait()
+	for _, crashes := range found {
+		e.addNew(crashes...)
+	}
+}
+
+func (e *Enumerator) addRun(run *Run) {
 	disk, witness := run.Start, run.Witness
 	for at, o := range run.Log {
 		nextDisk, nextWitness := disk.step(o), witness.after(o)
 		if nextDisk != disk || nextWitness != witness {
 			disk, witness = nextDisk, nextWitness
 			e.add(run, at+1, disk, witness, false)
+		}
+	}
+}
+
+// addNew adds the crashes that are not there yet.
+func (e *Enumerator) addNew(crashes ...*Crash) {
+	for _, c := range crashes {
+		if s := (seen{c.id, c.Witness}); !e.seen[s] {
+			e.seen[s] = true
+			e.Crashes = append(e.Crashes, c)
 		}
 	}
 }
@@ -115,10 +148,7 @@ func (e *Enumerator) add(run *Run, at int, disk *Disk, witness *Witness, strict 
 	for _, fates := range list {
 		c := &Crash{Run: run, At: at, Fates: fates, Witness: witness, disk: disk, order: random.Uint64()}
 		c.id = c.State().id()
-		if s := (seen{c.id, witness}); !e.seen[s] {
-			e.seen[s] = true
-			e.Crashes = append(e.Crashes, c)
-		}
+		e.addNew(c)
 	}
 }
 

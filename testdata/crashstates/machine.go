@@ -57,12 +57,25 @@ func (r *Rig) start(jobs []*Job) (_ *machine, err error) {
 	if r.SingleCheckpoint {
 		deps.Journal = newestOnly{m.journal}
 	}
-	m.updater, err = fsm.New(deps, fsm.Config{Checkpoint: Interval, Readback: r.Readback, FailOnJournalError: true, OnChange: func(s fsm.Snapshot) {
+	m.updater, err = fsm.New(deps, fsm.Config{Checkpoint: Interval, Readback: r.Readback, FailOnJournalError: true, AllocBuffer: buffer, OnChange: func(s fsm.Snapshot) {
 		if s.State == fsm.Ready || s.State == fsm.Failed {
 			m.ends <- s
 		}
 	}})
 	return m, err
+}
+
+// buffers are those of earlier machines: to clear new ones takes longer than all
+// else that a machine does.
+var buffers sync.Pool
+
+func buffer(size int) ([]byte, func()) {
+	b, ok := buffers.Get().(*[]byte)
+	if !ok || len(*b) != size {
+		b = new([]byte)
+		*b = make([]byte, size)
+	}
+	return *b, func() { buffers.Put(b) }
 }
 
 func (m *machine) close() error {
