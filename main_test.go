@@ -76,6 +76,7 @@ const interval = 1 << 20 // the default checkpoint interval in bytes
 // One download is killed at many different points of it. What SIGKILL cannot
 // show, the page cache's loss, is the business of the crash-state tests.
 func TestEveryResumeStartsAtTheLastCheckpoint(t *testing.T) {
+	t.Parallel()
 	const kills = 24
 	object := origintest.Object{Size: 48<<20 + 12345, Seed: 1}
 	// The link is slow enough for the kills to land all over the download.
@@ -250,6 +251,7 @@ func TestExitCodeIsTheResult(t *testing.T) {
 }
 
 func TestSecondOtadOnTheSameStateDirectoryIsTurnedAway(t *testing.T) {
+	t.Parallel()
 	object := origintest.Object{Size: 1 << 20, Seed: 3}
 	origin := origintest.New(t, object, origintest.Always().StallAt(1000))
 	args := []string{"fetch", "-quiet", "-state-dir", t.TempDir(), "-name", "p.bin", "-md5", object.MD5(), origin.URL()}
@@ -269,6 +271,7 @@ func TestSecondOtadOnTheSameStateDirectoryIsTurnedAway(t *testing.T) {
 }
 
 func TestUnfinishedPackageIsNotGivenUpByAccident(t *testing.T) {
+	t.Parallel()
 	object, other := origintest.Object{Size: 3 << 20, Seed: 4}, origintest.Object{Size: 1 << 20, Seed: 5}
 	origin := origintest.New(t, object, origintest.On(1).ResetAt(2<<20), origintest.On(2).Status(500), origintest.From(3).Replace(other))
 	dir := t.TempDir()

@@ -63,7 +63,7 @@ func (c *caller) open(a [6]uint64) ([]Op, error) {
 func (c *caller) write(nr int32, a [6]uint64) ([]Op, error) {
 	if fd := int32(a[0]); nr == unix.SYS_WRITE && (fd == 1 || fd == 2) {
 		data, err := unotify.ReadMemory(c.tid, uintptr(a[1]), int(a[2]))
-		return []Op{{Kind: Say, Data: data}}, err
+		return []Op{{Kind: Print, Data: data}}, err
 	}
 	ops, err := c.onFile(a[0], Op{Kind: Write, At: int64(a[3])})
 	if err != nil || len(ops) == 0 {

@@ -38,7 +38,7 @@ func (d *Disk) step(o Op) *Disk {
 	next := &Disk{slices.Clone(d.files), d.visible, d.durable, slices.Clip(d.names)}
 	n, known := d.visible[o.Name]
 	switch {
-	case o.Kind == Say || o.Kind == Begin:
+	case o.Kind == Print || o.Kind == Begin:
 		return d
 	case o.is(Sync, "."):
 		next.durable, next.names = d.visible, nil
@@ -132,24 +132,24 @@ func (d *Disk) named(names map[string]int, content func(file) Content) State {
 
 // crash returns what is on the medium when each pending change, names first,
 // then file by file, met its fate.
-func (d *Disk) crash(fates []Fate) State {
+func (d *Disk) crash(outcomes []Outcome) State {
 	names := maps.Clone(d.durable)
 	if names == nil {
 		names = make(map[string]int)
 	}
 	for i, o := range d.names {
-		if fates[i].How != Lost {
+		if outcomes[i].How != Lost {
 			o.rename(names)
 		}
 	}
-	fates = fates[len(d.names):]
+	outcomes = outcomes[len(d.names):]
 	contents := make([]Content, len(d.files))
 	for n, f := range d.files {
 		contents[n] = f.durable
 		for i, o := range f.changes {
-			contents[n] = fates[i].change(contents[n], o)
+			contents[n] = outcomes[i].change(contents[n], o)
 		}
-		fates = fates[len(f.changes):]
+		outcomes = outcomes[len(f.changes):]
 	}
 	s := make(State, len(names))
 	for name, n := range names {
@@ -161,7 +161,7 @@ func (d *Disk) crash(fates []Fate) State {
 // How is what became of a pending change.
 type How byte
 
-// The fates of a pending change. Those after Kept are of writes only; other
+// The outcomes of a pending change. Those after Kept are of writes only; other
 // changes are Kept then.
 const (
 	Lost    How = iota
@@ -178,13 +178,13 @@ func (h How) String() string {
 	return [...]string{"lost", "kept", "head", "tail", "sectors", "pages", "grown"}[h]
 }
 
-// Fate is how a change ended; Seed chooses the sectors.
-type Fate struct {
+// Outcome is how a change ended; Seed chooses the sectors.
+type Outcome struct {
 	How  How
 	Seed uint64
 }
 
-func (f Fate) String() string {
+func (f Outcome) String() string {
 	if f.How <= Kept || f.How == Grown {
 		return f.How.String()
 	}
@@ -192,7 +192,7 @@ func (f Fate) String() string {
 }
 
 // change applies what is left of o.
-func (f Fate) change(c Content, o Op) Content {
+func (f Outcome) change(c Content, o Op) Content {
 	switch {
 	case f.How == Lost:
 		return c
@@ -209,7 +209,7 @@ func (f Fate) change(c Content, o Op) Content {
 
 // tear returns the pieces of a write that are on the disk. They begin and end
 // where a sector of the file, or a page, does.
-func (f Fate) tear(o Op) (pieces []Op) {
+func (f Outcome) tear(o Op) (pieces []Op) {
 	unit := int64(sectorSize)
 	if f.How == Pages {
 		unit = pageSize

@@ -15,10 +15,10 @@ import (
 
 // Crash is one state of a disk after a power cut in a run.
 type Crash struct {
-	Run     *Run
-	At      int // operations of the run's log that were made before the cut
-	Fates   []Fate
-	Witness *Witness
+	Run        *Run
+	At         int // operations of the run's log that were made before the cut
+	Outcomes   []Outcome
+	Invariants *Invariants
 
 	disk  *Disk
 	id    [sha256.Size]byte // of the state
@@ -26,7 +26,7 @@ type Crash struct {
 }
 
 // State is what is found on the disk.
-func (c *Crash) State() State { return c.disk.crash(c.Fates) }
+func (c *Crash) State() State { return c.disk.crash(c.Outcomes) }
 
 // String says how to come to the state: where the power was cut, and what became
 // of the changes that were not durable.
@@ -41,7 +41,7 @@ func (c *Crash) String() string {
 		changes = append(slices.Clip(changes), f.changes...)
 	}
 	for i, o := range changes {
-		fmt.Fprintf(&b, "; %s: %s", o, c.Fates[i])
+		fmt.Fprintf(&b, "; %s: %s", o, c.Outcomes[i])
 	}
 	if c.Run.From != nil {
 		fmt.Fprintf(&b, "; after an earlier cut: %v", c.Run.From)
@@ -59,8 +59,8 @@ type Enumerator struct {
 }
 
 type seen struct {
-	state   [sha256.Size]byte
-	witness *Witness
+	state      [sha256.Size]byte
+	invariants *Invariants
 }
 
 // NewEnumerator returns an empty one. The seed decides every random choice.
@@ -105,12 +105,12 @@ func (e *Enumerator) Add(runs ...*Run) {
 }
 
 func (e *Enumerator) addRun(run *Run) {
-	disk, witness := run.Start, run.Witness
+	disk, invariants := run.Start, run.Invariants
 	for at, o := range run.Log {
-		nextDisk, nextWitness := disk.step(o), witness.after(o)
-		if nextDisk != disk || nextWitness != witness {
-			disk, witness = nextDisk, nextWitness
-			e.add(run, at+1, disk, witness, false)
+		nextDisk, nextInvariants := disk.step(o), invariants.after(o)
+		if nextDisk != disk || nextInvariants != invariants {
+			disk, invariants = nextDisk, nextInvariants
+			e.add(run, at+1, disk, invariants, false)
 		}
 	}
 }
@@ -118,7 +118,7 @@ func (e *Enumerator) addRun(run *Run) {
 // addNew adds the crashes that are not there yet.
 func (e *Enumerator) addNew(crashes ...*Crash) {
 	for _, c := range crashes {
-		if s := (seen{c.id, c.Witness}); !e.seen[s] {
+		if s := (seen{c.id, c.Invariants}); !e.seen[s] {
 			e.seen[s] = true
 			e.Crashes = append(e.Crashes, c)
 		}
@@ -128,14 +128,14 @@ func (e *Enumerator) addNew(crashes ...*Crash) {
 // AddEnd takes in the crash states at the end of the run's log only; none of
 // the pending changes is on the disk with strict.
 func (e *Enumerator) AddEnd(run *Run, strict bool) {
-	disk, witness := run.Start, run.Witness
+	disk, invariants := run.Start, run.Invariants
 	for _, o := range run.Log {
-		disk, witness = disk.step(o), witness.after(o)
+		disk, invariants = disk.step(o), invariants.after(o)
 	}
-	e.add(run, len(run.Log), disk, witness, strict)
+	e.add(run, len(run.Log), disk, invariants, strict)
 }
 
-func (e *Enumerator) add(run *Run, at int, disk *Disk, witness *Witness, strict bool) {
+func (e *Enumerator) add(run *Run, at int, disk *Disk, invariants *Invariants, strict bool) {
 	// Of the run and the prefix alone, so that a state comes up again with the
 	// same seed although the logs of two recordings differ in their length.
 	name := fnv.New64a()
@@ -145,55 +145,55 @@ func (e *Enumerator) add(run *Run, at int, disk *Disk, witness *Witness, strict 
 	if strict {
 		list = list[:1]
 	}
-	for _, fates := range list {
-		c := &Crash{Run: run, At: at, Fates: fates, Witness: witness, disk: disk, order: random.Uint64()}
+	for _, outcomes := range list {
+		c := &Crash{Run: run, At: at, Outcomes: outcomes, Invariants: invariants, disk: disk, order: random.Uint64()}
 		c.id = c.State().id()
 		e.addNew(c)
 	}
 }
 
 const (
-	randomFates = 16 // random combinations for each prefix
-	tears       = 3  // for each write and each way to tear it, alone and among others
+	randomOutcomes = 16 // random combinations for each prefix
+	tears          = 3  // for each write and each way to tear it, alone and among others
 )
 
-// combinations returns fates for the pending changes of d: none and all of them,
+// combinations returns outcomes for the pending changes of d: none and all of them,
 // names without bytes and bytes without names, each one alone and each one left
 // out, each write torn in every way, alone and among the others, and random ones.
-func combinations(d *Disk, random *rand.Rand) [][]Fate {
+func combinations(d *Disk, random *rand.Rand) [][]Outcome {
 	n, names := d.pending(), len(d.names)
-	all := func(h How) []Fate { return slices.Repeat([]Fate{{How: h}}, n) }
-	list := [][]Fate{all(Lost)}
+	all := func(h How) []Outcome { return slices.Repeat([]Outcome{{How: h}}, n) }
+	list := [][]Outcome{all(Lost)}
 	if n == 0 {
 		return list
 	}
 	for _, others := range []How{Lost, Kept} {
-		fates := all(others)
-		copy(fates[names:], all(Kept-others))
-		list = append(list, all(others), fates)
+		outcomes := all(others)
+		copy(outcomes[names:], all(Kept-others))
+		list = append(list, all(others), outcomes)
 		for i := range n {
-			fates := all(others)
-			fates[i].How = Kept - others
-			list = append(list, fates)
+			outcomes := all(others)
+			outcomes[i].How = Kept - others
+			list = append(list, outcomes)
 			for k := range tears * int(hows-Head) {
 				if i >= names {
-					fates := all(others)
-					fates[i] = Fate{Head + How(k)%(hows-Head), random.Uint64()}
-					list = append(list, fates)
+					outcomes := all(others)
+					outcomes[i] = Outcome{Head + How(k)%(hows-Head), random.Uint64()}
+					list = append(list, outcomes)
 				}
 			}
 		}
 	}
-	for range randomFates {
-		fates := all(Lost)
-		for i := range fates {
+	for range randomOutcomes {
+		outcomes := all(Lost)
+		for i := range outcomes {
 			among := hows
 			if i < names {
 				among = Head
 			}
-			fates[i] = Fate{How(random.IntN(int(among))), random.Uint64()}
+			outcomes[i] = Outcome{How(random.IntN(int(among))), random.Uint64()}
 		}
-		list = append(list, fates)
+		list = append(list, outcomes)
 	}
 	return list
 }

@@ -4,7 +4,7 @@
 //	recorder.go   every file operation of the real, unmodified binary (seccomp)
 //	decode.go     what a system call means for the state directory
 //	oplog.go      the log of the operations
-//	witness.go    what otad told meanwhile, and therefore owes
+//	invariants.go what otad had reported, and what must therefore hold
 //	scenario.go   recording a run, and the proof that nothing is missing
 //	disk.go       the model: what of a log a disk may hold (content.go: its files)
 //	enumerate.go  the states of a log, without repetition
@@ -36,7 +36,7 @@ const (
 	Unlink   Kind = "unlink"
 	Datasync Kind = "datasync" // fdatasync: bytes and length of one file
 	Sync     Kind = "sync"     // fsync: and its mode; of the name ".", the directory
-	Say      Kind = "say"      // a line on stderr or stdout: somebody knows now
+	Print    Kind = "say"      // a line on stderr or stdout: somebody knows now
 	Begin    Kind = "begin"    // a process was started, to fetch Job
 )
 
@@ -47,7 +47,7 @@ type Op struct {
 	To   string // Rename
 	At   int64  // Write: offset; Truncate: length
 	Mode uint32 // Create, Chmod
-	Data []byte // Write, Say
+	Data []byte // Write, Print
 	Job  *Job   // Begin
 }
 
@@ -59,7 +59,7 @@ func (o Op) String() string {
 		return fmt.Sprintf("truncate %s to %d", o.Name, o.At)
 	case Rename:
 		return fmt.Sprintf("rename %s to %s", o.Name, o.To)
-	case Say:
+	case Print:
 		return fmt.Sprintf("say %.100q", o.Data)
 	case Begin:
 		return "begin " + o.Job.Name

@@ -78,22 +78,22 @@ type Scenario struct {
 
 // Run is a recorded scenario.
 type Run struct {
-	Name    string
-	Log     Log
-	From    *Crash
-	Start   *Disk
-	Witness *Witness // at the start
-	Jobs    []*Job
+	Name       string
+	Log        Log
+	From       *Crash
+	Start      *Disk
+	Invariants *Invariants // at the start
+	Jobs       []*Job
 }
 
 // Record runs the scenario with the otad at path in dir, which is made. It
 // shows that the log is complete: replayed, it gives the directory as it is.
 func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
-	run := &Run{Name: s.Name, From: s.From, Start: new(Disk), Witness: new(Witness)}
+	run := &Run{Name: s.Name, From: s.From, Start: new(Disk), Invariants: new(Invariants)}
 	var start State
 	if s.From != nil {
 		start = s.From.State()
-		run.Start, run.Witness, run.Jobs = mount(start), s.From.Witness, slices.Clone(s.From.Run.Jobs)
+		run.Start, run.Invariants, run.Jobs = mount(start), s.From.Invariants, slices.Clone(s.From.Run.Jobs)
 	}
 	if err := start.write(dir); err != nil {
 		return nil, err

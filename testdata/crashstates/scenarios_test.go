@@ -70,7 +70,7 @@ const secondCuts = 12
 func recoveries(crashes []*Crash) []Scenario {
 	var list []Scenario
 	for i, c := range crashes {
-		step := Step{Job: c.Witness.Job, More: []string{"-replace"}}
+		step := Step{Job: c.Invariants.Job, More: []string{"-replace"}}
 		if step.Job.Spoiled {
 			step.Exit = 3
 		}

@@ -34,8 +34,8 @@ type Rig struct {
 	SingleCheckpoint bool
 }
 
-// Outcome is what a start on a crash state came to.
-type Outcome struct {
+// Result is what a start on a crash state came to.
+type Result struct {
 	Found fsm.State
 	Start int64 // offset of the first byte that was asked for; the size when there was no need to ask
 	Again int64 // bytes that had been written before the cut and were asked for again
@@ -43,9 +43,9 @@ type Outcome struct {
 
 // Finish starts otad on the state, as the board's init would, finishes the job
 // that was asked for, and returns the first promise that is broken on the way.
-func (r *Rig) Finish(c *Crash) (Outcome, error) {
+func (r *Rig) Finish(c *Crash) (Result, error) {
 	type result struct {
-		Outcome
+		Result
 		error
 	}
 	ended := make(chan result, 1)
@@ -57,13 +57,13 @@ func (r *Rig) Finish(c *Crash) (Outcome, error) {
 	}()
 	select {
 	case e := <-ended:
-		return e.Outcome, e.error
+		return e.Result, e.error
 	case <-time.After(patience + time.Second):
-		return Outcome{}, fmt.Errorf("hangs for %v and does not heed its context", patience)
+		return Result{}, fmt.Errorf("hangs for %v and does not heed its context", patience)
 	}
 }
 
-func (r *Rig) finish(ctx context.Context, c *Crash) (o Outcome, err error) {
+func (r *Rig) finish(ctx context.Context, c *Crash) (o Result, err error) {
 	state := c.State()
 	if err := state.write(r.Dir); err != nil {
 		return o, err
@@ -75,16 +75,16 @@ func (r *Rig) finish(ctx context.Context, c *Crash) (o Outcome, err error) {
 	defer func() { err = errors.Join(err, m.close()) }()
 	found := m.found()
 	o.Found = found.State
-	if err := c.Witness.check(found, state, r.Lying); err != nil {
+	if err := c.Invariants.check(found, state, r.Lying); err != nil {
 		return o, err
 	}
-	if err := m.finish(ctx, c.Witness.Job, r.Lying); err != nil {
+	if err := m.finish(ctx, c.Invariants.Job, r.Lying); err != nil {
 		return o, err
 	}
-	if o.Start, err = m.firstByte(c.Witness.Job); err != nil {
+	if o.Start, err = m.firstByte(c.Invariants.Job); err != nil {
 		return o, err
 	}
-	o.Again = max(0, c.Witness.Written-o.Start)
+	o.Again = max(0, c.Invariants.Written-o.Start)
 	if !r.Lying {
 		if err := m.checkAsked(found, o); err != nil {
 			return o, err
@@ -102,7 +102,7 @@ type finding struct {
 }
 
 // check holds what was found against what was told.
-func (w *Witness) check(found finding, state State, lying bool) error {
+func (w *Invariants) check(found finding, state State, lying bool) error {
 	if found.Recovery.Result == journal.SetAside && !lying {
 		return fmt.Errorf("the journal was set aside: %s", found.Recovery.Reason)
 	}
@@ -121,7 +121,7 @@ func (w *Witness) check(found finding, state State, lying bool) error {
 	case found.State == fsm.Ready && !found.Job.isWhole(state[found.Job.Name].bytes()):
 		return errors.New("it is Ready and the package is not whole")
 	}
-	for name, job := range w.Standing {
+	for name, job := range w.Published {
 		b := state[name].bytes()
 		if !job.isWhole(b) && (w.Job.Name != name || !w.Job.isWhole(b)) {
 			return fmt.Errorf("%s was told Ready and is not whole", name)
@@ -146,7 +146,7 @@ func rank(s fsm.State) int {
 
 // checkAsked is for honest disks: a claim of the journal holds, nothing is
 // fetched twice, and at most one interval is fetched again.
-func (m *machine) checkAsked(found finding, o Outcome) error {
+func (m *machine) checkAsked(found finding, o Result) error {
 	if found.State == fsm.Downloading {
 		first, err := m.firstByte(found.Job)
 		if err != nil {
@@ -173,20 +173,20 @@ func (c *Crash) checkDirectory(dir string) error {
 	if err != nil {
 		return err
 	}
-	standing := map[string]*Job{}
-	for name, job := range c.Witness.Standing {
-		standing[name] = job
+	published := map[string]*Job{}
+	for name, job := range c.Invariants.Published {
+		published[name] = job
 	}
-	if job := c.Witness.Job; !job.Spoiled {
-		standing[job.Name] = job
+	if job := c.Invariants.Job; !job.Spoiled {
+		published[job.Name] = job
 	}
-	for name, job := range standing {
+	for name, job := range published {
 		if p, there := left[name]; !there || !job.isWhole(p.bytes()) || p.mode != 0o644 {
 			return fmt.Errorf("at the end %s is not the package (%d bytes, mode %o)", name, p.size, p.mode)
 		}
 	}
 	for name := range left {
-		if name != journal.FileName && standing[name] == nil && !c.Run.mayPublish(name) {
+		if name != journal.FileName && published[name] == nil && !c.Run.mayPublish(name) {
 			return fmt.Errorf("at the end %s is left behind", name)
 		}
 	}
@@ -194,7 +194,7 @@ func (c *Crash) checkDirectory(dir string) error {
 	if err != nil {
 		return fmt.Errorf("at the end: %w", err)
 	}
-	if want := c.Witness.Job.end(); rec.State != string(want) {
+	if want := c.Invariants.Job.end(); rec.State != string(want) {
 		return fmt.Errorf("at the end the journal says %s instead of %s", rec.State, want)
 	}
 	return nil

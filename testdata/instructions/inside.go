@@ -34,8 +34,8 @@ const (
 const work = "/var/lib/work"
 
 // inside does in the guest what the plan says, and prints what it cost.
-func inside(orders string) {
-	if err := follow(orders); err != nil {
+func inside(planFile string) {
+	if err := runPlan(planFile); err != nil {
 		fmt.Printf("rig: error %v\n", err)
 	} else {
 		fmt.Println("rig: done")
@@ -43,8 +43,8 @@ func inside(orders string) {
 	time.Sleep(time.Hour) // the rig switches the board off
 }
 
-func follow(orders string) error {
-	content, err := os.ReadFile(orders)
+func runPlan(planFile string) error {
+	content, err := os.ReadFile(planFile)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (s step) measure() error {
 
 func programs(p plan) []step {
 	file := filepath.Join(work, "f")
-	fetch := func(p parcel) func() (time.Duration, error) {
+	fetch := func(p pkg) func() (time.Duration, error) {
 		return func() (time.Duration, error) {
 			return run("", "otad", "fetch", "-quiet", "-allow-http", "-state-dir", work, "-checkpoint", strconv.Itoa(checkpoint),
 				"-md5", p.MD5, "-size", strconv.FormatInt(p.Size, 10), p.URL)

@@ -15,11 +15,11 @@ import (
 // plan is what the guest is to do.
 type plan struct {
 	Rounds       int
-	Whole, Short parcel
+	Whole, Short pkg
 }
 
-// parcel is a package: all of the origin's bytes, or the first of them.
-type parcel struct {
+// pkg is a package: all of the origin's bytes, or the first of them.
+type pkg struct {
 	URL  string
 	MD5  string
 	Size int64
@@ -62,8 +62,8 @@ func served(content []byte) http.HandlerFunc {
 
 func (o *origin) plan(rounds int) plan {
 	_, port, _ := net.SplitHostPort(o.listen.Addr().String())
-	at := func(name string, content []byte) parcel {
-		return parcel{"http://" + boards.HostLoopback + ":" + port + name, digest(content), int64(len(content))}
+	at := func(name string, content []byte) pkg {
+		return pkg{"http://" + boards.HostLoopback + ":" + port + name, digest(content), int64(len(content))}
 	}
 	return plan{rounds, at("/whole.bin", o.content), at("/short.bin", o.content[:shortSize])}
 }

@@ -53,11 +53,11 @@ func newRig(ctx context.Context, o options, arch, dir string, p plan) (*rig, err
 		return nil, err
 	}
 	a.File("init", init)
-	orders, err := json.Marshal(p)
+	planFile, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
-	a.File("etc/plan.json", orders)
+	a.File("etc/plan.json", planFile)
 	if err := os.WriteFile(r.initrd, a.Bytes(), 0o600); err != nil {
 		return nil, err
 	}

@@ -14,8 +14,8 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// breakages are the ways in which a medium goes wrong under an otad that works.
-var breakages = []struct {
+// failures are the ways in which a medium goes wrong under an otad that works.
+var failures = []struct {
 	name   string
 	mount  func(*testing.T) *image
 	breaks func(*image) // in the middle; nil: it does by itself
@@ -49,7 +49,7 @@ var (
 )
 
 func TestMediumThatBreaksUnderFetch(t *testing.T) {
-	for _, tt := range breakages {
+	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			m := tt.mount(t)
@@ -67,14 +67,14 @@ func TestMediumThatBreaksUnderFetch(t *testing.T) {
 			if took := time.Since(begun); took > 20*time.Second {
 				t.Errorf("that took %v", took)
 			}
-			m.mend(d)
+			m.replaceDisk(d)
 			d.fetch().wantReady()
 		})
 	}
 }
 
 func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
-	for _, tt := range breakages {
+	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			m := tt.mount(t)
@@ -86,11 +86,11 @@ func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
 			}
 			d.origin.Release()
 			failed := !o.wantOneOf(tt.ends).stuck
-			o.wantCalm(t)
+			o.wantIdle(t)
 			if took := o.stop(); took > 2*time.Second {
 				t.Errorf("the stop took %v", took)
 			}
-			m.mend(d)
+			m.replaceDisk(d)
 			if state, _ := d.recorded(); failed && state != "Failed" {
 				t.Errorf("it was told that the job failed, and the journal says %s", state)
 			}
@@ -120,8 +120,8 @@ func (o *daemon) wantOneOf(ends []end) end {
 	return end{begins: p.Error, stuck: stuck}
 }
 
-// mend makes the medium one that works.
-func (m *image) mend(d *device) {
+// replaceDisk makes the medium one that works.
+func (m *image) replaceDisk(d *device) {
 	m.t.Helper()
 	check(m.t, unix.Mount("", m.disk, "", unix.MS_REMOUNT, "size=40m"))
 	m.repair()

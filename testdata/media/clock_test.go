@@ -68,8 +68,8 @@ func poke(pid int, at uintptr, from unsafe.Pointer, n uintptr) error {
 }
 
 var (
-	dawn = time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC) // a board without a battery
-	far  = time.Date(2091, 6, 1, 0, 0, 0, 0, time.UTC)
+	past   = time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC) // a board without a battery
+	future = time.Date(2091, 6, 1, 0, 0, 0, 0, time.UTC)
 )
 
 // newDeviceWithClock is a device whose otad has its symbols, was built in 2100 by
@@ -85,13 +85,13 @@ func newDeviceWithClock(t *testing.T, size int64, script ...*origintest.Rule) *d
 // A package, a partial file and a journal of the future, of the past, and a clock
 // that goes from one to the other in the middle: what is there stays there.
 func TestClockThatJumpsInTheMiddleCostsNothing(t *testing.T) {
-	for name, jump := range map[string][2]time.Time{"by a century ahead": {dawn, far}, "by a century back": {far, dawn}} {
+	for name, jump := range map[string][2]time.Time{"by a century ahead": {past, future}, "by a century back": {future, past}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDeviceWithClock(t, 2_000_000, origintest.On(1).StallAt(3*interval+1), origintest.On(2).StallAt(9*interval+1))
 			for _, foreign := range []string{"older.bin", "older.bin.part"} {
 				check(t, os.WriteFile(d.path(foreign), []byte("kept"), 0o600))
-				check(t, os.Chtimes(d.path(foreign), dawn, dawn))
+				check(t, os.Chtimes(d.path(foreign), past, past))
 			}
 			d.medium.clock.set(jump[0])
 			r := d.fetch()
@@ -127,7 +127,7 @@ func TestWaitsDoNotFollowTheClock(t *testing.T) {
 		"Retry-After as a date":  origintest.On(1).Status(503).RetryAfterDate(time.Second),
 		"origin's clock ahead":   origintest.On(1).Status(503).ClockAhead(50 * 365 * 24 * time.Hour).RetryAfterDate(time.Second),
 	} {
-		for _, jump := range [][2]time.Time{{dawn, far}, {far, dawn}} {
+		for _, jump := range [][2]time.Time{{past, future}, {future, past}} {
 			t.Run(fmt.Sprintf("%s, from %d to %d", name, jump[0].Year(), jump[1].Year()), func(t *testing.T) {
 				t.Parallel()
 				d := newDeviceWithClock(t, 2*interval, rule)
@@ -150,9 +150,9 @@ func TestClockIsNamedWhenACertificateDoesNotHold(t *testing.T) {
 		clock time.Time
 		says  string
 	}{
-		{dawn, "it says 1970-01-02, which is before this program was built (2100-01-01)"},
-		{far, "it says 2091-06-01, which is before this program was built (2100-01-01)"},
-		{far.AddDate(20, 0, 0), "expired or not yet valid"}, // nothing tells that this clock is wrong
+		{past, "it says 1970-01-02, which is before this program was built (2100-01-01)"},
+		{future, "it says 2091-06-01, which is before this program was built (2100-01-01)"},
+		{future.AddDate(20, 0, 0), "expired or not yet valid"}, // nothing tells that this clock is wrong
 	} {
 		t.Run(tt.clock.Format(time.DateOnly), func(t *testing.T) {
 			t.Parallel()

@@ -100,9 +100,9 @@ func (o *daemon) health() int {
 	return status
 }
 
-// awaitStuck waits until the daemon reports that its journal cannot be written.
+// awaitJournalError waits until the daemon reports that its journal cannot be written.
 // The message is the last part of the report to change.
-func (o *daemon) awaitStuck() {
+func (o *daemon) awaitJournalError() {
 	o.dev.t.Helper()
 	eventually(o.dev.t, "the daemon reports that the journal cannot be written", func() bool {
 		return strings.HasPrefix(o.progress().Message, "the journal cannot be written: ")
@@ -124,13 +124,13 @@ func (o *daemon) stop() time.Duration {
 	return time.Since(begun)
 }
 
-// effort is the work of a daemon since its start.
-type effort struct {
+// usage is the work of a daemon since its start.
+type usage struct {
 	cpu   time.Duration
 	lines int // of its log
 }
 
-func (o *daemon) effort() effort {
+func (o *daemon) usage() usage {
 	o.dev.t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.Cmd.Process.Pid))
 	check(o.dev.t, err)
@@ -142,17 +142,17 @@ func (o *daemon) effort() effort {
 		check(o.dev.t, err)
 		ticks += n
 	}
-	return effort{cpu: time.Duration(ticks) * 10 * time.Millisecond, lines: strings.Count(o.Stderr.String(), "\n")}
+	return usage{cpu: time.Duration(ticks) * 10 * time.Millisecond, lines: strings.Count(o.Stderr.String(), "\n")}
 }
 
-// wantCalm observes the daemon for some seconds in which it cannot work. It must
+// wantIdle observes the daemon for some seconds in which it cannot work. It must
 // neither use the CPU nor fill the log.
-func (o *daemon) wantCalm(t *testing.T) {
+func (o *daemon) wantIdle(t *testing.T) {
 	t.Helper()
 	const while = 6 * time.Second // longer than the pause between two attempts
-	before := o.effort()
+	before := o.usage()
 	time.Sleep(while)
-	after := o.effort()
+	after := o.usage()
 	if used := after.cpu - before.cpu; used > while/20 {
 		t.Errorf("in %v without work it used %v of CPU", while, used)
 	}

@@ -137,7 +137,7 @@ func readOnly(c call) fault {
 }
 
 // treat says what becomes of a call.
-func (m *medium) treat(n unotify.Notification) unotify.Response {
+func (m *medium) respond(n unotify.Notification) unotify.Response {
 	happens := unotify.Response{ID: n.ID, Flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 	if n.Nr == unix.SYS_CLOCK_GETTIME {
 		if m.clock == nil || m.clock.answer(int(n.PID), uintptr(n.Args[1])) != nil {

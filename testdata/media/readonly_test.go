@@ -49,8 +49,8 @@ func TestDaemonOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	d.awaitStall(3 * interval)
 	m.breaks()
 	d.origin.Release()
-	o.awaitStuck()
-	o.wantCalm(t)
+	o.awaitJournalError()
+	o.wantIdle(t)
 	if p := o.progress(); !strings.Contains(p.Message+p.Error, "read-only file system") {
 		t.Errorf("shown is %+v", p)
 	}
@@ -77,8 +77,8 @@ func TestDaemonRecoversWhenTheFileSystemIsWritableAgain(t *testing.T) {
 			d.awaitStall(at / interval * interval)
 			d.medium.set(readOnly)
 			d.origin.Release()
-			o.awaitStuck()
-			o.wantCalm(t)
+			o.awaitJournalError()
+			o.wantIdle(t)
 			if code := o.post(); code != 200 {
 				t.Errorf("the same job again: code %d", code)
 			}

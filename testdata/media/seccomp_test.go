@@ -54,7 +54,7 @@ func (m *medium) serve(listener int) {
 	var pending sync.WaitGroup
 	_ = unotify.Serve(listener, nil, func(n unotify.Notification) {
 		pending.Go(func() {
-			_ = unotify.Send(listener, m.treat(n)) // an error: the caller is gone
+			_ = unotify.Send(listener, m.respond(n)) // an error: the caller is gone
 		})
 	})
 	pending.Wait()

@@ -22,7 +22,7 @@ func (s *stage) collectors(rounds int) error {
 	collections := map[string]float64{}
 	for range rounds {
 		for _, setting := range collectorSettings {
-			k, n, err := s.collected(setting)
+			k, n, err := s.measureCollector(setting)
 			if err != nil {
 				return fmt.Errorf("%s: %w", setting, err)
 			}
@@ -44,9 +44,9 @@ func (s *stage) collectors(rounds int) error {
 	return nil
 }
 
-// collected is what one download costs the daemon under a setting, and how many
+// measureCollector is what one download costs the daemon under a setting, and how many
 // collections there were.
-func (s *stage) collected(setting string) (cost, float64, error) {
+func (s *stage) measureCollector(setting string) (cost, float64, error) {
 	d, err := s.serve(func(c *exec.Cmd) { c.Env = append(os.Environ(), strings.Fields(setting)...) }, "-rate-limit", "100MB")
 	if err != nil {
 		return cost{}, 0, err

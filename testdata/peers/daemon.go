@@ -119,9 +119,9 @@ func (d *daemon) metrics() (series, error) {
 	return m, nil
 }
 
-// watched measures the daemon's memory during a download, while its metrics are
+// daemonMemory measures the daemon's memory during a download, while its metrics are
 // scraped and its progress is polled.
-func watched(s *stage) error {
+func daemonMemory(s *stage) error {
 	d, err := s.serve(nil, "-rate-limit", "40MB")
 	if err != nil {
 		return err

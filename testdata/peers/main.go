@@ -52,7 +52,7 @@ func main() {
 		"kill":    withNginx(killedAndResumed),
 		"bench":   withNginx(func(s *stage) error { return bench(s, *rounds) }),
 		"resume":  withNginx(func(s *stage) error { return resumeTimes(s, 3**rounds) }),
-		"serve":   withNginx(watched),
+		"serve":   withNginx(daemonMemory),
 		"guard":   withNginx(guard),
 		"resumes": func() error { return inScratch(func(s *stage) error { return resumes(s, *rounds) }) },
 		"memory":  withNginx(func(s *stage) error { return memory(s, *rounds) }),

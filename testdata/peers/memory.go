@@ -18,24 +18,24 @@ import (
 // memory prints where the daemon's memory goes while it downloads, and what
 // the settings of the collector cost and save.
 func memory(s *stage, rounds int) error {
-	told := *s
-	binary, err := s.buildThatAnswers()
+	inspected := *s
+	binary, err := s.buildWithInspection()
 	if err != nil {
 		return err
 	}
-	told.otad = []string{binary}
-	if err := told.whereItGoes(); err != nil {
+	inspected.otad = []string{binary}
+	if err := inspected.printMemory(); err != nil {
 		return err
 	}
-	if err := told.whoIsAlive(); err != nil {
+	if err := inspected.printLiveHeap(); err != nil {
 		return err
 	}
 	return s.collectors(rounds)
 }
 
-// buildThatAnswers is otad with one file more, and otherwise built like the
+// buildWithInspection is otad with one file more, and otherwise built like the
 // product: the pages of the program count.
-func (s *stage) buildThatAnswers() (string, error) {
+func (s *stage) buildWithInspection() (string, error) {
 	source, err := filepath.Abs("testdata/peers/overlay/answer.go")
 	if err != nil {
 		return "", err
@@ -55,14 +55,14 @@ func (s *stage) buildThatAnswers() (string, error) {
 	return binary, otadrun.Build{Out: binary, Package: ".", Overlay: overlay}.Run(context.Background())
 }
 
-// answering is a daemon that can be asked about its heap.
-type answering struct {
+// inspectedDaemon is a daemon that can be asked about its heap.
+type inspectedDaemon struct {
 	*daemon
 	questions *os.File
 	answers   *bufio.Scanner
 }
 
-func (s *stage) answering(rate string) (*answering, error) {
+func (s *stage) inspectedDaemon(rate string) (*inspectedDaemon, error) {
 	asked, questions, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -80,11 +80,11 @@ func (s *stage) answering(rate string) (*answering, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &answering{d, questions, bufio.NewScanner(answers)}, d.post(s.url)
+	return &inspectedDaemon{d, questions, bufio.NewScanner(answers)}, d.post(s.url)
 }
 
 // ask gives the lines of the answer to a question (overlay/answer.go).
-func (a *answering) ask(question string) (series, error) {
+func (a *inspectedDaemon) ask(question string) (series, error) {
 	if _, err := a.questions.WriteString(question); err != nil {
 		return nil, err
 	}
@@ -100,9 +100,9 @@ func (a *answering) ask(question string) (series, error) {
 	return m, a.answers.Err()
 }
 
-// whereItGoes prints the moment of the largest RSS.
-func (s *stage) whereItGoes() error {
-	a, err := s.answering("0")
+// printMemory prints the moment of the largest RSS.
+func (s *stage) printMemory() error {
+	a, err := s.inspectedDaemon("0")
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (s *stage) whereItGoes() error {
 		{"heap: free, or lost between objects", most.heap - objects - stacks},
 		{"the transfer's blocks", most.blocks},
 		{"the program's variables", most.variables},
-		{"the runtime's own books", most.books},
+		{"the runtime's own data", most.runtimeOwn},
 		{"**all of it**", most.rss},
 	} {
 		fmt.Printf("| %s | %.2f |\n", row.what, row.bytes/1e6)
@@ -152,10 +152,10 @@ func (s *stage) whereItGoes() error {
 	return nil
 }
 
-// whoIsAlive prints who allocated what is alive, of a run in which the runtime
+// printLiveHeap prints who allocated what is alive, of a run in which the runtime
 // notes every allocation.
-func (s *stage) whoIsAlive() error {
-	a, err := s.answering("1")
+func (s *stage) printLiveHeap() error {
+	a, err := s.inspectedDaemon("1")
 	if err != nil {
 		return err
 	}

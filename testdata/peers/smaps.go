@@ -56,13 +56,13 @@ func mappings(pid int) ([]mapping, error) {
 
 // resident is the memory of a process in bytes by what it is.
 type resident struct {
-	rss       float64
-	code      float64 // file-backed, the program's own
-	files     float64 // file-backed, others such as the journal
-	variables float64 // the program's data and bss
-	heap      float64 // Go's, the goroutines' stacks included
-	blocks    float64 // of a transfer
-	books     float64 // anonymous memory elsewhere: the runtime's own
+	rss        float64
+	code       float64 // file-backed, the program's own
+	files      float64 // file-backed, others such as the journal
+	variables  float64 // the program's data and bss
+	heap       float64 // Go's, the goroutines' stacks included
+	blocks     float64 // of a transfer
+	runtimeOwn float64 // anonymous memory elsewhere: the runtime's own
 }
 
 // residentOf sorts the mappings of a process. They come in rows without a gap:
@@ -79,7 +79,7 @@ func residentOf(pid int, program string, onHeap uint64) (resident, error) {
 		heap := all[0].start <= onHeap && onHeap < all[n-1].end
 		for _, m := range all[:n] {
 			r.rss += m.rss
-			into := &r.books
+			into := &r.runtimeOwn
 			switch {
 			case heap:
 				into = &r.heap

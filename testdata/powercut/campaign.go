@@ -29,10 +29,10 @@ type campaign struct {
 	dir    string    // for what it leaves behind
 	log    io.Writer // a line for each cycle
 
-	witness   witness
-	ledger    ledger
-	parcels   int // made so far
-	writesPer int // device writes from a boot to Ready, on average: the cuts are spread over these
+	invariants invariants
+	requestLog requestLog
+	packages   int // made so far
+	writesPer  int // device writes from a boot to Ready, on average: the cuts are spread over these
 }
 
 // limits are how patient the rig is with a board.
@@ -72,7 +72,7 @@ func (c *campaign) inspect(ctx context.Context) error {
 			return violated("%s was left behind", name)
 		}
 	}
-	return c.witness.checkFiles(files)
+	return c.invariants.checkFiles(files)
 }
 
 func (c *campaign) look(ctx context.Context) (map[string]string, error) {
@@ -95,7 +95,7 @@ type plan struct {
 	number     int
 	rng        *rand.Rand
 	checkpoint interval
-	fate       fate
+	outcome    outcome
 	cutAt      int // write with which the power fails; 0: not before Ready
 }
 
@@ -108,9 +108,9 @@ func (c *campaign) plan(number int, cut bool) plan {
 	rng := rand.New(rand.NewPCG(c.seed, uint64(number)))
 	// Small intervals put many commits into a small package.
 	intervals := []interval{{"64KiB", 64 << 10}, {"128KiB", 128 << 10}, {"256KiB", 256 << 10}, {"1MiB", 1 << 20}}
-	p := plan{number: number, rng: rng, checkpoint: intervals[rng.IntN(len(intervals))], fate: fate(rng.IntN(int(fates)))}
-	if p.fate == torn512 && !c.fs.tears {
-		p.fate = torn4K
+	p := plan{number: number, rng: rng, checkpoint: intervals[rng.IntN(len(intervals))], outcome: outcome(rng.IntN(int(outcomes)))}
+	if p.outcome == torn512 && !c.fs.tears {
+		p.outcome = torn4K
 	}
 	if cut {
 		p.cutAt = 1 + rng.IntN(2*c.writesPer)
@@ -118,19 +118,19 @@ func (c *campaign) plan(number int, cut bool) plan {
 	return p
 }
 
-// cycle is one life of the board between power-on and power cut, and what the
+// cycle is one powerCycle of the board between power-on and power cut, and what the
 // cut leaves of it.
 func (c *campaign) cycle(ctx context.Context, p plan) error {
-	l := &life{campaign: c, plan: p, stage: "booting"}
+	l := &powerCycle{campaign: c, plan: p, stage: "booting"}
 	l.dead = c.disk.powerOn(p.cutAt)
-	err := l.live(untilClosed(ctx, l.dead))
+	err := l.run(untilClosed(ctx, l.dead))
 	if ctx.Err() != nil {
 		err = ctx.Err() // the user's doing, not otad's
 	}
 	c.disk.powerOff()
 	partials, cutErr := c.board.cut()
-	fmt.Fprintf(c.log, "cycle %d: checkpoint %s, cut at write %d %s, %d writes, fate %v: %v\n",
-		p.number, p.checkpoint.flag, p.cutAt, l.stage, c.disk.writesSeen(), p.fate, err)
+	fmt.Fprintf(c.log, "cycle %d: checkpoint %s, cut at write %d %s, %d writes, outcome %v: %v\n",
+		p.number, p.checkpoint.flag, p.cutAt, l.stage, c.disk.writesSeen(), p.outcome, err)
 	if err == nil {
 		err = cutErr
 	}
@@ -139,20 +139,20 @@ func (c *campaign) cycle(ctx context.Context, p plan) error {
 		asked, err = c.origin.transfers(originAddress)
 	}
 	if err == nil {
-		err = c.ledger.book(asked, partials, p.checkpoint.bytes, c.report)
+		err = c.requestLog.add(asked, partials, p.checkpoint.bytes, c.report)
 	}
 	if err != nil {
 		return err
 	}
-	c.disk.settle(p.fate, p.rng)
+	c.disk.applyOutcome(p.outcome, p.rng)
 	if p.cutAt > 0 {
-		c.report.cut(p.fate, l.stage)
+		c.report.cut(p.outcome, l.stage)
 	}
 	return nil
 }
 
 // learn keeps a running average.
-func (c *campaign) learn(writes int) {
+func (c *campaign) recordWrites(writes int) {
 	if c.writesPer == 0 {
 		c.writesPer = writes
 	}

@@ -62,7 +62,7 @@ func (d *disk) powerOff() {
 
 // settle decides which pending writes have reached the medium. Called between a
 // cut and the next powerOn.
-func (d *disk) settle(f fate, rng *rand.Rand) {
+func (d *disk) applyOutcome(f outcome, rng *rand.Rand) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	survives := f.plan(rng, len(d.pending))

@@ -20,10 +20,10 @@ type fileSystem struct {
 	// tears says whether it stands blocks that are torn between sectors. The
 	// others count on blocks of 4 KiB being written whole.
 	tears bool
-	// insistent says that it goes on trying to write to a disk without power,
+	// retriesForever says that it goes on trying to write to a disk without power,
 	// for ever: a cut in the middle of a mount is nothing for the kernel that
 	// runs the rig, which then cannot even be shut down.
-	insistent bool
+	retriesForever bool
 }
 
 // fileSystems are those of boards. What otad promises holds on all of them but
@@ -35,7 +35,7 @@ func fileSystems() []fileSystem {
 		{name: "ext4", size: 48 << 20, tears: true, fsck: []string{"e2fsck", "-fn"},
 			mkfs: []string{"mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=4", "-E", "lazy_itable_init=0,lazy_journal_init=0"}},
 		{name: "f2fs", size: 96 << 20, mkfs: []string{"mkfs.f2fs", "-q"}},
-		{name: "xfs", size: 300 << 20, tears: true, insistent: true, mkfs: []string{"mkfs.xfs", "-q"}},
+		{name: "xfs", size: 300 << 20, tears: true, retriesForever: true, mkfs: []string{"mkfs.xfs", "-q"}},
 		{name: "btrfs", size: 128 << 20, mkfs: []string{"mkfs.btrfs", "-q", "-m", "single"}},
 		{name: "vfat", size: 48 << 20, tears: true, mkfs: []string{"mkfs.vfat"}},
 	}

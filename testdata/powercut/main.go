@@ -156,7 +156,7 @@ func campaignOf(ctx context.Context, o options, r *report) error {
 
 func boardOf(ctx context.Context, o options, fs fileSystem, d *disk) (board, limits, error) {
 	if o.board == "host" {
-		if fs.insistent {
+		if fs.retriesForever {
 			return nil, limits{}, fmt.Errorf("%s would hang this machine's kernel: use a board with a guest", fs.name)
 		}
 		b, err := newHostBoard(o.dir, o.otad, fs, d)

@@ -16,39 +16,39 @@ import (
 	"time"
 )
 
-// parcel is one update package and the job that asks for it.
-type parcel struct {
+// pkg is one update package and the job that asks for it.
+type pkg struct {
 	version string
 	name    string
 	md5     string
 	body    []byte
 }
 
-// newParcel makes the n-th package of a run; its bytes follow from the seed and
+// newPackage makes the n-th package of a run; its bytes follow from the seed and
 // n alone.
-func newParcel(seed uint64, n int, size int64, name string) *parcel {
+func newPackage(seed uint64, n int, size int64, name string) *pkg {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	binary.LittleEndian.PutUint64(key[8:], uint64(n))
 	body := make([]byte, size)
 	_, _ = rand.NewChaCha8(key).Read(body) // never fails
 	sum := md5.Sum(body)
-	return &parcel{version: fmt.Sprintf("1.0.%d", n), name: name, md5: hex.EncodeToString(sum[:]), body: body}
+	return &pkg{version: fmt.Sprintf("1.0.%d", n), name: name, md5: hex.EncodeToString(sum[:]), body: body}
 }
 
 // origin serves the newest package, keeps book of what is asked for, and takes
 // otad's callbacks.
 type origin struct {
-	mu     sync.Mutex
-	parcel *parcel
-	log    []*transfer
-	told   map[string]int // callbacks by stage
-	open   int            // connections
+	mu   sync.Mutex
+	pkg  *pkg
+	log  []*transfer
+	told map[string]int // callbacks by stage
+	open int            // connections
 }
 
 // transfer is one answered request for bytes of a package.
 type transfer struct {
-	parcel *parcel
+	pkg    *pkg
 	offset int64
 	sent   atomic.Int64 // bytes given to the socket, a little more than what has arrived
 }
@@ -76,10 +76,10 @@ func (o *origin) count(_ net.Conn, state http.ConnState) {
 }
 
 // offer puts p in the place of the package before it.
-func (o *origin) offer(p *parcel) {
+func (o *origin) offer(p *pkg) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.parcel = p
+	o.pkg = p
 }
 
 // transfers returns and forgets the requests of a boot, whose board must be
@@ -125,13 +125,13 @@ func (o *origin) callbacks(stage string) int {
 // download answers with ranges and If-Match as net/http does them.
 func (o *origin) download(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
-	p := o.parcel
+	p := o.pkg
 	if p == nil || p.version != r.PathValue("version") {
 		o.mu.Unlock()
 		http.NotFound(w, r)
 		return
 	}
-	t := &transfer{parcel: p, offset: firstByte(r.Header.Get("Range"))}
+	t := &transfer{pkg: p, offset: firstByte(r.Header.Get("Range"))}
 	o.log = append(o.log, t)
 	o.mu.Unlock()
 	w.Header().Set("ETag", `"`+p.md5+`"`)

@@ -22,7 +22,7 @@ func TestRequestsOfABoardCountInTheBootThatMadeThem(t *testing.T) {
 	}
 	defer l.Close()
 	o := newOrigin()
-	o.offer(newParcel(1, 1, 1<<20, "u.bin"))
+	o.offer(newPackage(1, 1, 1<<20, "u.bin"))
 	go o.serve(slowListener{l})
 	address := l.Addr().String()
 	for boot := range int64(3) {

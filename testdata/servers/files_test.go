@@ -92,34 +92,36 @@ func newFileOrigin(t *testing.T, p product, host string, names ...string) *fileO
 	return o
 }
 
-func (o *fileOrigin) publish(t *testing.T, room string, p pkg) {
+func (o *fileOrigin) publish(t *testing.T, folder string, p pkg) {
 	t.Helper()
-	dir := filepath.Join(o.Root, room)
+	dir := filepath.Join(o.Root, folder)
 	check(t, os.MkdirAll(dir, 0o755))
 	// As one publishes without a gap: beside it, and then renamed.
 	beside := filepath.Join(dir, "next")
 	check(t, os.Link(p.path, beside))
 	check(t, os.Rename(beside, filepath.Join(dir, packageName)))
-	eventually(t, "the server shows what was published", func() bool { return shows(t, o.client(), o.url(room), p) })
+	eventually(t, "the server shows what was published", func() bool { return shows(t, o.client(), o.url(folder), p) })
 }
 
-func target(room string) string { return "/" + room + "/" + packageName }
+func target(folder string) string { return "/" + folder + "/" + packageName }
 
-func (o *fileOrigin) url(room string) string { return "http://" + o.Plain.String() + target(room) }
+func (o *fileOrigin) url(folder string) string { return "http://" + o.Plain.String() + target(folder) }
 
-func (o *fileOrigin) tlsURL(room string) string { return "https://" + o.TLS.String() + target(room) }
+func (o *fileOrigin) tlsURL(folder string) string {
+	return "https://" + o.TLS.String() + target(folder)
+}
 
-func (o *fileOrigin) mutualURL(room string) string {
-	return "https://" + o.Mutual.String() + target(room)
+func (o *fileOrigin) mutualURL(folder string) string {
+	return "https://" + o.Mutual.String() + target(folder)
 }
 
 func (o *fileOrigin) flags() []string      { return nil }
 func (o *fileOrigin) process() *process    { return o.server }
 func (o *fileOrigin) client() *http.Client { return newClient(o.authority) }
 
-func (o *fileOrigin) requests(t *testing.T, room string, n int) []request {
+func (o *fileOrigin) requests(t *testing.T, folder string, n int) []request {
 	t.Helper()
-	return readRequests(t, filepath.Join(o.Dir, "access.log"), target(room), n, o.parseLog)
+	return readRequests(t, filepath.Join(o.Dir, "access.log"), target(folder), n, o.parseLog)
 }
 
 // version is what the program says of itself.

@@ -11,19 +11,19 @@ import (
 	"testing"
 )
 
-// An origin is a server that has packages. Each trial has a room of its own at
+// An origin is a server that has packages. Each trial has a folder of its own at
 // it, so that one's requests are not another's.
 type origin interface {
-	// publish puts p into the room in place of what was there, and returns when
+	// publish puts p into the folder in place of what was there, and returns when
 	// the server shows it.
-	publish(t *testing.T, room string, p pkg)
-	// url is where the package of the room is to be fetched.
-	url(room string) string
+	publish(t *testing.T, folder string, p pkg)
+	// url is where the package of the folder is to be fetched.
+	url(folder string) string
 	// flags are what otad needs to trust the origin.
 	flags() []string
-	// requests are those that otad made to the room, from the server's log, once
+	// requests are those that otad made to the folder, from the server's log, once
 	// there are n.
-	requests(t *testing.T, room string, n int) []request
+	requests(t *testing.T, folder string, n int) []request
 	process() *process
 	client() *http.Client
 }
@@ -50,8 +50,8 @@ func (r request) isAbout(etag string) bool {
 	return r.match == notLogged || r.match == etag
 }
 
-// room is the name of t as a path element.
-func room(t *testing.T) string {
+// folder is the name of t as a path element.
+func folder(t *testing.T) string {
 	return strings.ReplaceAll(path.Base(t.Name()), "_", "-")
 }
 

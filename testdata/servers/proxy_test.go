@@ -11,13 +11,13 @@ import (
 
 // throughProxy fetches https through tinyproxy. Nothing goes to loopback by a
 // proxy, so that the origin goes by this machine's own name.
-func throughProxy(t *testing.T, s shelf, seen *column) {
+func throughProxy(t *testing.T, s packages, seen *column) {
 	name, host := ownName(t)
 	o := newFileOrigin(t, products[0], host, name)
 	p := newProxy(t)
 	seen.note("version", o.release(t)+", "+versionOf(t, "tinyproxy", "-v"))
-	newJobBehind := func(room string) *job {
-		j := newJob(t, fmt.Sprintf("https://%s:%s%s", name, o.TLS.Port, target(room)), s.first, "-ca-file", o.CA)
+	newJobBehind := func(folder string) *job {
+		j := newJob(t, fmt.Sprintf("https://%s:%s%s", name, o.TLS.Port, target(folder)), s.first, "-ca-file", o.CA)
 		j.env = []string{fmt.Sprintf("HTTPS_PROXY=http://%s", p.listens[0])}
 		return j
 	}
@@ -29,14 +29,14 @@ func throughProxy(t *testing.T, s shelf, seen *column) {
 		}
 	}
 	t.Run("range", func(t *testing.T) {
-		r := trial{o, s, room(t), seen}
-		o.publish(t, r.room, s.first)
-		goesOn(t, r, newJobBehind(r.room), "TLS, own CA")
+		r := trial{o, s, folder(t), seen}
+		o.publish(t, r.folder, s.first)
+		goesOn(t, r, newJobBehind(r.folder), "TLS, own CA")
 		carried(t, 2)
 	})
 	t.Run("restarted", func(t *testing.T) {
-		o.publish(t, room(t), s.first)
-		j := newJobBehind(room(t))
+		o.publish(t, folder(t), s.first)
+		j := newJobBehind(folder(t))
 		running := j.start(t, slowly...)
 		running.reach(t, middle)
 		p.kill()

@@ -69,9 +69,9 @@ func (t *table) String() string {
 
 // answersProbes asks the server what otad's resuming rests on.
 func answersProbes(t *testing.T, r trial) {
-	r.origin.publish(t, r.room, r.shelf.first)
+	r.origin.publish(t, r.folder, r.packages.first)
 	ask := func(header ...string) *http.Response {
-		resp, _ := get(t, r.origin.client(), r.origin.url(r.room), header...)
+		resp, _ := get(t, r.origin.client(), r.origin.url(r.folder), header...)
 		return resp
 	}
 	part := fmt.Sprintf("bytes=%d-", middle)
@@ -80,12 +80,12 @@ func answersProbes(t *testing.T, r trial) {
 	r.seen.note("answer to a range", fmt.Sprint(ask("Range", part).StatusCode))
 	r.seen.note("wrong If-Match", honoured(ask("Range", part, "If-Match", `"other"`), http.StatusPreconditionFailed))
 	r.seen.note("wrong If-Range", honoured(ask("Range", part, "If-Range", `"other"`), http.StatusOK))
-	beyond := ask("Range", fmt.Sprintf("bytes=%d-", r.shelf.first.size))
+	beyond := ask("Range", fmt.Sprintf("bytes=%d-", r.packages.first.size))
 	told := beyond.Header.Get("Content-Range")
 	if told == "" {
 		told = "no Content-Range"
 	} else {
-		told = "`" + strings.Replace(told, fmt.Sprint(r.shelf.first.size), "SIZE", 1) + "`"
+		told = "`" + strings.Replace(told, fmt.Sprint(r.packages.first.size), "SIZE", 1) + "`"
 	}
 	r.seen.note("range from the end", fmt.Sprintf("%d, %s", beyond.StatusCode, told))
 	if whole.StatusCode != http.StatusPartialContent {

@@ -6,26 +6,26 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// witness remembers what otad has said, and holds it to that. It knows nothing
+// invariants remembers what otad has said, and holds it to that. It knows nothing
 // of how otad works.
-type witness struct {
-	ready    *parcel            // the last package that was told Ready; nothing may take that back
-	job      *parcel            // the job posted since, if any
-	acked    bool               // its post was answered
-	durable  int64              // the highest bytes_durable told of job
-	standing map[string]*parcel // what has to lie under each published name
+type invariants struct {
+	ready    *pkg            // the last package that was told Ready; nothing may take that back
+	job      *pkg            // the job posted since, if any
+	acked    bool            // its post was answered
+	durable  int64           // the highest bytes_durable told of job
+	standing map[string]*pkg // what has to lie under each published name
 }
 
 // asked notes that a job is about to be posted.
-func (w *witness) asked(p *parcel) {
+func (w *invariants) jobPosted(p *pkg) {
 	w.job, w.acked, w.durable = p, false, 0
 }
 
 // accepted notes that otad has taken it.
-func (w *witness) accepted() { w.acked = true }
+func (w *invariants) jobAccepted() { w.acked = true }
 
 // hear takes in an answer of a running otad. Ready is true when the job is done.
-func (w *witness) hear(a otadrun.Response) (ready bool, err error) {
+func (w *invariants) observe(a otadrun.Response) (ready bool, err error) {
 	d := a.Data
 	if d.Version != w.job.version {
 		return false, violated("otad works on %q (%s) instead of %s", d.Version, d.State, w.job.version)
@@ -35,24 +35,24 @@ func (w *witness) hear(a otadrun.Response) (ready bool, err error) {
 		w.durable = max(w.durable, d.Durable)
 		return false, nil
 	case "Ready":
-		w.becomesReady()
+		w.markReady()
 		return true, nil
 	default:
 		return false, violated("the job %s ended in %s: %s", w.job.version, d.State, a.Msg)
 	}
 }
 
-func (w *witness) becomesReady() {
+func (w *invariants) markReady() {
 	if w.standing == nil {
-		w.standing = make(map[string]*parcel)
+		w.standing = make(map[string]*pkg)
 	}
 	w.standing[w.job.name] = w.job
 	w.ready, w.job, w.acked = w.job, nil, false
 }
 
-// checkStart holds the first answer after a boot against what was told before
+// checkFirstResponse holds the first answer after a boot against what was told before
 // the cut.
-func (w *witness) checkStart(a otadrun.Response) error {
+func (w *invariants) checkFirstResponse(a otadrun.Response) error {
 	d := a.Data
 	switch {
 	case w.job != nil && d.Version == w.job.version:
@@ -60,7 +60,7 @@ func (w *witness) checkStart(a otadrun.Response) error {
 		if d.State != "Ready" && d.State != "Verifying" && d.Durable < w.durable {
 			return violated("%d bytes of %s were told to be durable, %d are left", w.durable, d.Version, d.Durable)
 		}
-		_, err := w.hear(a)
+		_, err := w.observe(a)
 		return err
 	case w.acked:
 		return violated("the job %s was accepted, and after the boot otad is %s with %q", w.job.version, d.State, d.Version)
@@ -81,21 +81,21 @@ func (w *witness) checkStart(a otadrun.Response) error {
 // checkFiles holds the files that a boot finds, before otad starts, against
 // what was told. A published name holds the last package that was Ready under
 // it, or, when a cut fell between publishing and telling, the job's.
-func (w *witness) checkFiles(files map[string]string) error {
+func (w *invariants) checkFiles(files map[string]string) error {
 	for name, p := range w.standing {
-		if sum, ok := files[name]; !ok || sum != p.md5 && !w.isJobs(name, sum) {
+		if sum, ok := files[name]; !ok || sum != p.md5 && !w.isJob(name, sum) {
 			return violated("%s of %s was told to be Ready and has MD5 %q instead of %s", name, p.version, sum, p.md5)
 		}
 	}
 	for name, sum := range files {
-		if w.standing[name] == nil && isPackage(name) && !w.isJobs(name, sum) {
+		if w.standing[name] == nil && isPackage(name) && !w.isJob(name, sum) {
 			return violated("%s was published with MD5 %s, which is no package's", name, sum)
 		}
 	}
 	return nil
 }
 
-func (w *witness) isJobs(name, sum string) bool {
+func (w *invariants) isJob(name, sum string) bool {
 	return w.job != nil && w.job.name == name && w.job.md5 == sum
 }
 

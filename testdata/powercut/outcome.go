@@ -5,28 +5,28 @@ import (
 	"math/rand/v2"
 )
 
-// fate is what a power cut does to the writes that no flush has covered. A disk
+// outcome is what a power cut does to the writes that no flush has covered. A disk
 // may write them in any order, so every subset can happen; the extremes find
 // other bugs than the mixtures do.
-type fate int
+type outcome int
 
 const (
-	lost    fate = iota // none survives
-	kept                // all survive, as if the cache had been saved
-	prefix              // the oldest survive
-	subset              // any of them, each whole
-	torn4K              // any 4096-byte block of any of them
-	torn512             // any sector of any of them: the least that a disk promises
-	fates
+	lost    outcome = iota // none survives
+	kept                   // all survive, as if the cache had been saved
+	prefix                 // the oldest survive
+	subset                 // any of them, each whole
+	torn4K                 // any 4096-byte block of any of them
+	torn512                // any sector of any of them: the least that a disk promises
+	outcomes
 )
 
-func (f fate) String() string {
+func (f outcome) String() string {
 	return [...]string{"lost", "kept", "prefix", "subset", "torn4096", "torn512"}[f]
 }
 
 // unit is the number of bytes of w, from start on, that survive or vanish
 // together.
-func (f fate) unit(w write, start int) int {
+func (f outcome) unit(w write, start int) int {
 	switch {
 	case f == torn512 && !wholeForExt4(w, start):
 		return sectorSize
@@ -56,7 +56,7 @@ func wholeForExt4(w write, start int) bool {
 
 // plan returns the choice for n writes: asked about each unit of the i-th write
 // in order, it says whether that survives.
-func (f fate) plan(rng *rand.Rand, n int) func(i int) bool {
+func (f outcome) plan(rng *rand.Rand, n int) func(i int) bool {
 	switch f {
 	case lost:
 		return func(int) bool { return false }

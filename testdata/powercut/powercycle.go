@@ -9,8 +9,8 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// life is one stay of the board under power.
-type life struct {
+// powerCycle is one stay of the board under power.
+type powerCycle struct {
 	*campaign
 	plan
 	dead  <-chan struct{} // closed when the power fails
@@ -19,14 +19,14 @@ type life struct {
 
 // live boots, checks what is found and downloads until the power fails or the
 // plan says that it is time for the cut.
-func (l *life) live(ctx context.Context) error {
+func (l *powerCycle) run(ctx context.Context) error {
 	found, err := l.board.boot(ctx, l.checkpoint.flag)
 	if err != nil {
 		return l.unlessDead(fmt.Errorf("boot: %w", err))
 	}
 	defer found.otad.Close()
 	l.report.quarantine(found.files)
-	if err := l.witness.checkFiles(found.files); err != nil {
+	if err := l.invariants.checkFiles(found.files); err != nil {
 		return err
 	}
 	a, err := l.firstAnswer(ctx, found.otad)
@@ -34,7 +34,7 @@ func (l *life) live(ctx context.Context) error {
 		return l.unlessDead(err)
 	}
 	l.report.found(a.Data.State)
-	if err := l.witness.checkStart(a); err != nil {
+	if err := l.invariants.checkFirstResponse(a); err != nil {
 		return l.unlessDead(err)
 	}
 	if err := l.work(ctx, found.otad); err != nil {
@@ -45,7 +45,7 @@ func (l *life) live(ctx context.Context) error {
 
 // work brings one package to Ready, or two: the cut comes right after Ready was
 // told, or in the middle of the next job.
-func (l *life) work(ctx context.Context, o *otadrun.Client) error {
+func (l *powerCycle) work(ctx context.Context, o *otadrun.Client) error {
 	for packages := 1; ; packages++ {
 		l.stage = "downloading"
 		if err := l.untilReady(ctx, o); err != nil {
@@ -54,10 +54,10 @@ func (l *life) work(ctx context.Context, o *otadrun.Client) error {
 		l.stage = "after Ready"
 		l.report.ready++
 		if packages == 1 {
-			l.learn(l.disk.writesSeen())
+			l.recordWrites(l.disk.writesSeen())
 		}
 		if l.cutAt == 0 {
-			return l.untilTold(ctx)
+			return l.untilCallbacks(ctx)
 		}
 		if packages == 2 || l.rng.IntN(2) == 0 {
 			return nil
@@ -68,7 +68,7 @@ func (l *life) work(ctx context.Context, o *otadrun.Client) error {
 // unlessDead keeps an error that the power cut does not explain. What otad said
 // while its disk was failing is not held against it, save that Ready counts
 // whenever it is said; the next boot shows what is true.
-func (l *life) unlessDead(err error) error {
+func (l *powerCycle) unlessDead(err error) error {
 	select {
 	case <-l.dead:
 		return nil
@@ -78,7 +78,7 @@ func (l *life) unlessDead(err error) error {
 }
 
 // firstAnswer waits until otad answers.
-func (l *life) firstAnswer(ctx context.Context, o *otadrun.Client) (otadrun.Response, error) {
+func (l *powerCycle) firstAnswer(ctx context.Context, o *otadrun.Client) (otadrun.Response, error) {
 	for deadline := time.Now().Add(l.limits.boot); ; {
 		a, err := o.Progress(ctx)
 		if err == nil {
@@ -94,8 +94,8 @@ func (l *life) firstAnswer(ctx context.Context, o *otadrun.Client) (otadrun.Resp
 }
 
 // untilReady gives otad a job when it has none, and watches it until Ready.
-func (l *life) untilReady(ctx context.Context, o *otadrun.Client) error {
-	if l.witness.job == nil {
+func (l *powerCycle) untilReady(ctx context.Context, o *otadrun.Client) error {
+	if l.invariants.job == nil {
 		if err := l.post(ctx, o); err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (l *life) untilReady(ctx context.Context, o *otadrun.Client) error {
 	for {
 		a, askErr := o.Progress(ctx)
 		if askErr == nil {
-			if ready, err := l.witness.hear(a); ready || err != nil {
+			if ready, err := l.invariants.observe(a); ready || err != nil {
 				return err
 			}
 			if a.Data.Durable != last {
@@ -120,9 +120,9 @@ func (l *life) untilReady(ctx context.Context, o *otadrun.Client) error {
 	}
 }
 
-// untilTold waits for the callbacks, which may be late but not get lost: one at
+// untilCallbacks waits for the callbacks, which may be late but not get lost: one at
 // least for each package that became Ready.
-func (l *life) untilTold(ctx context.Context) error {
+func (l *powerCycle) untilCallbacks(ctx context.Context) error {
 	deadline := time.Now().Add(l.limits.idle)
 	for l.origin.callbacks("toInstall") < l.report.ready {
 		if time.Now().After(deadline) {
@@ -137,11 +137,11 @@ func (l *life) untilTold(ctx context.Context) error {
 
 // post gives otad the next package. From the moment of the request on a cut may
 // leave either job behind.
-func (l *life) post(ctx context.Context, o *otadrun.Client) error {
-	l.parcels++
-	p := newParcel(l.seed, l.parcels, parcelSize(l.rng), fmt.Sprintf("update-%d.bin", l.rng.IntN(2)))
+func (l *powerCycle) post(ctx context.Context, o *otadrun.Client) error {
+	l.packages++
+	p := newPackage(l.seed, l.packages, packageSize(l.rng), fmt.Sprintf("update-%d.bin", l.rng.IntN(2)))
 	l.origin.offer(p)
-	l.witness.asked(p)
+	l.invariants.jobPosted(p)
 	r, err := o.Post(ctx, otadrun.Job{Version: p.version, URL: "http://" + l.board.host() + "/" + p.version,
 		Name: p.name, Size: int64(len(p.body)), MD5: p.md5})
 	if err == nil {
@@ -150,12 +150,12 @@ func (l *life) post(ctx context.Context, o *otadrun.Client) error {
 	if err != nil {
 		return violated("otad does not take %s: %v", p.version, err)
 	}
-	l.witness.accepted()
+	l.invariants.jobAccepted()
 	return nil
 }
 
-// parcelSize prefers small packages: more of what matters happens in a cycle.
-func parcelSize(rng *rand.Rand) int64 {
+// packageSize prefers small packages: more of what matters happens in a cycle.
+func packageSize(rng *rand.Rand) int64 {
 	if rng.IntN(8) == 0 {
 		return 8 << 20
 	}
@@ -163,7 +163,7 @@ func parcelSize(rng *rand.Rand) int64 {
 }
 
 // pause waits a moment; false when the power failed or ctx ended.
-func (l *life) pause(ctx context.Context) bool {
+func (l *powerCycle) pause(ctx context.Context) bool {
 	select {
 	case <-time.After(l.limits.poll):
 		return true

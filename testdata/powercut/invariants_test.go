@@ -8,12 +8,12 @@ import (
 )
 
 var (
-	first  = &parcel{version: "1.0.1", name: "update-0.bin", md5: "aaa"}
-	second = &parcel{version: "1.0.2", name: "update-0.bin", md5: "bbb"}
+	first  = &pkg{version: "1.0.1", name: "update-0.bin", md5: "aaa"}
+	second = &pkg{version: "1.0.2", name: "update-0.bin", md5: "bbb"}
 )
 
 // told is an answer of otad.
-func told(state string, p *parcel, durable int64) (a otadrun.Response) {
+func told(state string, p *pkg, durable int64) (a otadrun.Response) {
 	a.Data.State, a.Data.Durable = state, durable
 	if p != nil {
 		a.Data.Version = p.version
@@ -22,35 +22,35 @@ func told(state string, p *parcel, durable int64) (a otadrun.Response) {
 }
 
 // witnesses are what the rig can know at the moment of a cut.
-func afterReady(t *testing.T) *witness {
-	w := &witness{}
-	w.asked(first)
-	w.accepted()
-	if ready, err := w.hear(told("Ready", first, 0)); !ready || err != nil {
+func afterReady(t *testing.T) *invariants {
+	w := &invariants{}
+	w.jobPosted(first)
+	w.jobAccepted()
+	if ready, err := w.observe(told("Ready", first, 0)); !ready || err != nil {
 		t.Fatal(ready, err)
 	}
 	return w
 }
 
-func afterPost(t *testing.T) *witness {
+func afterPost(t *testing.T) *invariants {
 	w := afterReady(t)
-	w.asked(second)
+	w.jobPosted(second)
 	return w
 }
 
-func afterCheckpoint(t *testing.T) *witness {
+func afterCheckpoint(t *testing.T) *invariants {
 	w := afterPost(t)
-	w.accepted()
-	if ready, err := w.hear(told("Downloading", second, 100)); ready || err != nil {
+	w.jobAccepted()
+	if ready, err := w.observe(told("Downloading", second, 100)); ready || err != nil {
 		t.Fatal(ready, err)
 	}
 	return w
 }
 
-func TestWitnessHoldsTheFirstAnswerAgainstWhatWasTold(t *testing.T) {
+func TestInvariantsOfTheFirstResponse(t *testing.T) {
 	tests := []struct {
 		name   string
-		before func(*testing.T) *witness
+		before func(*testing.T) *invariants
 		answer otadrun.Response
 		broken bool
 	}{
@@ -69,7 +69,7 @@ func TestWitnessHoldsTheFirstAnswerAgainstWhatWasTold(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := test.before(t).checkStart(test.answer)
+			err := test.before(t).checkFirstResponse(test.answer)
 			if got := errors.As(err, new(violation)); got != test.broken {
 				t.Errorf("got %v", err)
 			}
@@ -77,10 +77,10 @@ func TestWitnessHoldsTheFirstAnswerAgainstWhatWasTold(t *testing.T) {
 	}
 }
 
-func TestWitnessHoldsTheFilesAgainstWhatWasTold(t *testing.T) {
+func TestInvariantsOfTheFiles(t *testing.T) {
 	tests := []struct {
 		name   string
-		before func(*testing.T) *witness
+		before func(*testing.T) *invariants
 		files  map[string]string
 		broken bool
 	}{
@@ -102,24 +102,24 @@ func TestWitnessHoldsTheFilesAgainstWhatWasTold(t *testing.T) {
 	}
 }
 
-func TestLedgerAllowsOneInterval(t *testing.T) {
+func TestRequestLogAllowsOneInterval(t *testing.T) {
 	for again, broken := range map[int64]bool{0: false, 64: false, 65: true} {
-		var l ledger
+		var l requestLog
 		r := newReport()
-		sent := &transfer{parcel: first}
+		sent := &transfer{pkg: first}
 		sent.sent.Store(1000)
-		if err := l.book([]*transfer{sent}, map[string]int64{"update-0.bin.part": 800}, 64, r); err != nil {
+		if err := l.add([]*transfer{sent}, map[string]int64{"update-0.bin.part": 800}, 64, r); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.book(nil, nil, 16, r); err != nil { // a boot that was cut before it asked for anything
+		if err := l.add(nil, nil, 16, r); err != nil { // a boot that was cut before it asked for anything
 			t.Fatal(err)
 		}
-		err := l.book([]*transfer{{parcel: first, offset: 800 - again}}, nil, 16, r)
+		err := l.add([]*transfer{{pkg: first, offset: 800 - again}}, nil, 16, r)
 		if (err != nil) != broken {
 			t.Errorf("%d bytes again: %v", again, err)
 		}
 		if want := 200 + again; r.askedTwice.max != want || r.wroteTwice.max != again {
-			t.Errorf("%d bytes again: booked %d and %d", again, r.askedTwice.max, r.wroteTwice.max)
+			t.Errorf("%d bytes again: counted %d and %d", again, r.askedTwice.max, r.wroteTwice.max)
 		}
 	}
 }

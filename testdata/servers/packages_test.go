@@ -26,22 +26,22 @@ type pkg struct {
 	md5  string
 }
 
-// A shelf holds the packages of all trials.
-type shelf struct {
-	first   pkg // what is there at the beginning
-	next    pkg // of the same size
-	shorter pkg
-	twin    pkg // of the same size and modification time as first
+// A packages holds the packages of all trials.
+type packages struct {
+	first    pkg // what is there at the beginning
+	next     pkg // of the same size
+	shorter  pkg
+	sameTime pkg // of the same size and modification time as first
 }
 
-func newShelf(t *testing.T) shelf {
+func newPackages(t *testing.T) packages {
 	dir := openDir(t)
 	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	return shelf{
-		first:   newPackage(t, filepath.Join(dir, "first"), packageSize, begun),
-		next:    newPackage(t, filepath.Join(dir, "next"), packageSize, begun.Add(time.Hour)),
-		shorter: newPackage(t, filepath.Join(dir, "shorter"), packageSize-4<<20, begun.Add(2*time.Hour)),
-		twin:    newPackage(t, filepath.Join(dir, "twin"), packageSize, begun),
+	return packages{
+		first:    newPackage(t, filepath.Join(dir, "first"), packageSize, begun),
+		next:     newPackage(t, filepath.Join(dir, "next"), packageSize, begun.Add(time.Hour)),
+		shorter:  newPackage(t, filepath.Join(dir, "shorter"), packageSize-4<<20, begun.Add(2*time.Hour)),
+		sameTime: newPackage(t, filepath.Join(dir, "sameTime"), packageSize, begun),
 	}
 }
 
