@@ -1,7 +1,7 @@
 // Package boards starts emulated boards: QEMU guests with Debian's kernel and
-// BusyBox, which testdata/powercut/setup.sh fetches. What such a board is for is
-// its user's affair: that puts an /init and whatever else it needs into the
-// guest's first file system, and speaks with it over the [Console].
+// BusyBox, which testdata/powercut/setup.sh downloads. The caller adds an /init
+// and other files to the guest's first file system, and talks to the guest over
+// the [Console].
 package boards
 
 import (
@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 )
 
-// Machine is what QEMU emulates for an architecture.
+// Machine is the machine that QEMU emulates for an architecture.
 type Machine struct {
 	CPU     string // QEMU's name of the processor
-	folder  string // what setup.sh has fetched for it
+	folder  string // the files that setup.sh has downloaded
 	qemu    string
 	board   string // QEMU's -M
 	bus     string // the suffix of virtio devices
@@ -37,7 +37,7 @@ func MachineOf(arch, cache string) Machine {
 	return m
 }
 
-// DefaultCache is where setup.sh puts the guests unless it is told otherwise.
+// DefaultCache returns the default directory of setup.sh for the guests.
 func DefaultCache() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {

@@ -67,7 +67,7 @@ func (c Content) resize(size int64) Content {
 
 func (p *page) clone() *page { return &page{data: slices.Clone(p.data)} }
 
-// bytes returns what a reader of the file gets.
+// bytes returns the content as a reader of the file gets it.
 func (c Content) bytes() []byte {
 	all := make([]byte, 0, len(c.pages)*pageSize)
 	for _, p := range c.pages {
@@ -79,7 +79,7 @@ func (c Content) bytes() []byte {
 // hashSeed is that of the pages' hashes, which are compared within one process.
 var hashSeed = maphash.MakeSeed()
 
-// append adds what distinguishes c from other contents to b.
+// append adds the size, the mode and the hashes of the pages to b.
 func (c Content) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(c.size))
 	b = binary.BigEndian.AppendUint32(b, c.mode)
@@ -97,7 +97,7 @@ func (c Content) append(b []byte) []byte {
 // State is a directory as a disk may hold it, by name.
 type State map[string]Content
 
-// id tells states apart.
+// id returns a digest that differs between different states.
 func (s State) id() [sha256.Size]byte {
 	names := make([]string, 0, len(s))
 	for name := range s {

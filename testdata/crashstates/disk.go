@@ -8,9 +8,9 @@ import (
 )
 
 // Disk is the model, that of ALICE (Pillai et al., OSDI 2014) and CrashMonkey
-// (Mohan et al., OSDI 2018): what processes see at one moment, what a power cut
-// cannot take away any more, and the changes in between, each of which may or
-// may not be on the medium.
+// (Mohan et al., OSDI 2018). It holds the state that processes see, the state that
+// a power cut cannot change, and the changes in between, each of which may or may
+// not be on the medium.
 //
 //   - The bytes and the length of a file are durable after its fsync or
 //     fdatasync, its mode after its fsync.
@@ -48,7 +48,7 @@ func (d *Disk) step(o Op) *Disk {
 		o.At = int64(len(d.files))
 		next.rename(o)
 	case !known:
-		return d // a call that failed, as removing what is not there
+		return d // a call that failed, such as the removal of a missing file
 	case o.Kind == Rename || o.Kind == Unlink:
 		o.At = int64(n)
 		next.rename(o)
@@ -58,7 +58,7 @@ func (d *Disk) step(o Op) *Disk {
 	return next
 }
 
-// rename takes in a change of names; o.At is the number of the file.
+// rename records a change of names; o.At is the number of the file.
 func (d *Disk) rename(o Op) {
 	d.visible = maps.Clone(d.visible)
 	if d.visible == nil {
@@ -119,7 +119,7 @@ func (d *Disk) pending() int {
 	return n
 }
 
-// now is what processes see.
+// now returns the state that processes see.
 func (d *Disk) now() State { return d.named(d.visible, func(f file) Content { return f.now }) }
 
 func (d *Disk) named(names map[string]int, content func(file) Content) State {
@@ -130,8 +130,8 @@ func (d *Disk) named(names map[string]int, content func(file) Content) State {
 	return s
 }
 
-// crash returns what is on the medium when each pending change, names first,
-// then file by file, met its fate.
+// crash returns the state of the medium after each pending change had its
+// outcome: names first, then file by file.
 func (d *Disk) crash(outcomes []Outcome) State {
 	names := maps.Clone(d.durable)
 	if names == nil {
@@ -158,7 +158,7 @@ func (d *Disk) crash(outcomes []Outcome) State {
 	return s
 }
 
-// How is what became of a pending change.
+// How is the effect of a power cut on a pending change.
 type How byte
 
 // The outcomes of a pending change. Those after Kept are of writes only; other
@@ -178,7 +178,7 @@ func (h How) String() string {
 	return [...]string{"lost", "kept", "head", "tail", "sectors", "pages", "grown"}[h]
 }
 
-// Outcome is how a change ended; Seed chooses the sectors.
+// Outcome is the effect on one change; Seed chooses the sectors.
 type Outcome struct {
 	How  How
 	Seed uint64
@@ -191,7 +191,7 @@ func (f Outcome) String() string {
 	return fmt.Sprintf("%s(%d)", f.How, f.Seed)
 }
 
-// change applies what is left of o.
+// change applies the part of o that survives.
 func (f Outcome) change(c Content, o Op) Content {
 	switch {
 	case f.How == Lost:

@@ -25,11 +25,11 @@ type Crash struct {
 	order uint64            // random: the first N in this order are a sample
 }
 
-// State is what is found on the disk.
+// State returns the directory on the disk.
 func (c *Crash) State() State { return c.disk.crash(c.Outcomes) }
 
-// String says how to come to the state: where the power was cut, and what became
-// of the changes that were not durable.
+// String describes how to reach the state: the moment of the cut, and the
+// outcome of each change that was not durable.
 func (c *Crash) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, cut after operation %d", c.Run.Name, c.At)
@@ -49,8 +49,8 @@ func (c *Crash) String() string {
 	return b.String()
 }
 
-// Enumerator collects crash states, each once. A state that comes up again after
-// otad has told more is another one, as more is expected of it.
+// Enumerator collects crash states, each once. The same state after further
+// reports of otad counts as another one, because more must hold there.
 type Enumerator struct {
 	Crashes []*Crash
 
@@ -74,7 +74,7 @@ func (e *Enumerator) Sample(n int) []*Crash {
 	return list[:min(n, len(list))]
 }
 
-// Distinct is how many states there are among crashes by what is on the disk alone.
+// Distinct returns the number of different directories among crashes.
 func Distinct(crashes []*Crash) int {
 	states := make(map[[sha256.Size]byte]bool)
 	for _, c := range crashes {
@@ -125,8 +125,8 @@ func (e *Enumerator) addNew(crashes ...*Crash) {
 	}
 }
 
-// AddEnd takes in the crash states at the end of the run's log only; none of
-// the pending changes is on the disk with strict.
+// AddEnd adds the crash states at the end of the run's log only. With strict,
+// none of the pending changes is on the disk.
 func (e *Enumerator) AddEnd(run *Run, strict bool) {
 	disk, invariants := run.Start, run.Invariants
 	for _, o := range run.Log {
@@ -157,9 +157,10 @@ const (
 	tears          = 3  // for each write and each way to tear it, alone and among others
 )
 
-// combinations returns outcomes for the pending changes of d: none and all of them,
-// names without bytes and bytes without names, each one alone and each one left
-// out, each write torn in every way, alone and among the others, and random ones.
+// combinations returns outcomes for the pending changes of d: none and all of
+// them, names without bytes and bytes without names, each one alone and each
+// one left out, each write torn in every way, alone and among the others, and
+// random ones.
 func combinations(d *Disk, random *rand.Rand) [][]Outcome {
 	n, names := d.pending(), len(d.names)
 	all := func(h How) []Outcome { return slices.Repeat([]Outcome{{How: h}}, n) }

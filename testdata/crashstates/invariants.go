@@ -8,16 +8,16 @@ import (
 	"otad/fsm"
 )
 
-// Invariants is what somebody outside knows at one moment of a log: what otad has
-// told, and therefore owes, whatever happens to the power. A invariants does not
-// change; each event makes the next one.
+// Invariants are the reports of otad up to one moment of a log. They must hold
+// after a power cut at that moment. The values do not change; each event makes
+// new ones.
 type Invariants struct {
 	Job     *Job      // that the running process was started for; nil: none yet
-	State   fsm.State // of Job as told last; empty: Job was not yet accepted
-	Durable int64     // bytes of Job that were told to be durable
-	Written int64     // end of the bytes of Job that were written: those after it cannot be asked for again
-	Ready   *Job      // the last one told Ready; nil: none
-	// Published is what lies under each final name as told.
+	State   fsm.State // of Job in the last report; empty: Job was not accepted yet
+	Durable int64     // bytes of Job that were reported durable
+	Written int64     // end of the bytes of Job that were written
+	Ready   *Job      // the last one reported Ready; nil: none
+	// Published is the job of each final name that was reported Ready.
 	Published map[string]*Job
 }
 
@@ -29,7 +29,7 @@ func (w *Invariants) after(o Op) *Invariants {
 		if o.Job != w.Job {
 			next.Job, next.State, next.Durable, next.Written = o.Job, "", 0, 0
 		} else if w.State == fsm.Failed {
-			next.State = "" // it is asked for once more
+			next.State = "" // the job is started once more
 		}
 	case o.Kind == Print:
 		for line := range strings.Lines(string(o.Data)) {
@@ -47,14 +47,14 @@ func (w *Invariants) after(o Op) *Invariants {
 	return &next
 }
 
-// hear takes in one line of otad's log.
+// observe records one line of otad's log.
 func (w *Invariants) observe(line string) {
 	var said struct {
 		Msg, To, Name string
 		Durable       int64
 	}
 	if json.Unmarshal([]byte(line), &said) != nil {
-		return // the result on stdout, which only repeats
+		return // the result on stdout, which repeats the log
 	}
 	switch said.Msg {
 	case "starting over":

@@ -1,15 +1,15 @@
 package crashstates
 
-// Mutation is the log that an otad with a bug would have left: the check is
-// worth something if it catches every one of them.
+// Mutation is the log of an otad with a bug. The checks have to catch every
+// one.
 type Mutation struct {
 	Bug    string
 	Apply  func(l Log, job *Job) Log
-	Says   string // what the violation is
-	Killed bool   // it shows in a run whose first process is killed in a commit
+	Says   string // part of the error that must be found
+	Killed bool   // visible in a run whose first process is killed in a commit
 }
 
-// Mutations returns one for each rule of the order write, sync, commit, tell.
+// Mutations returns one for each rule of the order write, sync, commit, report.
 func Mutations() []Mutation {
 	return []Mutation{
 		{Bug: "commits before it syncs", Apply: commitBeforeSync, Says: "the journal claims"},
@@ -84,7 +84,7 @@ func noFirstSync(l Log, _ *Job) Log  { return withoutSync(l, 1) }
 func noSecondSync(l Log, _ *Job) Log { return withoutSync(l, 0) }
 
 // readyBeforeRename puts the rename, with the syncs around it, behind the
-// commit of Ready and the line that tells it.
+// commit of Ready and the line that reports it.
 func readyBeforeRename(l Log, job *Job) Log {
 	from, to := l.find(0, Rename, job.part(), 1), len(l)-1
 	for l[from].Kind != Write {
@@ -101,7 +101,7 @@ func noSyncAtOpen(l Log, _ *Job) Log {
 }
 
 // lied returns the log up to an operation of which the disk ignored the last n
-// syncs of the package, although it said that they were done.
+// syncs of the package, although it had acknowledged them.
 func (l Log) lied(to int, job *Job, n int) Log {
 	l = l[:to]
 	syncs := 0

@@ -53,15 +53,15 @@ func filter() ([]unix.SockFilter, error) {
 type Recorder struct {
 	Dir string // absolute, without symbolic links
 	Log Log
-	// Kill, if not nil, is asked before each operation: true kills the program
-	// by SIGKILL, and the operation does not happen.
+	// Kill, if not nil, is called before each operation. If it returns true,
+	// the program is killed by SIGKILL, and the operation does not happen.
 	Kill func(Op) bool
 
 	err error // the first thing that could not be recorded
 }
 
-// Run runs the program at path to its end and returns its exit code, -1 when
-// it was killed. What it does to the directory and says is added to the log.
+// Run runs the program at path to its end and returns its exit code, -1 when it
+// was killed. Its changes of the directory and its output are added to the log.
 func (r *Recorder) Run(path string, args ...string) (int, error) {
 	cmd := exec.Command(path, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

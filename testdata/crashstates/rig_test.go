@@ -19,7 +19,7 @@ import (
 type results struct {
 	tried  int
 	took   time.Duration
-	again  int64 // the most bytes asked for again
+	again  int64 // the largest number of bytes that a start requested again
 	found  map[string]int
 	broken []broken
 }

@@ -21,10 +21,10 @@ const Interval = 64 << 10
 // Job is a package to be fetched.
 type Job struct {
 	Name string
-	MD5  string // that is asked for
+	MD5  string // of the request
 	// Spoiled: it is not the package's, so the job ends in Failed.
 	Spoiled bool
-	Size    int64 // that is asked for; 0: learned from the first answer
+	Size    int64 // of the request; 0: learned from the first response
 	// Script is how the origin misbehaves while it is recorded.
 	Script []*origintest.Rule
 
@@ -72,7 +72,7 @@ type Point struct {
 // Scenario is several steps on one state directory.
 type Scenario struct {
 	Name  string
-	From  *Crash // what the first step finds; nil: an empty directory
+	From  *Crash // the state before the first step; nil: an empty directory
 	Steps []Step
 }
 

@@ -43,8 +43,9 @@ func scenarios() []Scenario {
 	return list
 }
 
-// killPoints are where the first of two processes is killed: what it did not
-// sync is still seen by the second, and still lost by a power cut.
+// killPoints are the points at which the first of two processes is killed. The
+// second process still sees the changes that the first did not sync, and a power
+// cut can still lose them.
 var killPoints = []struct {
 	name string
 	Point
@@ -66,7 +67,7 @@ var killPoints = []struct {
 // secondCuts is how many of the crash states are the beginning of another run.
 const secondCuts = 12
 
-// recoveries are what otad does after a cut: the same job, asked for again.
+// recoveries are runs of otad after a cut: the same job, started again.
 func recoveries(crashes []*Crash) []Scenario {
 	var list []Scenario
 	for i, c := range crashes {

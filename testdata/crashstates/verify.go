@@ -20,11 +20,11 @@ const patience = 5 * time.Second
 
 // Rig starts otad on crash states.
 type Rig struct {
-	// Dir is made for each state anew. A panic or a SIGBUS of otad ends this
-	// program too; the state that it died of is then still there.
+	// Dir is made for each state anew. A panic or a SIGBUS in otad ends this
+	// program too; the state is then still in Dir.
 	Dir string
-	// Lying expects of otad only what is possible on a disk that lost what it
-	// had called durable.
+	// Lying limits the checks to what is possible on a disk that lost bytes
+	// after it had called them durable.
 	Lying bool
 	// Readback is the flag of that name.
 	Readback bool
@@ -34,15 +34,15 @@ type Rig struct {
 	SingleCheckpoint bool
 }
 
-// Result is what a start on a crash state came to.
+// Result is the result of a start on a crash state.
 type Result struct {
 	Found fsm.State
-	Start int64 // offset of the first byte that was asked for; the size when there was no need to ask
-	Again int64 // bytes that had been written before the cut and were asked for again
+	Start int64 // offset of the first request; the size if there was none
+	Again int64 // bytes that had been written before the cut and were requested again
 }
 
-// Finish starts otad on the state, as the board's init would, finishes the job
-// that was asked for, and returns the first promise that is broken on the way.
+// Finish starts otad on the state, as the board's init would, finishes the job,
+// and returns the first broken promise.
 func (r *Rig) Finish(c *Crash) (Result, error) {
 	type result struct {
 		Result
@@ -59,7 +59,7 @@ func (r *Rig) Finish(c *Crash) (Result, error) {
 	case e := <-ended:
 		return e.Result, e.error
 	case <-time.After(patience + time.Second):
-		return Result{}, fmt.Errorf("hangs for %v and does not heed its context", patience)
+		return Result{}, fmt.Errorf("hangs for %v and ignores its context", patience)
 	}
 }
 
@@ -93,7 +93,7 @@ func (r *Rig) finish(ctx context.Context, c *Crash) (o Result, err error) {
 	return o, c.checkDirectory(r.Dir)
 }
 
-// finding is what a start found, before anything was done.
+// finding is the state of otad after a start, before anything runs.
 type finding struct {
 	Recovery journal.Recovery
 	State    fsm.State
@@ -101,7 +101,7 @@ type finding struct {
 	Durable  int64 // bytes that the newest checkpoint claims
 }
 
-// check holds what was found against what was told.
+// check compares the finding with the invariants.
 func (w *Invariants) check(found finding, state State, lying bool) error {
 	if found.Recovery.Result == journal.SetAside && !lying {
 		return fmt.Errorf("the journal was set aside: %s", found.Recovery.Reason)
@@ -109,22 +109,22 @@ func (w *Invariants) check(found finding, state State, lying bool) error {
 	accepted := w.State != ""
 	switch {
 	case found.Job == nil && found.State != fsm.Idle:
-		return fmt.Errorf("the journal is %s with a job that nobody asked for", found.State)
+		return fmt.Errorf("the journal is %s with an unknown job", found.State)
 	case accepted && found.Job != w.Job:
 		return fmt.Errorf("the job was %s, found is %s without it", w.State, found.State)
 	case accepted && rank(found.State) < rank(w.State):
-		return fmt.Errorf("%s was told, found is %s", w.State, found.State)
+		return fmt.Errorf("%s was reported, found is %s", w.State, found.State)
 	case !accepted && w.Ready != nil && found.Job != w.Job && (found.Job != w.Ready || found.State != fsm.Ready):
-		return fmt.Errorf("%s was told Ready, found is %s", w.Ready.Name, found.State)
+		return fmt.Errorf("%s was reported Ready, found is %s", w.Ready.Name, found.State)
 	case found.State == fsm.Downloading && found.Job == w.Job && found.Durable < w.Durable:
-		return fmt.Errorf("%d durable bytes were told, %d are claimed", w.Durable, found.Durable)
+		return fmt.Errorf("%d durable bytes were reported, %d are claimed", w.Durable, found.Durable)
 	case found.State == fsm.Ready && !found.Job.isWhole(state[found.Job.Name].bytes()):
 		return errors.New("it is Ready and the package is not whole")
 	}
 	for name, job := range w.Published {
 		b := state[name].bytes()
 		if !job.isWhole(b) && (w.Job.Name != name || !w.Job.isWhole(b)) {
-			return fmt.Errorf("%s was told Ready and is not whole", name)
+			return fmt.Errorf("%s was reported Ready and is not whole", name)
 		}
 	}
 	return nil
@@ -144,8 +144,9 @@ func rank(s fsm.State) int {
 	}
 }
 
-// checkAsked is for honest disks: a claim of the journal holds, nothing is
-// fetched twice, and at most one interval is fetched again.
+// checkAsked is for honest disks: a claim of the journal holds, no byte is
+// downloaded twice after the start, and at most one interval is downloaded
+// again.
 func (m *machine) checkAsked(found finding, o Result) error {
 	if found.State == fsm.Downloading {
 		first, err := m.firstByte(found.Job)
@@ -167,7 +168,7 @@ func (m *machine) checkAsked(found finding, o Result) error {
 	return nil
 }
 
-// checkDirectory is for the end: the packages are there, and nothing else.
+// checkDirectory checks the end: the packages are there, and nothing else.
 func (c *Crash) checkDirectory(dir string) error {
 	left, err := readState(dir)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// measurement is what one program, or one part of otad, has cost. A nanosecond
+// measurement is the cost of one program, or of one part of otad. A nanosecond
 // is an instruction.
 type measurement struct {
 	Name    string
@@ -33,7 +33,7 @@ const (
 // work is where everything is stored: on the disk.
 const work = "/var/lib/work"
 
-// inside does in the guest what the plan says, and prints what it cost.
+// inside runs the plan in the guest, and prints the costs.
 func inside(planFile string) {
 	if err := runPlan(planFile); err != nil {
 		fmt.Printf("rig: error %v\n", err)
@@ -65,7 +65,7 @@ func runPlan(planFile string) error {
 // step is something to be measured.
 type step struct {
 	name string
-	// do returns the user and system time of what is measured.
+	// do returns the user and system time of the step.
 	do func() (time.Duration, error)
 	// keep leaves the files of the step before where they are.
 	keep bool
@@ -77,7 +77,7 @@ func (s step) measure() error {
 			return err
 		}
 	}
-	unix.Sync() // what an earlier step left to be written is not this one's
+	unix.Sync() // writes of an earlier step do not count in this one
 	before, err := busy()
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func fresh(dir string) error {
 	return os.Mkdir(dir, 0o755)
 }
 
-// run returns the time of a program, which has to print what is wanted.
+// run runs a program whose output must contain wanted, and returns its time.
 func run(wanted, name string, args ...string) (time.Duration, error) {
 	cmd := exec.Command(name, args...)
 	out, err := cmd.CombinedOutput()
@@ -136,7 +136,7 @@ func run(wanted, name string, args ...string) (time.Duration, error) {
 
 // busy is how long the processor has not been idle.
 func busy() (time.Duration, error) {
-	// /proc/stat says the same in hundredths of a second.
+	// /proc/stat has the same in hundredths of a second.
 	text, err := os.ReadFile("/proc/timer_list")
 	if err != nil {
 		return 0, err

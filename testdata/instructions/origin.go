@@ -12,7 +12,7 @@ import (
 	"otad/testdata/boards"
 )
 
-// plan is what the guest is to do.
+// plan is the work of the guest.
 type plan struct {
 	Rounds       int
 	Whole, Short pkg

@@ -25,7 +25,7 @@ const (
 	partJournal = "journal"
 )
 
-// As in otad: what is moved at a time, and how much a checkpoint covers.
+// As in otad: the bytes of one write, and of one checkpoint.
 const (
 	blockSize  = 512 << 10
 	checkpoint = 1 << 20

@@ -79,7 +79,7 @@ func (r *rig) format() error {
 	return nil
 }
 
-// run starts the board and takes down what it says. One instruction takes the
+// run starts the board and collects its measurements. One instruction takes the
 // guest one nanosecond, so that its times are numbers of instructions. While it
 // waits it sleeps (sleep=on): its timers must not run ahead of the origin, which
 // lives in this machine's time.

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// violation is a broken promise of otad: what the rig looks for.
+// violation is a broken promise of otad. The rig exists to find one.
 type violation string
 
 func (v violation) Error() string { return string(v) }
 
 func violated(format string, args ...any) error { return violation(fmt.Sprintf(format, args...)) }
 
-// campaign is a row of power cuts on one board, whose disk lives through all of
-// them.
+// campaign is a series of power cuts on one board. The disk keeps its content
+// over all of them.
 type campaign struct {
 	seed   uint64
 	limits limits
@@ -26,7 +26,7 @@ type campaign struct {
 	board  board
 	origin *origin
 	report *report
-	dir    string    // for what it leaves behind
+	dir    string    // for logs and the disk image
 	log    io.Writer // a line for each cycle
 
 	invariants invariants
@@ -35,16 +35,16 @@ type campaign struct {
 	writesPer  int // device writes from a boot to Ready, on average: the cuts are spread over these
 }
 
-// limits are how patient the rig is with a board.
+// limits are the longest times that the rig waits for a board.
 type limits struct {
 	boot time.Duration // from the start of otad to an answer
 	idle time.Duration // between two signs of progress
 	poll time.Duration // between two questions to otad
 }
 
-// run does n cycles of boot, download and cut between two boots that are left
-// alone until Ready. The first shows how many writes that takes, the last that
-// nothing was left broken.
+// run runs n cycles of boot, download and cut between two boots without a cut.
+// The first boot shows how many writes a download takes, the last one that
+// nothing is broken.
 func (c *campaign) run(ctx context.Context, n int) error {
 	defer func() { _, _ = c.board.cut() }()
 	for i := range n + 2 {
@@ -60,8 +60,8 @@ func (c *campaign) run(ctx context.Context, n int) error {
 	return c.inspect(ctx)
 }
 
-// inspect looks at the disk that is left: with this machine's own eyes where
-// its kernel knows the file system.
+// inspect checks the disk at the end. It mounts the disk here if this kernel
+// supports the file system.
 func (c *campaign) inspect(ctx context.Context) error {
 	files, err := c.look(ctx)
 	if err != nil {
@@ -89,8 +89,8 @@ func (c *campaign) look(ctx context.Context) (map[string]string, error) {
 	return found.files, nil
 }
 
-// plan is what is decided before a cycle. It follows from the seed and the
-// number of the cycle, and from how many writes the cycles before needed.
+// plan holds the decisions before a cycle. They follow from the seed, the
+// number of the cycle, and the number of writes in earlier cycles.
 type plan struct {
 	number     int
 	rng        *rand.Rand
@@ -118,14 +118,14 @@ func (c *campaign) plan(number int, cut bool) plan {
 	return p
 }
 
-// cycle is one powerCycle of the board between power-on and power cut, and what the
-// cut leaves of it.
+// cycle runs the board from power-on to the power cut, and applies the effects
+// of the cut to the disk.
 func (c *campaign) cycle(ctx context.Context, p plan) error {
 	l := &powerCycle{campaign: c, plan: p, stage: "booting"}
 	l.dead = c.disk.powerOn(p.cutAt)
 	err := l.run(untilClosed(ctx, l.dead))
 	if ctx.Err() != nil {
-		err = ctx.Err() // the user's doing, not otad's
+		err = ctx.Err() // the user interrupted the rig
 	}
 	c.disk.powerOff()
 	partials, cutErr := c.board.cut()
@@ -151,7 +151,7 @@ func (c *campaign) cycle(ctx context.Context, p plan) error {
 	return nil
 }
 
-// learn keeps a running average.
+// recordWrites updates a running average.
 func (c *campaign) recordWrites(writes int) {
 	if c.writesPer == 0 {
 		c.writesPer = writes
@@ -159,8 +159,8 @@ func (c *campaign) recordWrites(writes int) {
 	c.writesPer += (writes - c.writesPer) / 4
 }
 
-// untilClosed returns a context that ends with ctx or when the power fails:
-// nobody waits for a dead board.
+// untilClosed returns a context that ends with ctx or with the power: there is
+// no answer from a board without power.
 func untilClosed(ctx context.Context, dead <-chan struct{}) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {

@@ -30,7 +30,7 @@ func cut(d *disk, f outcome, seed uint64) {
 	d.powerOn(0)
 }
 
-// pieces splits a block and says what each sector holds; '?' is a mixture.
+// pieces returns one character for each sector of a block; '?' is a mixture.
 func pieces(block []byte) string {
 	var out []byte
 	for sector := range slices.Chunk(block, sectorSize) {

@@ -143,7 +143,7 @@ func (s *fuseServer) answer(r fuseRequest, body []byte) {
 		s.reply(r, 0, fuseAttrOut{Valid: fuseForever, Ino: 1, Size: size, Blocks: size / 512,
 			Mode: unix.S_IFREG | 0o600, Nlink: 1, Blksize: 4096})
 	case fuseOpen:
-		s.reply(r, 0, fuseOpenOut{}) // no FOPEN_KEEP_CACHE: what the last power cut undid must not be read from the cache
+		s.reply(r, 0, fuseOpenOut{}) // no FOPEN_KEEP_CACHE: the cache would hold writes that the power cut has undone
 	case fuseRead:
 		var in fuseIn
 		decode(body, &in)
@@ -189,7 +189,7 @@ func (s *fuseServer) reply(r fuseRequest, e unix.Errno, out ...any) {
 func decode(b []byte, v any) []byte {
 	n, err := binary.Decode(b, binary.NativeEndian, v)
 	if err != nil {
-		panic(err) // the kernel never sends less than the protocol says
+		panic(err) // impossible: the kernel follows the protocol
 	}
 	return b[n:]
 }

@@ -20,10 +20,11 @@ import (
 //go:embed guest
 var guestFiles embed.FS
 
-// guestBoard runs otad in a QEMU guest whose disk is ours by NBD. A cut is
-// SIGKILL to QEMU. Most boots begin from the guest's memory as it was just
-// before its disk driver was loaded, which saves the seconds in which a kernel
-// decompresses itself and looks for hardware; every tenth is a cold one.
+// guestBoard runs otad in a QEMU guest whose disk is ours, over NBD. A cut is
+// SIGKILL to QEMU. Most boots start from a snapshot of the guest's memory that
+// was taken before the disk driver was loaded. That saves the seconds in which
+// a kernel decompresses itself and detects hardware. Every tenth boot is a cold
+// one.
 type guestBoard struct {
 	machine  boards.Machine
 	fs       string
@@ -141,8 +142,8 @@ func (b *guestBoard) start(extra ...string) error {
 	return err
 }
 
-// takeSnapshot boots the guest up to the rig's word and writes its memory to a
-// file.
+// takeSnapshot boots the guest until it waits for the rig, and writes its
+// memory to a file.
 func (b *guestBoard) takeSnapshot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, guestBoot)
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 )
 
 // hostBoard runs otad on this machine: a file system of its kernel, on a loop
-// device, on a FUSE file, on our disk. A boot is a mount and a start of otad, a
-// cut is SIGKILL and a disk that answers EIO from then on.
+// device, on a FUSE file, on our disk. A boot mounts the file system and starts
+// otad. A cut kills otad, and the disk answers EIO from then on.
 type hostBoard struct {
 	fs     fileSystem
 	binary string
@@ -82,7 +82,7 @@ func (b *hostBoard) cut() (map[string]int64, error) {
 
 func (b *hostBoard) host() string { return originAddress }
 
-// provide makes the folder for otad's state, durably, on a disk that is new.
+// provide makes the state directory, durably, on a new disk.
 func provide(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	if errors.Is(err, os.ErrExist) {

@@ -6,25 +6,26 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// invariants remembers what otad has said, and holds it to that. It knows nothing
-// of how otad works.
+// invariants are the things that otad has reported and that must therefore hold
+// after a power cut. They do not depend on how otad works.
 type invariants struct {
-	ready    *pkg            // the last package that was told Ready; nothing may take that back
+	ready    *pkg            // the last package that was reported Ready; it must stay so
 	job      *pkg            // the job posted since, if any
 	acked    bool            // its post was answered
-	durable  int64           // the highest bytes_durable told of job
-	standing map[string]*pkg // what has to lie under each published name
+	durable  int64           // the highest bytes_durable that was reported for job
+	standing map[string]*pkg // the package that must be under each published name
 }
 
-// asked notes that a job is about to be posted.
+// jobPosted records that a job is about to be posted.
 func (w *invariants) jobPosted(p *pkg) {
 	w.job, w.acked, w.durable = p, false, 0
 }
 
-// accepted notes that otad has taken it.
+// jobAccepted records that otad has accepted the job.
 func (w *invariants) jobAccepted() { w.acked = true }
 
-// hear takes in an answer of a running otad. Ready is true when the job is done.
+// observe checks and records a response of a running otad. Ready is true when
+// the job is done.
 func (w *invariants) observe(a otadrun.Response) (ready bool, err error) {
 	d := a.Data
 	if d.Version != w.job.version {
@@ -50,15 +51,15 @@ func (w *invariants) markReady() {
 	w.ready, w.job, w.acked = w.job, nil, false
 }
 
-// checkFirstResponse holds the first answer after a boot against what was told before
-// the cut.
+// checkFirstResponse compares the first response after a boot with the reports
+// before the cut.
 func (w *invariants) checkFirstResponse(a otadrun.Response) error {
 	d := a.Data
 	switch {
 	case w.job != nil && d.Version == w.job.version:
 		w.acked = true
 		if d.State != "Ready" && d.State != "Verifying" && d.Durable < w.durable {
-			return violated("%d bytes of %s were told to be durable, %d are left", w.durable, d.Version, d.Durable)
+			return violated("%d bytes of %s were reported durable, %d are left", w.durable, d.Version, d.Durable)
 		}
 		_, err := w.observe(a)
 		return err
@@ -74,22 +75,23 @@ func (w *invariants) checkFirstResponse(a otadrun.Response) error {
 	case w.ready == nil:
 		return violated("nothing was accepted, and otad is %s with %q", d.State, d.Version)
 	default:
-		return violated("%s was told to be Ready, and otad is %s with %q", w.ready.version, d.State, d.Version)
+		return violated("%s was reported Ready, and otad is %s with %q", w.ready.version, d.State, d.Version)
 	}
 }
 
-// checkFiles holds the files that a boot finds, before otad starts, against
-// what was told. A published name holds the last package that was Ready under
-// it, or, when a cut fell between publishing and telling, the job's.
+// checkFiles compares the files that a boot finds, before otad starts, with the
+// reports before the cut. A published name holds the last package that was
+// Ready under that name, or the job's if the cut fell between publishing and
+// reporting.
 func (w *invariants) checkFiles(files map[string]string) error {
 	for name, p := range w.standing {
 		if sum, ok := files[name]; !ok || sum != p.md5 && !w.isJob(name, sum) {
-			return violated("%s of %s was told to be Ready and has MD5 %q instead of %s", name, p.version, sum, p.md5)
+			return violated("%s of %s was reported Ready and has MD5 %q instead of %s", name, p.version, sum, p.md5)
 		}
 	}
 	for name, sum := range files {
 		if w.standing[name] == nil && isPackage(name) && !w.isJob(name, sum) {
-			return violated("%s was published with MD5 %s, which is no package's", name, sum)
+			return violated("%s was published with MD5 %s, which is that of no package", name, sum)
 		}
 	}
 	return nil
@@ -99,8 +101,7 @@ func (w *invariants) isJob(name, sum string) bool {
 	return w.job != nil && w.job.name == name && w.job.md5 == sum
 }
 
-// isPackage says whether a file of the state directory has a package's final
-// name.
+// isPackage reports whether name is the final name of a package.
 func isPackage(name string) bool {
 	var number int
 	var rest string

@@ -12,7 +12,7 @@ var (
 	second = &pkg{version: "1.0.2", name: "update-0.bin", md5: "bbb"}
 )
 
-// told is an answer of otad.
+// told returns a response of otad.
 func told(state string, p *pkg, durable int64) (a otadrun.Response) {
 	a.Data.State, a.Data.Durable = state, durable
 	if p != nil {
@@ -21,7 +21,7 @@ func told(state string, p *pkg, durable int64) (a otadrun.Response) {
 	return a
 }
 
-// witnesses are what the rig can know at the moment of a cut.
+// The next functions return the invariants at the moment of a cut.
 func afterReady(t *testing.T) *invariants {
 	w := &invariants{}
 	w.jobPosted(first)
@@ -111,7 +111,7 @@ func TestRequestLogAllowsOneInterval(t *testing.T) {
 		if err := l.add([]*transfer{sent}, map[string]int64{"update-0.bin.part": 800}, 64, r); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.add(nil, nil, 16, r); err != nil { // a boot that was cut before it asked for anything
+		if err := l.add(nil, nil, 16, r); err != nil { // a boot that was cut before the first request
 			t.Fatal(err)
 		}
 		err := l.add([]*transfer{{pkg: first, offset: 800 - again}}, nil, 16, r)

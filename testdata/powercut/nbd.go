@@ -45,9 +45,9 @@ const (
 // errDisconnect ends a session in the regular way.
 var errDisconnect = errors.New("nbd: client disconnects")
 
-// serveNBD lets one client after another use d, until the listener is closed.
-// When the power fails the client gets no more answers: its machine is as dead
-// as the disk.
+// serveNBD serves d to one client after another, until the listener is closed.
+// When the power fails, the client gets no more responses, because its machine
+// has no power either.
 func serveNBD(l net.Listener, d *disk) {
 	for {
 		conn, err := l.Accept()

@@ -36,8 +36,8 @@ func newPackage(seed uint64, n int, size int64, name string) *pkg {
 	return &pkg{version: fmt.Sprintf("1.0.%d", n), name: name, md5: hex.EncodeToString(sum[:]), body: body}
 }
 
-// origin serves the newest package, keeps book of what is asked for, and takes
-// otad's callbacks.
+// origin serves the newest package, logs the requests, and receives otad's
+// callbacks.
 type origin struct {
 	mu   sync.Mutex
 	pkg  *pkg
@@ -50,7 +50,7 @@ type origin struct {
 type transfer struct {
 	pkg    *pkg
 	offset int64
-	sent   atomic.Int64 // bytes given to the socket, a little more than what has arrived
+	sent   atomic.Int64 // bytes written to the socket, a little more than have arrived
 }
 
 func newOrigin() *origin { return &origin{told: make(map[string]int)} }
@@ -82,10 +82,10 @@ func (o *origin) offer(p *pkg) {
 	o.pkg = p
 }
 
-// transfers returns and forgets the requests of a boot, whose board must be
-// without power: then its connections are closed, but what it had sent may still
-// be waiting to be read here. Counted in the next boot it would be a request for
-// bytes that the board had long had.
+// transfers returns and forgets the requests of a boot. The board must be
+// without power. Its connections are closed then, but its last request may not
+// have been read here yet; counted in the next boot, that would be a request
+// for bytes that the board has long had.
 func (o *origin) transfers(address string) ([]*transfer, error) {
 	// Connections are accepted in their order: with this one, all before it are.
 	last, err := net.Dial("tcp", address)

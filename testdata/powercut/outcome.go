@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 )
 
-// outcome is what a power cut does to the writes that no flush has covered. A disk
-// may write them in any order, so every subset can happen; the extremes find
-// other bugs than the mixtures do.
+// outcome is the effect of a power cut on the writes that no flush has covered.
+// A disk may write them in any order, so every subset is possible. The extremes
+// find other bugs than the mixtures.
 type outcome int
 
 const (
@@ -42,20 +42,19 @@ const (
 	blockSize  = 4096 // of the file system; its writes are aligned to it
 )
 
-// wholeForExt4 recognizes the two kinds of blocks of which ext4 itself takes
-// for granted that a cut does not tear them: its superblock, and the
-// administrative blocks of its journal. It reads the first after a tear as a
-// wrong checksum and a torn commit block as "journal transaction is corrupt",
-// and then does not mount without e2fsck. No program on top can help that, so
-// it would only hide what the rig is for.
+// wholeForExt4 recognizes the two kinds of blocks that ext4 assumes a cut does
+// not tear: its superblock, and the administrative blocks of its journal. After
+// a tear ext4 reports a wrong checksum or "journal transaction is corrupt" and
+// does not mount without e2fsck. No program can prevent that, so such a tear
+// would only hide bugs of otad.
 func wholeForExt4(w write, start int) bool {
 	const journalMagic = 0xc03b3998 // big-endian, at the start of each such block
 	at, block := w.off+int64(start), w.data[start:]
 	return at < blockSize || at%blockSize == 0 && len(block) >= blockSize && binary.BigEndian.Uint32(block) == journalMagic
 }
 
-// plan returns the choice for n writes: asked about each unit of the i-th write
-// in order, it says whether that survives.
+// plan returns the choice for n writes. It is called for each unit of the i-th
+// write in order and reports whether the unit survives.
 func (f outcome) plan(rng *rand.Rand, n int) func(i int) bool {
 	switch f {
 	case lost:

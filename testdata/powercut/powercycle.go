@@ -9,16 +9,16 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// powerCycle is one stay of the board under power.
+// powerCycle is one time of the board under power.
 type powerCycle struct {
 	*campaign
 	plan
 	dead  <-chan struct{} // closed when the power fails
-	stage string          // how far it came, for the report
+	stage string          // progress, for the report
 }
 
-// live boots, checks what is found and downloads until the power fails or the
-// plan says that it is time for the cut.
+// run boots, checks the files and the first response, and downloads until the
+// power fails or the plan demands a cut.
 func (l *powerCycle) run(ctx context.Context) error {
 	found, err := l.board.boot(ctx, l.checkpoint.flag)
 	if err != nil {
@@ -44,7 +44,7 @@ func (l *powerCycle) run(ctx context.Context) error {
 }
 
 // work brings one package to Ready, or two: the cut comes right after Ready was
-// told, or in the middle of the next job.
+// reported, or in the middle of the next job.
 func (l *powerCycle) work(ctx context.Context, o *otadrun.Client) error {
 	for packages := 1; ; packages++ {
 		l.stage = "downloading"
@@ -65,9 +65,9 @@ func (l *powerCycle) work(ctx context.Context, o *otadrun.Client) error {
 	}
 }
 
-// unlessDead keeps an error that the power cut does not explain. What otad said
-// while its disk was failing is not held against it, save that Ready counts
-// whenever it is said; the next boot shows what is true.
+// unlessDead returns err unless the power cut explains it. Reports of otad
+// while its disk was failing do not count, except Ready, which always counts.
+// The next boot checks it.
 func (l *powerCycle) unlessDead(err error) error {
 	select {
 	case <-l.dead:
@@ -93,7 +93,7 @@ func (l *powerCycle) firstAnswer(ctx context.Context, o *otadrun.Client) (otadru
 	}
 }
 
-// untilReady gives otad a job when it has none, and watches it until Ready.
+// untilReady posts a job if otad has none, and waits until it is Ready.
 func (l *powerCycle) untilReady(ctx context.Context, o *otadrun.Client) error {
 	if l.invariants.job == nil {
 		if err := l.post(ctx, o); err != nil {
@@ -120,13 +120,13 @@ func (l *powerCycle) untilReady(ctx context.Context, o *otadrun.Client) error {
 	}
 }
 
-// untilCallbacks waits for the callbacks, which may be late but not get lost: one at
-// least for each package that became Ready.
+// untilCallbacks waits for the callbacks, which may be late but not get lost:
+// at least one for each package that became Ready.
 func (l *powerCycle) untilCallbacks(ctx context.Context) error {
 	deadline := time.Now().Add(l.limits.idle)
 	for l.origin.callbacks("toInstall") < l.report.ready {
 		if time.Now().After(deadline) {
-			return violated("%d packages became Ready, %d callbacks have told so", l.report.ready, l.origin.callbacks("toInstall"))
+			return violated("%d packages became Ready, %d callbacks have reported it", l.report.ready, l.origin.callbacks("toInstall"))
 		}
 		if !l.pause(ctx) {
 			return ctx.Err()
@@ -135,8 +135,8 @@ func (l *powerCycle) untilCallbacks(ctx context.Context) error {
 	return nil
 }
 
-// post gives otad the next package. From the moment of the request on a cut may
-// leave either job behind.
+// post posts the next package. From the moment of the request, a cut may leave
+// either job behind.
 func (l *powerCycle) post(ctx context.Context, o *otadrun.Client) error {
 	l.packages++
 	p := newPackage(l.seed, l.packages, packageSize(l.rng), fmt.Sprintf("update-%d.bin", l.rng.IntN(2)))
@@ -148,13 +148,13 @@ func (l *powerCycle) post(ctx context.Context, o *otadrun.Client) error {
 		err = r.Err()
 	}
 	if err != nil {
-		return violated("otad does not take %s: %v", p.version, err)
+		return violated("otad refuses %s: %v", p.version, err)
 	}
 	l.invariants.jobAccepted()
 	return nil
 }
 
-// packageSize prefers small packages: more of what matters happens in a cycle.
+// packageSize prefers small packages: a cycle then has more events of interest.
 func packageSize(rng *rand.Rand) int64 {
 	if rng.IntN(8) == 0 {
 		return 8 << 20
@@ -162,7 +162,7 @@ func packageSize(rng *rand.Rand) int64 {
 	return 1<<20 + rng.Int64N(3<<20)
 }
 
-// pause waits a moment; false when the power failed or ctx ended.
+// pause waits a moment. It returns false if the power failed or ctx ended.
 func (l *powerCycle) pause(ctx context.Context) bool {
 	select {
 	case <-time.After(l.limits.poll):

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// report is what a campaign has seen.
+// report counts the events of a campaign.
 type report struct {
 	cycles      int
 	spent       time.Duration
 	outcomes    map[string]int
 	stages      map[string]int // where the cuts fell
-	states      map[string]int // what the boots found
+	states      map[string]int // that the boots found
 	ready       int
 	quarantined map[string]bool // MD5s of the journals that otad has set aside
 	resumes     int
-	askedTwice  tally // bytes, by what the origin sent
-	wroteTwice  tally // bytes, by what had been written, where that is seen
+	askedTwice  tally // bytes that the origin sent again
+	wroteTwice  tally // bytes that had been written and were sent again, where the board can see them
 
 	seesPartials bool
 }

@@ -1,18 +1,17 @@
 package main
 
-// requestLog keeps the account of the bytes that a power cut makes otad ask for a
-// second time.
+// requestLog counts the bytes that otad requests a second time because of a
+// power cut.
 type requestLog struct {
 	pkg      *pkg
 	interval int64 // of the checkpoints in the boot before
-	sent     int64 // end of what the origin has given away: some of it may never have reached otad
-	written  int64 // end of what otad had written to the partial file, where that is known
+	sent     int64 // end of the bytes that the origin sent: the last of them may never have reached otad
+	written  int64 // end of the bytes that otad had written to the partial file, where known
 }
 
-// book takes in the transfers of one boot. A transfer that begins where the one
-// before it has already been continues it; what lies between was asked for
-// twice. Of the bytes that were written that may be one checkpoint interval, no
-// more.
+// add adds the transfers of one boot. A transfer that begins before the end of
+// the one before it continues that one, and the bytes between were requested
+// twice. At most one checkpoint interval of them may have been written before.
 func (l *requestLog) add(log []*transfer, partials map[string]int64, interval int64, r *report) error {
 	r.seesPartials = r.seesPartials || partials != nil
 	for _, t := range log {

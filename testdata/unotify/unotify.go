@@ -1,5 +1,5 @@
-// Package unotify stops system calls of an unmodified program and asks what is
-// to become of them, without root, ptrace, FUSE or LD_PRELOAD: a seccomp filter
+// Package unotify stops system calls of an unmodified program, and lets the caller
+// decide on each of them, without root, ptrace, FUSE or LD_PRELOAD: a seccomp filter
 // stops the caller and notifies a listener (SECCOMP_RET_USER_NOTIF, Linux 5.0),
 // which lets the call go on (SECCOMP_USER_NOTIF_FLAG_CONTINUE, Linux 5.5) or
 // answers it. See seccomp_unotify(2).
@@ -49,8 +49,8 @@ type Response struct {
 	Flags uint32
 }
 
-// BecomeShim does not return if this process was started by Start. filter says
-// which calls to notify of; flags are added to those of the seccomp call.
+// BecomeShim does not return if this process was started by Start. The filter
+// selects the calls; flags are added to those of the seccomp call.
 func BecomeShim(filter func() ([]unix.SockFilter, error), flags uintptr) {
 	if os.Getenv(beShim) == "" {
 		return
