@@ -14,19 +14,19 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// failures are the ways in which a medium goes wrong under an otad that works.
+// failures are the ways in which a medium fails while otad works.
 var failures = []struct {
 	name   string
 	mount  func(*testing.T) *image
-	breaks func(*image) // in the middle; nil: it does by itself
+	breaks func(*image) // in the middle; nil: it fails by itself
 	ends   []end        // one of them
 }{
-	// 32 MiB that have room for 6: from some block on the loop device refuses
-	// every write that needs a new one. Where the package needs it first, its
-	// write fails, and otad's journal, whose blocks are there, still takes the end
-	// of the job. Where ext4's own journal does, a sync fails and the file system
-	// turns read-only, now or with the next thing it has to note down: a sync of
-	// the package may still be followed by otad's word of it.
+	// 32 MiB on a disk of 6 MiB: from some block on, the loop device refuses every
+	// write that needs a new block. If the package is the first to need one, its
+	// write fails, and otad's journal, which has its blocks, still records the end
+	// of the job. If ext4's own journal is the first, a sync fails and the file
+	// system turns read-only, now or with its next transaction: otad's journal may
+	// still record a sync of the package before.
 	{"disk that is smaller than it says", func(t *testing.T) *image { return newImage(t, 32, "6m") },
 		nil, []end{journalRefused, packageRefused, syncRefused}},
 	{"the same without a journal", func(t *testing.T) *image { return newImage(t, 32, "6m", "-O", "^has_journal") },
@@ -35,11 +35,11 @@ var failures = []struct {
 		(*image).shutDown, []end{journalRefused}},
 }
 
-// end is what otad makes of a broken medium.
+// end is the end of a job on a broken medium.
 type end struct {
 	code   int    // of fetch
 	begins string // its error
-	stuck  bool   // otad's journal cannot be written either, and the daemon waits for it
+	stuck  bool   // otad's journal cannot be written either, and the daemon waits
 }
 
 var (
@@ -92,7 +92,7 @@ func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
 			}
 			m.replaceDisk(d)
 			if state, _ := d.recorded(); failed && state != "Failed" {
-				t.Errorf("it was told that the job failed, and the journal says %s", state)
+				t.Errorf("the job was reported as failed, and the journal says %s", state)
 			}
 			o = d.serveJob()
 			o.wantReady()
@@ -101,11 +101,11 @@ func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
 	}
 }
 
-// wantOneOf waits until the daemon tells of one of the ends, and returns it.
+// wantOneOf waits until the daemon reports one of the ends, and returns it.
 func (o *daemon) wantOneOf(ends []end) end {
 	o.dev.t.Helper()
 	var p otadrun.Progress
-	eventually(o.dev.t, "the daemon tells what became of the job", func() bool {
+	eventually(o.dev.t, "the daemon reports the end of the job", func() bool {
 		p = o.progress()
 		return p.State == "Failed" || strings.HasPrefix(p.Message, "the journal cannot be written: ")
 	})
@@ -120,7 +120,7 @@ func (o *daemon) wantOneOf(ends []end) end {
 	return end{begins: p.Error, stuck: stuck}
 }
 
-// replaceDisk makes the medium one that works.
+// replaceDisk makes the medium large enough and repairs its file system.
 func (m *image) replaceDisk(d *device) {
 	m.t.Helper()
 	check(m.t, unix.Mount("", m.disk, "", unix.MS_REMOUNT, "size=40m"))
@@ -128,8 +128,9 @@ func (m *image) replaceDisk(d *device) {
 	d.wantUnpublished()
 }
 
-// A journal that is gone under bbolt's hands cannot be written by this process any
-// more. The next one sets it aside, so the daemon ends and leaves it to init.
+// This process can never write a journal that was truncated under bbolt. The
+// next process sets the journal aside, so the daemon ends and init starts
+// another one.
 func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
 	for name, at := range map[string]int64{"in a download": 3*interval + 1, "at rest": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -159,8 +160,9 @@ func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
 	}
 }
 
-// Every kind of call of the middle fails once with EIO. What a sync has failed
-// for is never synced again: the next try begins behind the last checkpoint.
+// Every kind of call of the download fails once with EIO. Bytes whose sync has
+// failed are never synced again: the next attempt begins after the last
+// checkpoint.
 func TestInputOutputErrorAtEveryCall(t *testing.T) {
 	const part, journal = packageName + ".part", "journal.db"
 	tests := []struct {
@@ -186,7 +188,7 @@ func TestInputOutputErrorAtEveryCall(t *testing.T) {
 				d.medium.set(nth(n, tt.what, tt.file, unix.EIO))
 				last := d.fetch().wantExit(1, "DOWNLOAD_FAILED: ")
 				if !strings.Contains(last, "input/output error") {
-					t.Errorf("the error does not tell: %q", last)
+					t.Errorf("the error does not name the cause: %q", last)
 				}
 				calls := d.medium.made(tt.what, tt.file)
 				if len(calls) < n {
@@ -211,7 +213,8 @@ func (d *device) wantUnpublishedOrWhole() {
 	}
 }
 
-// A journal is asked for three times before a download is given up for it.
+// otad reads a journal three times before it gives a download up because of
+// read errors.
 func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 	const journal, asideName = "journal.db", "journal.db.corrupt"
 	for _, what := range []string{"fsync", "pread"} {
@@ -251,7 +254,8 @@ func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 	}
 }
 
-// A medium that goes on failing: each try of the same job ends by itself.
+// On a medium that goes on failing, each attempt of the same job ends by
+// itself.
 func TestDaemonOnAMediumThatGoesOnFailing(t *testing.T) {
 	for _, what := range []string{"pwrite", "fdatasync"} {
 		t.Run(what, func(t *testing.T) {

@@ -21,10 +21,10 @@ import (
 	"otad/netio/origintest"
 )
 
-// wallClock is the board's clock as otad sees it. Go asks the vDSO for the time,
-// without a system call; wallClock makes the runtime forget that there is one and
-// answers the calls that it makes then. The monotonic clock stays the kernel's,
-// as it does on a board whose clock is set.
+// wallClock is the board's clock as otad sees it. Go reads the time from the
+// vDSO, without a system call. wallClock clears the runtime's pointer to the
+// vDSO function and answers the system calls that the runtime makes then. The
+// monotonic clock stays the kernel's, as on a board whose clock is set.
 type wallClock struct {
 	ahead atomic.Int64 // nanoseconds, of the real clock
 	vdso  uintptr      // address of the runtime's pointer to the vDSO's function
@@ -49,12 +49,12 @@ func newWallClock(t *testing.T, binary string) *wallClock {
 
 func (w *wallClock) set(to time.Time) { w.ahead.Store(int64(time.Until(to))) }
 
-// take makes a process ask the kernel from now on.
+// take makes a process use system calls for the time from now on.
 func (w *wallClock) take(pid int) error {
 	return poke(pid, w.vdso, unsafe.Pointer(new(uintptr)), unsafe.Sizeof(uintptr(0)))
 }
 
-// answer writes the time where a process wants it.
+// answer writes the time into the memory of a process.
 func (w *wallClock) answer(pid int, at uintptr) error {
 	now := unix.NsecToTimespec(time.Now().Add(time.Duration(w.ahead.Load())).UnixNano())
 	return poke(pid, at, unsafe.Pointer(&now), unsafe.Sizeof(now))
@@ -72,8 +72,8 @@ var (
 	future = time.Date(2091, 6, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// newDeviceWithClock is a device whose otad has its symbols, was built in 2100 by
-// its own account, and whose clock can be set.
+// newDeviceWithClock returns a device with a clock that can be set. Its otad
+// has its symbols and a build time in 2100.
 func newDeviceWithClock(t *testing.T, size int64, script ...*origintest.Rule) *device {
 	t.Helper()
 	d := newDevice(t, t.TempDir(), size, script...)
@@ -82,8 +82,9 @@ func newDeviceWithClock(t *testing.T, size int64, script ...*origintest.Rule) *d
 	return d
 }
 
-// A package, a partial file and a journal of the future, of the past, and a clock
-// that goes from one to the other in the middle: what is there stays there.
+// A package, a partial file and a journal with times in the future and in the
+// past, and a clock that jumps between them during a download: nothing is
+// deleted.
 func TestClockThatJumpsInTheMiddleCostsNothing(t *testing.T) {
 	for name, jump := range map[string][2]time.Time{"by a century ahead": {past, future}, "by a century back": {future, past}} {
 		t.Run(name, func(t *testing.T) {
@@ -118,8 +119,8 @@ func TestClockThatJumpsInTheMiddleCostsNothing(t *testing.T) {
 	}
 }
 
-// Waits are those of the monotonic clock, and a date is counted from the Date
-// of its own answer, wherever the board's clock stands or goes.
+// Waits use the monotonic clock, and a date is relative to the Date of its own
+// response, whatever the board's clock is set to.
 func TestWaitsDoNotFollowTheClock(t *testing.T) {
 	for name, rule := range map[string]*origintest.Rule{
 		"back-off":               origintest.On(1).ResetEarly(),
@@ -152,7 +153,7 @@ func TestClockIsNamedWhenACertificateDoesNotHold(t *testing.T) {
 	}{
 		{past, "it says 1970-01-02, which is before this program was built (2100-01-01)"},
 		{future, "it says 2091-06-01, which is before this program was built (2100-01-01)"},
-		{future.AddDate(20, 0, 0), "expired or not yet valid"}, // nothing tells that this clock is wrong
+		{future.AddDate(20, 0, 0), "expired or not yet valid"}, // otad cannot know that this clock is wrong
 	} {
 		t.Run(tt.clock.Format(time.DateOnly), func(t *testing.T) {
 			t.Parallel()
@@ -170,9 +171,9 @@ func TestClockIsNamedWhenACertificateDoesNotHold(t *testing.T) {
 	}
 }
 
-// Wherever the product reads a date, it is one of these places; none of them
-// deletes, expires or decides anything. All else that it knows of time are
-// differences of time.Now, which Go takes from the monotonic clock.
+// These are all places where the product reads a date. None of them deletes,
+// expires or decides anything. All other uses of time are differences of
+// time.Now, which Go takes from the monotonic clock.
 func TestDatesAreReadInFewPlaces(t *testing.T) {
 	want := map[string]string{
 		"main.go":             "the build's own time",

@@ -13,7 +13,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// space are the figures of a DISK_FULL.
+// space returns the figures in the text of a DISK_FULL.
 func space(t *testing.T, text string) (need, free int64) {
 	t.Helper()
 	m := regexp.MustCompile(`DISK_FULL: need (\d+) bytes, (\d+) free( \(.*no space left on device\))?$`).FindStringSubmatch(text)
@@ -25,7 +25,7 @@ func space(t *testing.T, text string) (need, free int64) {
 	return need, free
 }
 
-// freeBytes is what a user without privileges may still write.
+// freeBytes returns the bytes that a user without privileges may still write.
 func freeBytes(t *testing.T, dir string) int64 {
 	t.Helper()
 	var st unix.Statfs_t
@@ -60,7 +60,7 @@ func TestPackageThatDoesNotFitIsRefusedBeforeItsFirstByte(t *testing.T) {
 	}
 }
 
-// wantOnlyJournal wants that a job has left nothing behind.
+// wantOnlyJournal expects that the job has left nothing but the journal.
 func (d *device) wantOnlyJournal() {
 	d.t.Helper()
 	entries, err := os.ReadDir(d.dir)
@@ -72,7 +72,7 @@ func (d *device) wantOnlyJournal() {
 	}
 }
 
-// The least space that is to be left decides, to the block.
+// The flag -min-free holds to the block.
 func TestMinFreeIsLeftToTheBlock(t *testing.T) {
 	const size = 1 << 20
 	for name, minFree := range map[string]int64{"just enough": 0, "one block short": 4096} {
@@ -94,8 +94,8 @@ func TestMinFreeIsLeftToTheBlock(t *testing.T) {
 	}
 }
 
-// What is reserved cannot be taken by others: the disk is full, and the package
-// becomes Ready.
+// Other programs cannot use the reserved space: the disk is full, and the
+// package becomes Ready.
 func TestReservedPackageOutlastsAFullDisk(t *testing.T) {
 	for name, mount := range map[string]func(*testing.T) string{
 		"tmpfs": func(t *testing.T) string { return mountTmpfs(t, "8m") },
@@ -113,7 +113,7 @@ func TestReservedPackageOutlastsAFullDisk(t *testing.T) {
 	}
 }
 
-// full are file systems where nothing is reserved.
+// full are file systems on which otad cannot reserve space.
 var full = map[string]func(*testing.T) *device{
 	"ext4 without extents": func(t *testing.T) *device {
 		return newDevice(t, newImage(t, 8, "16m", "-O", "^extent,^64bit").dir, 2_000_000)
@@ -153,19 +153,19 @@ func TestDiskThatRunsFullInTheMiddle(t *testing.T) {
 	}
 }
 
-// restage gives the device another origin of the same package.
+// restage replaces the device's origin by another one with the same package.
 func (d *device) restage(script ...*origintest.Rule) {
 	d.t.Helper()
 	d.origin = origintest.New(d.t, d.object, script...)
 }
 
-// wantFull wants a run to end by a full disk, from byte at on.
+// wantFull expects that a run ends because the disk is full from byte at on.
 func (d *device) wantFull(r *run, at int64) {
 	d.t.Helper()
 	need, free := space(d.t, r.wantExit(4, "DISK_FULL"))
 	state, durable := d.recorded()
-	// What is written in place of what was there may still fit: the tail of a
-	// block, or a block of the file system that the filler could not use.
+	// A few more bytes may still fit: the tail of a block, or a block of the file
+	// system that the filler could not use.
 	if state != "Failed" || durable < at/interval*interval || durable > at+interval {
 		d.t.Errorf("the journal holds %s with %d bytes durable, the disk was full from %d on", state, durable, at)
 	}
@@ -178,8 +178,8 @@ func (d *device) wantFull(r *run, at int64) {
 	d.wantUnpublished()
 }
 
-// wantStillFull runs otad on a disk that is full: the journal, whose space is its
-// own, takes the same end again, and status tells it.
+// wantStillFull runs otad on a disk that is full. The journal has its own space
+// and records the same end again, and status prints it.
 func (d *device) wantStillFull() {
 	d.t.Helper()
 	d.fetch().wantExit(4, "DISK_FULL")

@@ -8,9 +8,9 @@ import (
 	"otad/netio/origintest"
 )
 
-// The journal's space is taken when it is made: on a disk that is full ever since,
-// it still takes as much as a record can hold, here a long URL and all the
-// transitions that nobody has been told of.
+// The journal's space is reserved when the journal is made. On a disk that is
+// full ever since, it still holds the largest record: here a long URL and all
+// the transitions that could not be delivered.
 func TestJournalThatGrowsOnAFullDisk(t *testing.T) {
 	for name, mount := range fileSystems("4m") {
 		t.Run(name, func(t *testing.T) {

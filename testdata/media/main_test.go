@@ -5,7 +5,7 @@
 //
 // Two tools make such disks. The tests of small file systems mount them (tmpfs,
 // and ext4 on a loop device), for which root is needed. The others stop otad in
-// a system call, without root, and decide what becomes of the call (medium_test.go).
+// a system call, without root, and delay it or make it fail (medium_test.go).
 package media_test
 
 import (
@@ -22,15 +22,13 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// The test binary is started three times over: first it builds otad, then it
-// enters a mount namespace, where the tests run, and it is the shim of each
-// otad that is watched.
+// The test binary starts itself: it builds otad, then it runs the tests in a mount
+// namespace, and it is the shim of each otad whose system calls are intercepted.
 
-// otadVariable tells it in the namespace where the binaries are.
+// otadVariable names the directory of the binaries in that namespace.
 const otadVariable = "MEDIA_OTAD"
 
-// patience is how long anything here is waited for, on a machine that may have
-// more to do.
+// patience is the limit of every wait, on a machine that may have other work.
 const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
@@ -41,9 +39,9 @@ func TestMain(m *testing.M) {
 	os.Exit(outside())
 }
 
-// outside builds otad and runs the tests in a mount namespace of their own: the
-// mounts and, with them, the loop devices are gone when the last process in it
-// is, however it ends. Without root they run as they are.
+// outside builds otad and runs the tests in a mount namespace of their own. The
+// mounts and their loop devices vanish with the last process in it. Without
+// root the tests run without a namespace.
 func outside() int {
 	dir, err := os.MkdirTemp("", "otad-media-")
 	if err == nil {
@@ -54,7 +52,7 @@ func outside() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	// They wait more than they work.
+	// The tests wait more than they work.
 	cmd := otadrun.Command("/proc/self/exe", append([]string{"-test.parallel=8"}, os.Args[1:]...)...)
 	cmd.Env = append(os.Environ(), otadVariable+"="+dir, "TMPDIR="+dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -83,7 +81,7 @@ func build(dir string) error {
 	return nil
 }
 
-// otad is the path of one of the binaries.
+// otad returns the path of one of the binaries.
 func otad(name string) string { return filepath.Join(os.Getenv(otadVariable), name) }
 
 // check ends the test if err is not nil.

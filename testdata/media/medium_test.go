@@ -13,13 +13,13 @@ import (
 	"otad/testdata/unotify"
 )
 
-// A medium decides what becomes of the calls by which an otad changes files, and
-// of those that read at an offset: a seccomp filter stops the caller and notifies us (SECCOMP_RET_USER_NOTIF, see
-// seccomp_unotify(2)), and we let the call happen, later, or never. It works on
-// the unmodified binary and without root.
+// A medium decides on the calls with which otad changes files or reads at an
+// offset: each call happens, happens later, or fails. A seccomp filter stops
+// the caller and notifies us (SECCOMP_RET_USER_NOTIF, see seccomp_unotify(2)).
+// That works on the unmodified binary and without root.
 //
-// A filter is installed by the process that it is for. So the test binary is its
-// own shim: it installs the filter, passes the listener up and becomes otad.
+// A process installs the filter for itself. So the test binary is its own shim:
+// it installs the filter, passes the listener to its parent and becomes otad.
 type medium struct {
 	mu    sync.Mutex
 	rule  rule
@@ -27,7 +27,7 @@ type medium struct {
 	clock *wallClock // nil: the kernel's
 }
 
-// rule says what becomes of a call. The zero fault: it happens.
+// rule decides on a call. The zero fault lets it happen.
 type rule func(call) fault
 
 type fault struct {
@@ -42,8 +42,8 @@ type call struct {
 	grow bool   // of openat: it may make a file, or writes to one
 }
 
-// watched are the calls that stop, and where each has its file: in a descriptor,
-// or as a name beside one.
+// watched are the calls that stop, and where each has its file: a descriptor,
+// or a name relative to one.
 var watched = map[uintptr]struct {
 	what  string
 	named bool
@@ -60,14 +60,14 @@ var watched = map[uintptr]struct {
 	unix.SYS_FCHMOD:    {"fchmod", false},
 }
 
-// set puts another rule in force; nil: everything happens.
+// set replaces the rule; nil: everything happens.
 func (m *medium) set(r rule) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rule = r
 }
 
-// decide notes a call and asks the rule.
+// decide records a call and applies the rule.
 func (m *medium) decide(c call) fault {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -136,7 +136,7 @@ func readOnly(c call) fault {
 	return fault{errno: unix.EROFS}
 }
 
-// treat says what becomes of a call.
+// respond returns the response to a call.
 func (m *medium) respond(n unotify.Notification) unotify.Response {
 	happens := unotify.Response{ID: n.ID, Flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 	if n.Nr == unix.SYS_CLOCK_GETTIME {

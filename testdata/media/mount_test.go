@@ -30,8 +30,8 @@ func mountTmpfs(t *testing.T, size string) string {
 	return dir
 }
 
-// unmount waits for the children of other tests: between fork and exec they hold
-// every file that is open.
+// unmount retries while children of other tests hold the files that are open:
+// between fork and exec they have all of them.
 func unmount(t *testing.T, dir string) {
 	t.Helper()
 	eventually(t, "unmount "+dir, func() bool {
@@ -72,7 +72,8 @@ func (m *image) mount() {
 	must(m.t, "mount", "-o", "loop,errors=remount-ro", m.file(), m.dir)
 }
 
-// repair does what a person would: unmount, check, mount. Nothing may use it.
+// repair does the work of an administrator: unmount, check, mount. Nothing may
+// use the file system.
 func (m *image) repair() {
 	m.t.Helper()
 	unmount(m.t, m.dir)
@@ -117,11 +118,10 @@ func fileSystems(tmpfs string) map[string]func(*testing.T) string {
 	}
 }
 
-// filler is what another writer left on the disk.
+// filler is a file that fills the disk.
 type filler string
 
-// fill takes every block of the file system that is to be had, and returns the
-// file that holds them.
+// fill writes until the file system is full, and returns the file.
 func fill(t *testing.T, dir string) filler {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
@@ -145,7 +145,7 @@ func onlyFull(err error) error {
 	return err
 }
 
-// free gives the space back.
+// free removes the filler.
 func (f filler) free(t *testing.T) {
 	t.Helper()
 	check(t, os.Remove(string(f)))

@@ -29,7 +29,7 @@ func TestFetchOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	}
 	d.wantUnpublished()
 	d.status()
-	// Before the repair it does not even start, and says why.
+	// Before the repair otad refuses to start and names the reason.
 	if code, last := d.fetch().wait(); code != 2 || !strings.Contains(last, "read-only") {
 		t.Errorf("otad ended with %d and %q", code, last)
 	}
@@ -39,8 +39,7 @@ func TestFetchOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	d.wantLastRange(durable)
 }
 
-// Once ext4 has done that, it takes an unmount to come back, and so it takes an
-// end of otad.
+// ext4 is writable again only after an unmount, for which otad has to end.
 func TestDaemonOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	m := newImage(t, 16, "32m")
@@ -97,7 +96,7 @@ func TestDaemonRecoversWhenTheFileSystemIsWritableAgain(t *testing.T) {
 	}
 }
 
-// A job that nobody can write down is refused, and the next one is not.
+// A job that cannot be recorded is refused. The next one is accepted.
 func TestDaemonThatRestsOnAReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
 	d := newDevice(t, t.TempDir(), 2*interval)

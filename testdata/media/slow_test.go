@@ -10,7 +10,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// slow is a rule: every call of that kind on the package takes that long.
+// slow is a rule that delays every call of that kind on the package.
 func slow(what string, d time.Duration) rule {
 	return func(c call) fault {
 		if c.what == what && c.file == packageName+".part" {
@@ -20,8 +20,7 @@ func slow(what string, d time.Duration) rule {
 	}
 }
 
-// awaitCall waits until otad is in the middle of call number n of a kind on the
-// package.
+// awaitCall waits until otad has made n calls of a kind on the package.
 func (d *device) awaitCall(what string, n int) {
 	d.t.Helper()
 	eventually(d.t, "otad is in "+what, func() bool { return len(d.medium.made(what, packageName+".part")) >= n })
@@ -44,11 +43,11 @@ func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
 		took = append(took, time.Since(at))
 	}
 	if time.Since(begun) > long {
-		t.Fatal("the sync was over before the questions were")
+		t.Fatal("the sync was over before the requests were")
 	}
 	slices.Sort(took)
 	t.Logf("median %v, longest %v", took[len(took)/2], took[len(took)-1])
-	// The longest is this machine's to answer for; a wait for the sync would show in all.
+	// A busy machine can delay one request; a wait for the sync would delay all.
 	if took[len(took)/2] > 100*time.Millisecond {
 		t.Errorf("progress takes %v", took)
 	}
@@ -62,7 +61,7 @@ func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
 }
 
 func TestStopOfASlowDisk(t *testing.T) {
-	const mega, block = 1 << 20, 512 << 10 // block is what otad writes at a time
+	const mega, block = 1 << 20, 512 << 10 // block is the size of otad's writes
 	for _, tt := range []struct {
 		what       string // that is slow
 		takes      time.Duration
@@ -109,8 +108,8 @@ func TestStopOfASlowDisk(t *testing.T) {
 	}
 }
 
-// What was stored since the last checkpoint is not worth another one that takes
-// longer than a stop may.
+// The bytes since the last checkpoint do not justify another one that takes
+// longer than a stop may take.
 func TestStopBetweenTwoSlowSyncs(t *testing.T) {
 	const mega = 1 << 20
 	d := newDevice(t, t.TempDir(), 100*mega, origintest.On(1).StallAt(5*mega/2))

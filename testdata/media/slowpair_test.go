@@ -54,8 +54,8 @@ func (j slowJournal) Update(f func(*journal.Record)) (journal.Record, error) {
 	return j.Journal.Update(f)
 }
 
-// slowPair is a medium and a link. Time is that of a bubble, so that what it
-// takes is exact, and the same on any machine.
+// slowPair is a medium and a link. Time is that of a synctest bubble, so
+// durations are exact, and the same on every machine.
 type slowPair struct {
 	sync           time.Duration // that one sync takes
 	bytesPerSecond int64         // of the link
@@ -63,23 +63,23 @@ type slowPair struct {
 	size           int64
 }
 
-// link is what the link alone takes.
+// link returns the time that the link alone takes.
 func (p slowPair) link() time.Duration {
 	return time.Duration(float64(p.size) / float64(p.bytesPerSecond) * float64(time.Second))
 }
 
-// disk is what the syncs alone take: of each interval one of the data and two of
-// the journal.
+// disk returns the time that the syncs alone take: for each interval one of the
+// data and two of the journal.
 func (p slowPair) disk() time.Duration {
 	return time.Duration((p.size+p.checkpoint-1)/p.checkpoint) * 3 * p.sync
 }
 
-// over is how many times as long as the slower of the two something took.
+// over returns took divided by the time of the slower of the two.
 func (p slowPair) over(took time.Duration) float64 {
 	return took.Seconds() / max(p.link(), p.disk()).Seconds()
 }
 
-// download tells how long a package takes from the start to Ready.
+// download returns the time from the start to Ready.
 func (p slowPair) download(t *testing.T) (took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

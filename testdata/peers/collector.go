@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// collectorSettings are what the Go runtime takes from the environment. Without
-// any of them main.go chooses.
+// collectorSettings are values of the Go runtime's environment variables.
+// Without any of them, main.go chooses.
 var collectorSettings = []string{
 	"", "GOGC=25", "GOGC=50", defaultCollector, "GOGC=200", "GOGC=100 GOMEMLIMIT=8MiB", "GOGC=off GOMEMLIMIT=12MiB",
 }
@@ -16,7 +16,7 @@ var collectorSettings = []string{
 // defaultCollector is the runtime's own choice.
 const defaultCollector = "GOGC=100"
 
-// collectors lets the settings take turns and prints what each costs and saves.
+// collectors measures the settings in turn and prints their costs.
 func (s *stage) collectors(rounds int) error {
 	runs := map[string][]cost{}
 	collections := map[string]float64{}
@@ -44,8 +44,8 @@ func (s *stage) collectors(rounds int) error {
 	return nil
 }
 
-// measureCollector is what one download costs the daemon under a setting, and how many
-// collections there were.
+// measureCollector returns the cost of one download under a setting, and the
+// number of collections.
 func (s *stage) measureCollector(setting string) (cost, float64, error) {
 	d, err := s.serve(func(c *exec.Cmd) { c.Env = append(os.Environ(), strings.Fields(setting)...) }, "-rate-limit", "100MB")
 	if err != nil {

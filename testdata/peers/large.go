@@ -27,9 +27,10 @@ const (
 	heldBack = 1<<32 + 2<<20
 )
 
-// large fetches 4 GiB with each build, killed twice, and fails where the resumes
-// are not exact, the digest is not right, or the memory is not that of a small
-// package. A build may come with what runs it, whose memory then counts too.
+// large downloads 4 GiB with each build, killed twice, and returns an error if
+// a resume is not exact, the digest is wrong, or the memory is more than that
+// of a small package. A build may include a program that runs it, whose memory
+// counts too.
 func large(s *stage, builds []string) error {
 	if len(builds) == 0 {
 		builds = s.otad
@@ -71,7 +72,7 @@ func freeBytes(dir string) int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
-// generated is a stage whose package is made up as it is asked for.
+// generated returns a stage whose package is generated on request.
 func (s *stage) generated(object origintest.Object, md5 string, script ...*origintest.Rule) (*stage, *origintest.Origin, error) {
 	o, err := origintest.Start(origintest.Config{Object: object, Script: script})
 	if err != nil {
@@ -82,7 +83,8 @@ func (s *stage) generated(object origintest.Object, md5 string, script ...*origi
 	return &at, o, nil
 }
 
-// wholePeak is the peak of a fetch in one go, the median of three.
+// wholePeak returns the peak memory of a download without a kill, the median of
+// three.
 func (s *stage) wholePeak(object origintest.Object) (float64, error) {
 	at, o, err := s.generated(object, object.MD5())
 	if err != nil {

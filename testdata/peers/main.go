@@ -1,14 +1,14 @@
 // Command peers measures otad against real programs on loopback: nginx serves,
-// and otad, curl, wget, aria2c and md5sum take turns within one run, so that the
-// ratios hold on a noisy machine where the times do not.
+// and otad, curl, wget, aria2c and md5sum run in turn, so that the ratios are
+// stable on a noisy machine where the times are not.
 //
 //	go run ./testdata/peers kill [-size BYTES]        one SIGKILL at half of the package, one resume
 //	go run ./testdata/peers bench [-size BYTES] [-rounds N] [-tls]   medians and ratios as a Markdown table
 //	go run ./testdata/peers resume                    from the start of the process to its first range request
 //	go run ./testdata/peers serve [-tls]              the daemon's memory while it is scraped and polled
 //	go run ./testdata/peers large [BINARY ...]        a package over 4 GiB, killed twice: offsets, digest, memory
-//	go run ./testdata/peers resumes [-rounds N]       N interrupted connections, N killed processes: what grows
-//	go run ./testdata/peers memory [-rounds N] [-tls] where the daemon's memory goes, and what the collector's settings do
+//	go run ./testdata/peers resumes [-rounds N]       N interrupted connections, N killed processes: does anything grow
+//	go run ./testdata/peers memory [-rounds N] [-tls] the daemon's memory by use, and the effect of the collector's settings
 //	go run ./testdata/peers link [-rounds N] [-tls]   what otad adds to the time of a slow link
 //	go run ./testdata/peers guard                     like bench, short, and fails where a ratio is far off
 //
@@ -29,7 +29,7 @@ import (
 
 const otad = "bin/otad"
 
-// usualSizes are the bytes of the package where they are not asked for.
+// usualSizes are default sizes of the package in bytes.
 var usualSizes = map[string]int64{"link": 15e6} // 12 s of a slow link; otherwise 500 MB
 
 func main() {
@@ -67,10 +67,11 @@ func main() {
 	}
 }
 
-// stage is what a measurement stands on: a package, and an origin that serves it.
+// stage is the environment of a measurement: a package, and an origin that
+// serves it.
 type stage struct {
 	dir    string   // temporary, on a real disk
-	otad   []string // the binary, or what runs it and the binary
+	otad   []string // the binary, after the program that runs it, if any
 	url    string   // of the package
 	ca     string   // PEM file to trust; empty without TLS
 	size   int64
@@ -79,7 +80,7 @@ type stage struct {
 	origin *nginx // nil where the package is generated
 }
 
-// inScratch is a stage without a package.
+// inScratch calls do with a stage without a package.
 func inScratch(do func(*stage) error) error {
 	dir, err := os.MkdirTemp(scratch(), "otad-peers-")
 	if err != nil {
@@ -89,7 +90,7 @@ func inScratch(do func(*stage) error) error {
 	return do(&stage{dir: dir, otad: []string{otad}})
 }
 
-// onStage is a stage with a package, and an nginx that serves it.
+// onStage calls do with a stage with a package and an nginx that serves it.
 func onStage(size int64, secure bool, do func(*stage) error) error {
 	return inScratch(func(s *stage) (err error) {
 		s.size, s.file = size, filepath.Join(s.dir, "www", "package.bin")

@@ -15,8 +15,8 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// memory prints where the daemon's memory goes while it downloads, and what
-// the settings of the collector cost and save.
+// memory prints the daemon's memory by use during a download, and the costs of
+// the collector's settings.
 func memory(s *stage, rounds int) error {
 	inspected := *s
 	binary, err := s.buildWithInspection()
@@ -33,7 +33,7 @@ func memory(s *stage, rounds int) error {
 	return s.collectors(rounds)
 }
 
-// buildWithInspection is otad with one file more, and otherwise built like the
+// buildWithInspection builds otad with one more file, and otherwise like the
 // product: the pages of the program count.
 func (s *stage) buildWithInspection() (string, error) {
 	source, err := filepath.Abs("testdata/peers/overlay/answer.go")
@@ -55,7 +55,7 @@ func (s *stage) buildWithInspection() (string, error) {
 	return binary, otadrun.Build{Out: binary, Package: ".", Overlay: overlay}.Run(context.Background())
 }
 
-// inspectedDaemon is a daemon that can be asked about its heap.
+// inspectedDaemon is a daemon that answers questions about its heap.
 type inspectedDaemon struct {
 	*daemon
 	questions *os.File
@@ -83,7 +83,7 @@ func (s *stage) inspectedDaemon(rate string) (*inspectedDaemon, error) {
 	return &inspectedDaemon{d, questions, bufio.NewScanner(answers)}, d.post(s.url)
 }
 
-// ask gives the lines of the answer to a question (overlay/answer.go).
+// ask returns the answer to a question (overlay/answer.go).
 func (a *inspectedDaemon) ask(question string) (series, error) {
 	if _, err := a.questions.WriteString(question); err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (a *inspectedDaemon) ask(question string) (series, error) {
 	return m, a.answers.Err()
 }
 
-// printMemory prints the moment of the largest RSS.
+// printMemory prints the memory at the moment of the largest RSS.
 func (s *stage) printMemory() error {
 	a, err := s.inspectedDaemon("0")
 	if err != nil {
@@ -152,8 +152,8 @@ func (s *stage) printMemory() error {
 	return nil
 }
 
-// printLiveHeap prints who allocated what is alive, of a run in which the runtime
-// notes every allocation.
+// printLiveHeap prints the live heap by allocating function, of a run in which
+// the runtime records every allocation.
 func (s *stage) printLiveHeap() error {
 	a, err := s.inspectedDaemon("1")
 	if err != nil {

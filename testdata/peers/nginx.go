@@ -20,7 +20,7 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// slowLink is 10 Mbit/s, in bytes a second: what nginx gives under /slow/.
+// slowLink is 10 Mbit/s, in bytes a second: the rate of nginx under /slow/.
 const slowLink = 1250000
 
 // nginx is Debian's, serving DIR/www on loopback.

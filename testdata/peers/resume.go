@@ -14,8 +14,8 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// resumeTimes measures from the start of the process to its first range request,
-// early and late in the package: what lies before it must not count. For
+// resumeTimes measures from the start of the process to its first range
+// request, early and late in the package: the offset must not matter. For
 // comparison: a downloader that keeps no digest state hashes the partial file.
 func resumeTimes(s *stage, rounds int) error {
 	early, late := int64(1<<20), s.size/interval*interval-interval
@@ -53,8 +53,8 @@ func resumeTimes(s *stage, rounds int) error {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// leaveAt leaves a state directory behind with at least n bytes of the package,
-// and not many more: the last of them come slowly.
+// leaveAt makes a state directory with at least n bytes of the package, and not
+// many more: the last of them come slowly.
 func (s *stage) leaveAt(dir string, n int64) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -84,8 +84,8 @@ func (s *stage) fetchUntil(dir string, n int64, rate string) error {
 	return err
 }
 
-// firstRequest starts otad on dir, and tells how long it took until its request
-// was here, and from where it asks.
+// firstRequest starts otad on dir. It returns the time until its request
+// arrived here, and the start of the range.
 func (s *stage) firstRequest(dir string) (time.Duration, int64, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 
 const (
 	resumeCheckpoint = 64 << 10
-	// What a connection gives before it ends: a checkpoint and a half, so that
+	// Bytes of a connection before it ends: a checkpoint and a half, so that
 	// the retries count anew and the end is not at a boundary each time.
 	resumePiece = resumeCheckpoint + resumeCheckpoint/2
 )
 
 // resumes interrupts one daemon n times, and then n processes once each, and
-// fails where anything grows with their number.
+// returns an error if anything grows with their number.
 func resumes(s *stage, n int) error {
 	if err := s.interruptedConnections(n); err != nil {
 		return err
@@ -27,7 +27,7 @@ func resumes(s *stage, n int) error {
 	return s.killedProcesses(n)
 }
 
-// marks are the counts of resumes after which is looked, the last one included.
+// marks are the numbers of resumes at which the resources are read.
 func marks(n int) []int { return []int{n / 10, n / 2, n} }
 
 // interruptedConnections is one daemon whose origin resets every connection. The
@@ -89,7 +89,7 @@ func (m series) resumes() (sum float64) {
 	return sum
 }
 
-// resumed prints what the daemon holds after a number of resumes.
+// resumed prints the daemon's resources after a number of resumes.
 func (d *daemon) resumed(count int) (series, error) {
 	m, err := d.metrics()
 	if err != nil {

@@ -54,7 +54,7 @@ func mappings(pid int) ([]mapping, error) {
 	return all, nil
 }
 
-// resident is the memory of a process in bytes by what it is.
+// resident is the memory of a process in bytes by use.
 type resident struct {
 	rss        float64
 	code       float64 // file-backed, the program's own
@@ -65,9 +65,9 @@ type resident struct {
 	runtimeOwn float64 // anonymous memory elsewhere: the runtime's own
 }
 
-// residentOf sorts the mappings of a process. They come in rows without a gap:
-// the row with the program in it ends in its bss, and that with onHeap, an
-// address, is the heap, parts of it in use and others in reserve.
+// residentOf adds up the mappings of a process. They come in groups without a
+// gap: the group with the program ends in its bss, and the group with onHeap,
+// an address, is the heap, parts of it in use and others in reserve.
 func residentOf(pid int, program string, onHeap uint64) (resident, error) {
 	all, err := mappings(pid)
 	var r resident

@@ -10,7 +10,7 @@ func (r trial) job(t *testing.T, want pkg, args ...string) *job {
 	return newJob(t, r.origin.url(r.folder), want, append(r.origin.flags(), args...)...)
 }
 
-// etag is what the origin says now of the package in the folder.
+// etag returns the current ETag of the package in the folder.
 func (r trial) etag(t *testing.T) string {
 	t.Helper()
 	resp, _ := get(t, r.origin.client(), r.origin.url(r.folder), "Range", "bytes=0-0")
@@ -32,9 +32,10 @@ func goesOnAfterSIGKILL(t *testing.T, r trial) {
 	goesOn(t, r, r.job(t, r.packages.first), "killed in the middle")
 }
 
-// goesOn kills otad in the middle of j, and wants the next one to go on from
-// the last checkpoint. what names the kind of download in the table.
-func goesOn(t *testing.T, r trial, j *job, what string) {
+// goesOn kills otad in the middle of j, and expects that the next process
+// resumes at the last checkpoint. The text names the kind of download in the
+// table.
+func goesOn(t *testing.T, r trial, j *job, text string) {
 	t.Helper()
 	stored := j.killedInTheMiddle(t)
 	o := j.run(t)
@@ -50,10 +51,10 @@ func goesOn(t *testing.T, r trial, j *job, what string) {
 	if status := requests[1].status; status != "206" && status != notLogged {
 		t.Errorf("the second request was answered with %s", status)
 	}
-	r.seen.note(what, "goes on at the checkpoint")
+	r.seen.note(text, "goes on at the checkpoint")
 }
 
-// resumedAt is where otad went on, by its log.
+// resumedAt returns the offset of the resume in otad's log.
 func resumedAt(t *testing.T, o outcome) int64 {
 	t.Helper()
 	resumed := o.entries("resuming")
@@ -63,8 +64,8 @@ func resumedAt(t *testing.T, o outcome) int64 {
 	return resumed[0].Offset
 }
 
-// startsOverWhenReplaced asks for a package that takes the place of another one
-// while that is being fetched.
+// startsOverWhenReplaced downloads a package that replaces another one in the
+// middle of the download.
 func startsOverWhenReplaced(t *testing.T, r trial, next pkg) {
 	r.origin.publish(t, r.folder, r.packages.first)
 	j := r.job(t, next)
@@ -81,7 +82,7 @@ func startsOverWhenReplaced(t *testing.T, r trial, next pkg) {
 	r.seen.note("replaced: found by", foundBy(requests, before != r.etag(t)))
 }
 
-// foundBy names what gave away that a package was replaced.
+// foundBy names the response that revealed the replacement.
 func foundBy(requests []request, otherETag bool) string {
 	for _, q := range requests {
 		if q.status == "412" {
@@ -102,9 +103,9 @@ func wantStartedOver(t *testing.T, o outcome, reason string) {
 	}
 }
 
-// neverMixesSameSizeAndTime replaces a package by one that has the same size and the same
-// modification time, of which many servers make their ETag. Where the server
-// cannot tell them apart the digest does.
+// neverMixesSameSizeAndTime replaces a package by one of the same size and
+// modification time, from which many servers make their ETag. Where the server
+// cannot distinguish them, the digest does.
 func neverMixesSameSizeAndTime(t *testing.T, r trial) {
 	r.origin.publish(t, r.folder, r.packages.first)
 	j := r.job(t, r.packages.sameTime)
@@ -126,7 +127,8 @@ func neverMixesSameSizeAndTime(t *testing.T, r trial) {
 	j.wantReady(t, o)
 }
 
-// outlivesRestart kills the server under a download, which goes on by itself.
+// outlivesRestart kills the server during a download, which must resume by
+// itself.
 func outlivesRestart(t *testing.T, r trial, server *process) {
 	r.origin.publish(t, r.folder, r.packages.first)
 	j := r.job(t, r.packages.first)

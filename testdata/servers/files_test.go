@@ -65,7 +65,7 @@ type fileOrigin struct {
 	product
 	authority
 	Dir, Root          string
-	Plain, TLS, Mutual address // Mutual: TLS that wants a client certificate
+	Plain, TLS, Mutual address // Mutual: TLS that requires a client certificate
 	Modules            string  // of Apache
 	User               string  // that Apache becomes, when root starts it
 	server             *process
@@ -124,7 +124,7 @@ func (o *fileOrigin) requests(t *testing.T, folder string, n int) []request {
 	return readRequests(t, filepath.Join(o.Dir, "access.log"), target(folder), n, o.parseLog)
 }
 
-// version is what the program says of itself.
+// release returns the version that the program prints.
 func (o *fileOrigin) release(t *testing.T) string { return versionOf(t, o.program, o.version...) }
 
 func versionOf(t *testing.T, program string, args ...string) string {

@@ -11,18 +11,18 @@ import (
 	"testing"
 )
 
-// An origin is a server that has packages. Each trial has a folder of its own at
-// it, so that one's requests are not another's.
+// An origin is a server that has packages. Each trial has a folder of its own,
+// so that its requests can be distinguished in the log.
 type origin interface {
-	// publish puts p into the folder in place of what was there, and returns when
-	// the server shows it.
+	// publish replaces the package of the folder by p, and returns when the server
+	// serves it.
 	publish(t *testing.T, folder string, p pkg)
-	// url is where the package of the folder is to be fetched.
+	// url returns the URL of the package of the folder.
 	url(folder string) string
-	// flags are what otad needs to trust the origin.
+	// flags are the flags with which otad trusts the origin.
 	flags() []string
-	// requests are those that otad made to the folder, from the server's log, once
-	// there are n.
+	// requests waits for n requests of otad to the folder in the server's log, and
+	// returns all of them.
 	requests(t *testing.T, folder string, n int) []request
 	process() *process
 	client() *http.Client
@@ -36,16 +36,15 @@ type request struct {
 	match       string // the header If-Match
 }
 
-// notLogged stands for what a server does not log.
+// notLogged is the value of a field that a server does not log.
 const notLogged = "not logged"
 
-// isFrom tells whether the request may have asked for the bytes from offset on.
+// isFrom reports whether the request may have started at offset.
 func (r request) isFrom(offset int64) bool {
 	return r.ranges == notLogged || r.ranges == fmt.Sprintf("bytes=%d-", offset)
 }
 
-// isAbout tells whether the request may have been about the object of that
-// strong ETag alone.
+// isAbout reports whether the request may have required that strong ETag.
 func (r request) isAbout(etag string) bool {
 	return r.match == notLogged || r.match == etag
 }
@@ -75,7 +74,7 @@ func readRequests(t *testing.T, logFile, target string, n int, parse func(line s
 	return found
 }
 
-// shows tells whether a server has p where url says: some look at a file only
+// shows reports whether a server serves p at url: some read a file again only
 // every second or so.
 func shows(t *testing.T, client *http.Client, url string, p pkg) bool {
 	t.Helper()
@@ -112,8 +111,8 @@ func get(t *testing.T, client *http.Client, url string, header ...string) (*http
 	return resp, body
 }
 
-// newClient is a client for the tests' own requests, which must not meet what
-// an earlier process of a server left of a connection.
+// newClient returns a client for the requests of the tests. It keeps no
+// connection, which could be one of an earlier process of a server.
 func newClient(ca authority) *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.pool}}}
 }

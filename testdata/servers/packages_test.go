@@ -15,7 +15,7 @@ const (
 	interval = 1 << 20 // otad's default checkpoint interval in bytes
 	middle   = 6 << 20 // where a download is disturbed
 	// The rest of a package after the middle must not fit into the buffers of
-	// sockets, or nobody would notice that its server is gone.
+	// sockets, or otad would not notice that the server is gone.
 	packageSize = 24<<20 + 12345
 )
 
@@ -26,9 +26,9 @@ type pkg struct {
 	md5  string
 }
 
-// A packages holds the packages of all trials.
+// packages are the packages of all trials.
 type packages struct {
-	first    pkg // what is there at the beginning
+	first    pkg // served at the beginning
 	next     pkg // of the same size
 	shorter  pkg
 	sameTime pkg // of the same size and modification time as first

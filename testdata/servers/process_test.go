@@ -15,8 +15,7 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// patience is how long anything here is waited for, on a machine that may have
-// more to do.
+// patience is the limit of every wait, on a machine that may have other work.
 const patience = 60 * time.Second
 
 //go:embed conf

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// throughProxy fetches https through tinyproxy. Nothing goes to loopback by a
-// proxy, so that the origin goes by this machine's own name.
+// throughProxy downloads over https through tinyproxy. Requests to the loopback
+// never use a proxy, so the URL has this machine's own name.
 func throughProxy(t *testing.T, s packages, seen *column) {
 	name, host := ownName(t)
 	o := newFileOrigin(t, products[0], host, name)
@@ -72,8 +72,8 @@ func newProxy(t *testing.T) *proxy {
 	return p
 }
 
-// ownName is a name of this machine and an address that it stands for,
-// loopback if there is such a one.
+// ownName returns a name of this machine and an address of it, on the loopback
+// if there is one.
 func ownName(t *testing.T) (name, host string) {
 	t.Helper()
 	name, err := os.Hostname()

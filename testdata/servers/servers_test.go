@@ -5,7 +5,7 @@
 //
 //	make test-servers
 //
-// At the end the log holds a table of what each server was seen to do.
+// The log ends with a table of the behaviour of each server.
 package servers_test
 
 import (
@@ -37,15 +37,15 @@ func otadPath() (string, error) {
 	return filepath.Abs(path)
 }
 
-// A trial is what one behaviour of otad is tried on.
+// A trial is the environment of one test of one behaviour.
 type trial struct {
 	origin   origin
 	packages packages
-	folder   string // where the package of this trial is, its own
+	folder   string // of the package of this trial alone
 	seen     *column
 }
 
-// everywhere holds at each origin.
+// everywhere are the tests of each origin.
 var everywhere = []struct {
 	name string
 	try  func(*testing.T, trial)
@@ -58,7 +58,7 @@ var everywhere = []struct {
 	{"answers", answersProbes},
 }
 
-// onFiles holds at each server of plain files.
+// onFiles are the tests of each server of plain files.
 var onFiles = []struct {
 	name string
 	try  func(*testing.T, trial, *fileOrigin)

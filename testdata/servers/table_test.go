@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// A table is what was seen of each server, as Markdown.
+// A table is the behaviour of each server, as Markdown.
 type table struct {
 	columns []*column
 }
 
-// A column is what was seen of one server.
+// A column is the behaviour of one server.
 type column struct {
 	name string
 	mu   sync.Mutex
@@ -29,7 +29,7 @@ func (t *table) add(name string) *column {
 	return c
 }
 
-// note keeps what was seen; a second value for the key is put beside the first,
+// note records a value; a second value for the key is appended to the first,
 // unless it is the same.
 func (c *column) note(key, value string) {
 	c.mu.Lock()
@@ -67,7 +67,7 @@ func (t *table) String() string {
 	return b.String()
 }
 
-// answersProbes asks the server what otad's resuming rests on.
+// answersProbes records the server's answers on which a resume depends.
 func answersProbes(t *testing.T, r trial) {
 	r.origin.publish(t, r.folder, r.packages.first)
 	ask := func(header ...string) *http.Response {
