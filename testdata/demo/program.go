@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 
 	"otad/testdata/otadrun"
 )
@@ -24,18 +23,18 @@ func (p *program) killWhen(ctx context.Context, now <-chan struct{}, served func
 	if err != nil {
 		return 0, fmt.Errorf("%w (make bin/otad builds it)", err)
 	}
-	defer otad.Kill()
 	select {
 	case <-now:
 	case <-ctx.Done():
 	case <-otad.Done():
-		p.breakLine()
 		return 0, fmt.Errorf("otad ended before it could be killed: %w", otad.Wait().Err())
 	}
 	otad.Kill()
-	p.breakLine()
-	if status, ok := otad.Cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+	if otad.Cmd.ProcessState.String() != "signal: killed" {
 		return 0, fmt.Errorf("otad was not ended by SIGKILL: %v", otad.Cmd.ProcessState)
+	}
+	if onTerminal() {
+		fmt.Fprintln(os.Stderr) // ends the line of the progress bar
 	}
 	return served(), ctx.Err()
 }
@@ -46,17 +45,12 @@ func (p *program) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer otad.Kill()
 	select {
 	case <-otad.Done():
 	case <-ctx.Done():
-		return ctx.Err()
+		otad.Kill()
 	}
-	if err := otad.Wait().Err(); err != nil {
-		p.breakLine()
-		return fmt.Errorf("otad: %w", err)
-	}
-	return nil
+	return otad.Wait().Err()
 }
 
 // start starts the program without the variables that would configure otad. On a
@@ -73,13 +67,6 @@ func (p *program) start(verb string) (*otadrun.Process, error) {
 		say("otad", "%s, process %d", verb, otad.Cmd.Process.Pid)
 	}
 	return otad, err
-}
-
-// breakLine ends the line of the progress bar of a process that was killed.
-func (p *program) breakLine() {
-	if onTerminal() {
-		fmt.Fprintln(os.Stderr)
-	}
 }
 
 func onTerminal() bool {

@@ -69,12 +69,16 @@ func bench(ctx context.Context, o options, arch string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	origin, err := newOrigin(o.size)
-	if err != nil {
-		return err
+	p := plan{Rounds: o.rounds}
+	for size, to := range map[int64]*pkg{o.size: &p.Whole, shortSize: &p.Short} {
+		made, origin, err := serve(size)
+		if err != nil {
+			return err
+		}
+		defer origin.Close()
+		*to = made
 	}
-	defer origin.close()
-	r, err := newRig(ctx, o, arch, dir, origin.plan(o.rounds))
+	r, err := newRig(ctx, o, arch, dir, p)
 	if err != nil {
 		return err
 	}
