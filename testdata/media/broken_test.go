@@ -165,10 +165,7 @@ func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
 // checkpoint.
 func TestInputOutputErrorAtEveryCall(t *testing.T) {
 	const part, journal = packageName + ".part", "journal.db"
-	tests := []struct {
-		what, file string
-		calls      []int
-	}{
+	atEachCall(t, 5, unix.EIO, []failingCall{
 		{"pwrite", part, []int{1, 3, 5}},
 		{"fdatasync", part, []int{1, 3, 5}},
 		{"pwrite", journal, []int{9, 11, 16, 22, 25}},
@@ -178,31 +175,22 @@ func TestInputOutputErrorAtEveryCall(t *testing.T) {
 		{"fsync", part, []int{1}},
 		{"fsync", packageName, []int{1}},
 		{"renameat", part, []int{1}},
-	}
-	for _, tt := range tests {
-		for _, n := range tt.calls {
-			t.Run(fmt.Sprintf("%s of %s number %d", tt.what, tt.file, n), func(t *testing.T) {
-				t.Parallel()
-				d := newDevice(t, t.TempDir(), 5*interval-1000)
-				d.medium = new(medium)
-				d.medium.set(nth(n, tt.what, tt.file, unix.EIO))
-				last := d.fetch().wantExit(1, "DOWNLOAD_FAILED: ")
-				if !strings.Contains(last, "input/output error") {
-					t.Errorf("the error does not name the cause: %q", last)
-				}
-				calls := d.medium.made(tt.what, tt.file)
-				if len(calls) < n {
-					t.Fatalf("only %d calls were made", len(calls))
-				}
-				if tt.file != journal && len(calls) > n {
-					t.Errorf("%d calls were made after the one that failed", len(calls)-n)
-				}
-				d.wantUnpublishedOrWhole()
-				d.medium.set(nil)
-				d.fetch().wantReady()
-			})
+	}, func(t *testing.T, d *device, tt failingCall, n int) {
+		last := d.fetch().wantExit(1, "DOWNLOAD_FAILED: ")
+		if !strings.Contains(last, "input/output error") {
+			t.Errorf("the error does not name the cause: %q", last)
 		}
-	}
+		calls := d.medium.made(tt.what, tt.file)
+		if len(calls) < n {
+			t.Fatalf("only %d calls were made", len(calls))
+		}
+		if tt.file != journal && len(calls) > n {
+			t.Errorf("%d calls were made after the one that failed", len(calls)-n)
+		}
+		d.wantUnpublishedOrWhole()
+		d.medium.set(nil)
+		d.fetch().wantReady()
+	})
 }
 
 // wantUnpublishedOrWhole is for failures around the rename.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -22,6 +23,20 @@ func FileSize(path string) (int64, error) {
 		return -1, err
 	}
 	return st.Size(), nil
+}
+
+// WritePackage writes a file of size bytes that do not compress, the same for the
+// same seed, and returns its MD5.
+func WritePackage(path string, size int64, seed string) (string, error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	var key [32]byte
+	copy(key[:], seed)
+	h := md5.New()
+	_, err = io.CopyN(io.MultiWriter(f, h), rand.NewChaCha8(key), size)
+	return hex.EncodeToString(h.Sum(nil)), errors.Join(err, f.Close())
 }
 
 // MD5 returns the digest of a file, in hexadecimal.

@@ -17,14 +17,12 @@ package main
 
 import (
 	"cmp"
-	"crypto/md5"
-	"encoding/hex"
 	"flag"
-	"io"
 	"log"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
+
+	"otad/testdata/otadrun"
 )
 
 const otad = "bin/otad"
@@ -94,7 +92,10 @@ func inScratch(do func(*stage) error) error {
 func onStage(size int64, secure bool, do func(*stage) error) error {
 	return inScratch(func(s *stage) (err error) {
 		s.size, s.file = size, filepath.Join(s.dir, "www", "package.bin")
-		if s.md5, err = makePackage(s.file, size); err != nil {
+		if err = os.Mkdir(filepath.Dir(s.file), 0o755); err != nil {
+			return err
+		}
+		if s.md5, err = otadrun.WritePackage(s.file, size, ""); err != nil {
 			return err
 		}
 		if s.origin, err = startNginx(s.dir, secure); err != nil {
@@ -112,20 +113,4 @@ func scratch() string {
 		return dir
 	}
 	return ""
-}
-
-// makePackage writes size bytes that do not compress and returns their MD5.
-func makePackage(path string, size int64) (string, error) {
-	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
-		return "", err
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return "", err
-	}
-	sum := md5.New()
-	if _, err := io.CopyN(io.MultiWriter(f, sum), rand.NewChaCha8([32]byte{}), size); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), f.Close()
 }

@@ -2,21 +2,14 @@ package main
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"otad/testdata/certs"
 	"otad/testdata/otadrun"
 )
 
@@ -39,11 +32,12 @@ func startNginx(dir string, secure bool) (*nginx, error) {
 	o := &nginx{url: "http://" + addr + "/package.bin", log: filepath.Join(dir, "access.log")}
 	listen := "listen " + addr + ";"
 	if secure {
-		if err := selfSigned(dir); err != nil {
+		ca, err := certs.New(dir, "127.0.0.1")
+		if err != nil {
 			return nil, err
 		}
-		o.url, o.ca = "https://"+addr+"/package.bin", filepath.Join(dir, "cert.pem")
-		listen = fmt.Sprintf("listen %s ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem;", addr, dir)
+		o.url, o.ca = "https://"+addr+"/package.bin", ca.CA
+		listen = fmt.Sprintf("listen %s ssl; ssl_certificate %s; ssl_certificate_key %s;", addr, ca.Cert, ca.Key)
 	}
 	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log;
 events {}
@@ -94,33 +88,4 @@ func (o *nginx) ranges() ([]int64, error) {
 		out = append(out, from)
 	}
 	return out, nil
-}
-
-// selfSigned puts cert.pem and key.pem for 127.0.0.1 into dir.
-func selfSigned(dir string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "otad peers"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	for name, block := range map[string]*pem.Block{
-		"cert.pem": {Type: "CERTIFICATE", Bytes: cert}, "key.pem": {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -159,16 +159,13 @@ func (c *campaign) recordWrites(writes int) {
 	c.writesPer += (writes - c.writesPer) / 4
 }
 
-// untilClosed returns a context that ends with ctx or with the power: there is
-// no answer from a board without power.
+// untilClosed returns a context that ends with ctx or with the power: there is no
+// answer from a board without power.
 func untilClosed(ctx context.Context, dead <-chan struct{}) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		defer cancel()
-		select {
-		case <-dead: // at the latest when the cycle ends
-		case <-ctx.Done():
-		}
+		<-dead // closed at the end of the cycle at the latest
+		cancel()
 	}()
 	return ctx
 }

@@ -154,7 +154,7 @@ func trustsOnlyTheOwnCA(t *testing.T, r trial, o *fileOrigin) {
 
 func showsTheClientCertificate(t *testing.T, r trial, o *fileOrigin) {
 	o.publish(t, r.folder, r.packages.first)
-	goesOn(t, r, newJob(t, o.mutualURL(r.folder), r.packages.first, "-ca-file", o.CA, "-client-cert", o.clientCert, "-client-key", o.clientKey), "client certificate")
+	goesOn(t, r, newJob(t, o.mutualURL(r.folder), r.packages.first, "-ca-file", o.CA, "-client-cert", o.ClientCert, "-client-key", o.ClientKey), "client certificate")
 	without := newJob(t, o.mutualURL(r.folder), r.packages.first, "-ca-file", o.CA, "-retries", "1")
 	said := without.run(t)
 	without.wantFailed(t, said, 1, "DOWNLOAD_FAILED: ")

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"otad/testdata/certs"
 )
 
 // A product is a server of plain files as Debian ships it.
@@ -63,7 +65,7 @@ func parseCaddy(line string) (request, bool) {
 // A fileOrigin is a product at work.
 type fileOrigin struct {
 	product
-	authority
+	certs.Authority
 	Dir, Root          string
 	Plain, TLS, Mutual address // Mutual: TLS that requires a client certificate
 	Modules            string  // of Apache
@@ -77,7 +79,7 @@ func newFileOrigin(t *testing.T, p product, host string, names ...string) *fileO
 	t.Helper()
 	listens := freeAddresses(t, host, 3)
 	o := &fileOrigin{
-		product: p, authority: newAuthority(t, append(names, host)...), Dir: openDir(t), Root: openDir(t),
+		product: p, Authority: newAuthority(t, append(names, host)...), Dir: openDir(t), Root: openDir(t),
 		Plain: listens[0], TLS: listens[1], Mutual: listens[2], Modules: "/usr/lib/apache2/modules",
 	}
 	if os.Getuid() == 0 {
@@ -117,7 +119,7 @@ func (o *fileOrigin) mutualURL(folder string) string {
 
 func (o *fileOrigin) flags() []string      { return nil }
 func (o *fileOrigin) process() *process    { return o.server }
-func (o *fileOrigin) client() *http.Client { return newClient(o.authority) }
+func (o *fileOrigin) client() *http.Client { return newClient(o.Authority) }
 
 func (o *fileOrigin) requests(t *testing.T, folder string, n int) []request {
 	t.Helper()

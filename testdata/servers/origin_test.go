@@ -9,6 +9,8 @@ import (
 	"path"
 	"strings"
 	"testing"
+
+	"otad/testdata/certs"
 )
 
 // An origin is a server that has packages. Each trial has a folder of its own,
@@ -111,8 +113,16 @@ func get(t *testing.T, client *http.Client, url string, header ...string) (*http
 	return resp, body
 }
 
+// newAuthority makes certificates for a server of the given names.
+func newAuthority(t *testing.T, names ...string) certs.Authority {
+	t.Helper()
+	a, err := certs.New(openDir(t), names...)
+	check(t, err)
+	return a
+}
+
 // newClient returns a client for the requests of the tests. It keeps no
 // connection, which could be one of an earlier process of a server.
-func newClient(ca authority) *http.Client {
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.pool}}}
+func newClient(ca certs.Authority) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.Pool}}}
 }

@@ -1,14 +1,12 @@
 package servers_test
 
 import (
-	"crypto/md5"
-	"encoding/hex"
-	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 const (
@@ -45,19 +43,13 @@ func newPackages(t *testing.T) packages {
 	}
 }
 
-// newPackage writes bytes that do not compress, the same in each run.
+// newPackage writes a package, the same in each run.
 func newPackage(t *testing.T, path string, size int64, modified time.Time) pkg {
 	t.Helper()
-	f, err := os.Create(path)
-	check(t, err)
-	defer f.Close()
-	var seed [32]byte
-	copy(seed[:], filepath.Base(path))
-	sum := md5.New()
-	_, err = io.CopyN(io.MultiWriter(f, sum), rand.NewChaCha8(seed), size)
+	sum, err := otadrun.WritePackage(path, size, filepath.Base(path))
 	check(t, err)
 	check(t, os.Chtimes(path, modified, modified))
-	return pkg{path: path, size: size, md5: hex.EncodeToString(sum.Sum(nil))}
+	return pkg{path: path, size: size, md5: sum}
 }
 
 // openDir is a directory that a server under another user can read.

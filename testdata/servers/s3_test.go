@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"otad/testdata/certs"
 	"otad/testdata/otadrun"
 )
 
@@ -20,7 +21,7 @@ const (
 
 // An s3Origin is an S3 server with real signatures, here over TLS.
 type s3Origin struct {
-	authority
+	certs.Authority
 	signer
 	listens address
 	log     string
@@ -31,7 +32,7 @@ func newS3Origin(t *testing.T) *s3Origin {
 	t.Helper()
 	dir := openDir(t)
 	o := &s3Origin{
-		authority: newAuthority(t, "127.0.0.1"),
+		Authority: newAuthority(t, "127.0.0.1"),
 		signer:    signer{access: "testkey", secret: "testsecret", region: "us-east-1"},
 		listens:   freeAddresses(t, "127.0.0.1", 1)[0],
 		log:       filepath.Join(dir, "access.log"),
@@ -98,7 +99,7 @@ func (o *s3Origin) publish(t *testing.T, folder string, p pkg) {
 
 func (o *s3Origin) flags() []string           { return []string{"-ca-file", o.CA} }
 func (o *s3Origin) process() *process         { return o.server }
-func (o *s3Origin) client() *http.Client      { return newClient(o.authority) }
+func (o *s3Origin) client() *http.Client      { return newClient(o.Authority) }
 func (o *s3Origin) release(*testing.T) string { return strings.TrimPrefix(gatewayVersion, "v") }
 
 func (o *s3Origin) requests(t *testing.T, folder string, n int) []request {
