@@ -44,7 +44,7 @@ func (c *Console) Wait(ctx context.Context, word string, other func(line string)
 				return nil
 			}
 			if trouble, ok := strings.CutPrefix(line, "error "); ok {
-				return fmt.Errorf("the guest says that %s", trouble)
+				return fmt.Errorf("the guest reports that %s", trouble)
 			}
 			if other != nil {
 				other(line)

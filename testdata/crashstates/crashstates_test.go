@@ -37,7 +37,7 @@ func run(m *testing.M) int {
 		}
 		defer os.RemoveAll(dir)
 		*otad = filepath.Join(dir, "otad")
-		if err := (otadrun.Build{Out: *otad, Shared: true}).Run(context.Background()); err != nil {
+		if err := (otadrun.Build{Out: *otad, KeepPaths: true}).Run(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -149,14 +149,14 @@ func TestDiskThatLiesIsFoundOut(t *testing.T) {
 		t.Log(results)
 		results.report(t)
 		if limit := int64((lies + 1) * Interval); results.again > limit {
-			t.Errorf("%d bytes were asked for again, %d at most for %d lies", results.again, limit, lies)
+			t.Errorf("%d bytes were requested again, %d at most for %d lies", results.again, limit, lies)
 		}
 	})
 	t.Run("the last bytes, with a single checkpoint", func(t *testing.T) {
 		results := (&Rig{Lying: true, SingleCheckpoint: true}).try(t, last.Crashes, 0)
 		t.Log(results)
 		if results.again <= (lies+1)*Interval {
-			t.Errorf("not caught: %d bytes were asked for again", results.again)
+			t.Errorf("not caught: %d bytes were requested again", results.again)
 		}
 	})
 	t.Run("any bytes, read back", func(t *testing.T) {

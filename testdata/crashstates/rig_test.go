@@ -30,7 +30,7 @@ type broken struct {
 }
 
 func (r *results) String() string {
-	return fmt.Sprintf("%d states finished in %.1f s, %.0f a second; found %v; at most %d bytes asked for again, %d promises broken",
+	return fmt.Sprintf("%d states finished in %.1f s, %.0f a second; found %v; at most %d bytes requested again, %d promises broken",
 		r.tried, r.took.Seconds(), float64(r.tried)/r.took.Seconds(), r.found, r.again, len(r.broken))
 }
 

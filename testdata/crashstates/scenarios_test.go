@@ -34,7 +34,7 @@ func scenarios() []Scenario {
 		{Name: "given up for another", Steps: []Step{{Job: NewJob("a.bin", small), Kill: middle}, {Job: second, More: replace}}},
 		{Name: "given up for another of the same name", Steps: []Step{{Job: NewJob("a.bin", small), Kill: middle}, {Job: NewJob("a.bin", small+1), More: replace}}},
 		{Name: "changed at the origin", Steps: []Step{{Job: changed, Kill: middle}, {Job: changed}}},
-		{Name: "connection lost, then failed, then asked for again", Steps: []Step{{Job: failing, Exit: 1}, {Job: failing}}},
+		{Name: "connection lost, then failed, then started again", Steps: []Step{{Job: failing, Exit: 1}, {Job: failing}}},
 	}
 	for _, p := range killPoints {
 		job := NewJob("a.bin", small)

@@ -154,15 +154,15 @@ func (m *machine) checkAsked(found finding, o Result) error {
 			return err
 		}
 		if first != found.Durable {
-			return fmt.Errorf("the journal claims %d bytes, and the first one asked for is %d", found.Durable, first)
+			return fmt.Errorf("the journal claims %d bytes, and the first one requested is %d", found.Durable, first)
 		}
 	}
 	if o.Again > Interval {
-		return fmt.Errorf("%d bytes were asked for again", o.Again)
+		return fmt.Errorf("%d bytes were requested again", o.Again)
 	}
 	for _, origin := range m.origins {
 		if n := origin.ServedTwice(); n > 0 {
-			return fmt.Errorf("%d bytes were asked for twice after the start", n)
+			return fmt.Errorf("%d bytes were requested twice after the start", n)
 		}
 	}
 	return nil

@@ -114,7 +114,7 @@ func checkResume(requests []origintest.Request, served, twice int64) error {
 	case from > served:
 		return fmt.Errorf("byte %d had not been served yet", from)
 	case twice > interval:
-		return fmt.Errorf("%d bytes were asked for twice, more than one checkpoint interval", twice)
+		return fmt.Errorf("%d bytes were requested twice, more than one checkpoint interval", twice)
 	}
 	return nil
 }

@@ -45,14 +45,14 @@ func TestPackageThatDoesNotFitIsRefusedBeforeItsFirstByte(t *testing.T) {
 					need, free := space(t, d.fetch().wantExit(4, "DISK_FULL"))
 					now := freeBytes(t, d.dir)
 					if slack := now - minFree - free; need != d.object.Len() || slack < 0 || slack > 8192 {
-						t.Errorf("%d bytes needed, %d free, are told; want %d and %d", need, free, d.object.Len(), now-minFree)
+						t.Errorf("%d bytes needed, %d free, are reported; want %d and %d", need, free, d.object.Len(), now-minFree)
 					}
 					if n := d.origin.BytesServed(); !learned && n != 0 {
 						t.Errorf("%d bytes were fetched", n)
 					}
 					d.wantOnlyJournal()
-					if said := d.status(); !strings.Contains(said, "Failed") || !strings.Contains(said, "DISK_FULL") {
-						t.Errorf("status: %s", said)
+					if output := d.status(); !strings.Contains(output, "Failed") || !strings.Contains(output, "DISK_FULL") {
+						t.Errorf("status: %s", output)
 					}
 				})
 			}
@@ -170,7 +170,7 @@ func (d *device) wantFull(r *run, at int64) {
 		d.t.Errorf("the journal holds %s with %d bytes durable, the disk was full from %d on", state, durable, at)
 	}
 	if need != d.object.Len()-durable || free > interval {
-		d.t.Errorf("%d bytes needed, %d free, are told of %d missing", need, free, d.object.Len()-durable)
+		d.t.Errorf("%d bytes needed, %d free, are reported of %d missing", need, free, d.object.Len()-durable)
 	}
 	if left := d.size(packageName + ".part"); left != max(durable, 0) && (durable != 0 || left != -1) {
 		d.t.Errorf("the partial file has %d bytes, %d are durable", left, durable)
@@ -183,7 +183,7 @@ func (d *device) wantFull(r *run, at int64) {
 func (d *device) wantStillFull() {
 	d.t.Helper()
 	d.fetch().wantExit(4, "DISK_FULL")
-	if said := d.status(); !strings.Contains(said, "DISK_FULL") {
-		d.t.Errorf("status: %s", said)
+	if output := d.status(); !strings.Contains(output, "DISK_FULL") {
+		d.t.Errorf("status: %s", output)
 	}
 }

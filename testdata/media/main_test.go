@@ -73,7 +73,7 @@ func outside() int {
 // clock (clock_test.go): with its symbols, and with a build time in 2100.
 func build(dir string) error {
 	for name, flags := range map[string]string{"otad": "-s -w", "otad-2100": "-X main.built=4102444800"} {
-		b := otadrun.Build{Out: filepath.Join(dir, name), LDFlags: flags + " -X main.version=test"}
+		b := otadrun.Build{Out: filepath.Join(dir, name), LDFlags: flags + " -X main.version=test", KeepPaths: true}
 		if err := b.Run(context.Background()); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func eventually(t *testing.T, text string, done func() bool) {
 // must runs a program that has to succeed.
 func must(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if said, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, said)
+	if output, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, output)
 	}
 }

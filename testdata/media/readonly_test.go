@@ -126,8 +126,8 @@ func TestReadOnlyStateDirectoryAtTheStart(t *testing.T) {
 	if code, last := d.fetch().wait(); code != 2 || !strings.Contains(last, "read-only file system: mount it read-write") {
 		t.Errorf("otad ended with %d and %q", code, last)
 	}
-	if said := d.status(); !strings.Contains(said, "Ready") {
-		t.Errorf("status: %s", said)
+	if output := d.status(); !strings.Contains(output, "Ready") {
+		t.Errorf("status: %s", output)
 	}
 	check(t, unix.Mount("", dir, "", unix.MS_REMOUNT, ""))
 	d.fetch().wantReady()

@@ -46,7 +46,7 @@ func killedAndResumed(s *stage) error {
 		return fmt.Errorf("expected two requests, nginx saw ranges from %d", ranges)
 	}
 	from := ranges[1]
-	fmt.Printf("%d bytes, killed with %d of them stored, resumed at %d: %d stored bytes asked for twice (at most %d)\n",
+	fmt.Printf("%d bytes, killed with %d of them stored, resumed at %d: %d stored bytes requested twice (at most %d)\n",
 		s.size, stored, from, stored-from, interval)
 	fmt.Printf("wall %.2f s in all, peak RSS %.1f MB, md5sum agrees\n", wall.Seconds(), max(peakRSS(first.Cmd), peakRSS(second.Cmd))/1e6)
 	if from == 0 || from%interval != 0 || stored-from > interval || stored < from {

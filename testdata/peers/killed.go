@@ -52,7 +52,7 @@ func (s *stage) killedProcesses(n int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nReady after %.1f s; %d stored bytes asked for twice at most (interval %d).\n", time.Since(begun).Seconds(), again, resumeCheckpoint)
+	fmt.Printf("\nReady after %.1f s; %d stored bytes requested twice at most (interval %d).\n", time.Since(begun).Seconds(), again, resumeCheckpoint)
 	if first, last := tenths[0], tenths[len(tenths)-1]; last > 1.1*first {
 		return fmt.Errorf("the peak grows with the resumes: %.0f, then %.0f", first, last)
 	}
@@ -96,7 +96,7 @@ func printLast(all []runCost, dir string, last int) (float64, error) {
 	return median(costs, rss), nil
 }
 
-// askedAgain returns the largest number of stored bytes that one process asked
+// askedAgain returns the largest number of stored bytes that one process requested
 // for again.
 func askedAgain(asked []origintest.Request, killed []runCost) (most int64, err error) {
 	if len(asked) != len(killed)+1 {

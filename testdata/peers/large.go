@@ -40,7 +40,7 @@ func large(s *stage, builds []string) error {
 	}
 	big := origintest.Object{Size: largeSize, Seed: 2}
 	md5 := big.MD5()
-	fmt.Printf("%d bytes, made up as they are asked for; md5 %s\n\n", big.Size, md5)
+	fmt.Printf("%d bytes, generated on request; md5 %s\n\n", big.Size, md5)
 	fmt.Println("| build | bytes of the package | process | asks from | ends at | s | peak RSS MB | / 64 MB | / 500 MB |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|")
 	for _, build := range builds {
@@ -135,7 +135,7 @@ func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float6
 		}
 		from := asked[i].Start
 		if from%interval != 0 || from > stored || stored-from > interval {
-			return fmt.Errorf("asked from %d with %d bytes stored", from, stored)
+			return fmt.Errorf("requested from %d with %d bytes stored", from, stored)
 		}
 		stored = ends
 		peak := peakRSS(p.Cmd)

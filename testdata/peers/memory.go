@@ -67,16 +67,16 @@ func (s *stage) inspectedDaemon(rate string) (*inspectedDaemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	answers, said, err := os.Pipe()
+	answers, answered, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	d, err := s.serve(func(c *exec.Cmd) {
 		c.Env = append(os.Environ(), "ANSWERS_ABOUT_MEMORY=yes", "GODEBUG=memprofilerate="+rate)
-		c.ExtraFiles = []*os.File{asked, said}
+		c.ExtraFiles = []*os.File{asked, answered}
 	}, "-rate-limit", "40MB")
 	asked.Close()
-	said.Close()
+	answered.Close()
 	if err != nil {
 		return nil, err
 	}

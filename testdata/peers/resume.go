@@ -34,7 +34,7 @@ func resumeTimes(s *stage, rounds int) error {
 				return err
 			}
 			if from < at-interval {
-				return fmt.Errorf("asked from %d, though %d bytes are durable", from, at)
+				return fmt.Errorf("requested from %d, though %d bytes are durable", from, at)
 			}
 			times[at] = append(times[at], t)
 		}

@@ -73,7 +73,7 @@ func (s *stage) interruptedConnections(n int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nReady after %.1f s, %.1f ms a resume; %.0f resumes counted, %d bytes asked for twice.\n", time.Since(begun).Seconds(),
+	fmt.Printf("\nReady after %.1f s, %.1f ms a resume; %.0f resumes counted, %d bytes requested twice.\n", time.Since(begun).Seconds(),
 		ms(time.Since(begun))/float64(n), m.resumes(), o.ServedTwice())
 	if got := m.resumes(); got < float64(n) {
 		return fmt.Errorf("%.0f resumes instead of %d", got, n)

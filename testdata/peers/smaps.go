@@ -14,7 +14,7 @@ type mapping struct {
 	start, end     uint64
 	path           string // empty: anonymous
 	rss, anonymous float64
-	huge           bool // the program has asked for huge pages
+	huge           bool // the program has requested huge pages
 }
 
 // mappings are those of a process, by address.

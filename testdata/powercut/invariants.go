@@ -9,11 +9,11 @@ import (
 // invariants are the things that otad has reported and that must therefore hold
 // after a power cut. They do not depend on how otad works.
 type invariants struct {
-	ready    *pkg            // the last package that was reported Ready; it must stay so
-	job      *pkg            // the job posted since, if any
-	acked    bool            // its post was answered
-	durable  int64           // the highest bytes_durable that was reported for job
-	standing map[string]*pkg // the package that must be under each published name
+	ready     *pkg            // the last package that was reported Ready; it must stay so
+	job       *pkg            // the job posted since, if any
+	acked     bool            // its post was answered
+	durable   int64           // the highest bytes_durable that was reported for job
+	published map[string]*pkg // the package that must be under each published name
 }
 
 // jobPosted records that a job is about to be posted.
@@ -44,10 +44,10 @@ func (w *invariants) observe(a otadrun.Response) (ready bool, err error) {
 }
 
 func (w *invariants) markReady() {
-	if w.standing == nil {
-		w.standing = make(map[string]*pkg)
+	if w.published == nil {
+		w.published = make(map[string]*pkg)
 	}
-	w.standing[w.job.name] = w.job
+	w.published[w.job.name] = w.job
 	w.ready, w.job, w.acked = w.job, nil, false
 }
 
@@ -84,13 +84,13 @@ func (w *invariants) checkFirstResponse(a otadrun.Response) error {
 // Ready under that name, or the job's if the cut fell between publishing and
 // reporting.
 func (w *invariants) checkFiles(files map[string]string) error {
-	for name, p := range w.standing {
+	for name, p := range w.published {
 		if sum, ok := files[name]; !ok || sum != p.md5 && !w.isJob(name, sum) {
 			return violated("%s of %s was reported Ready and has MD5 %q instead of %s", name, p.version, sum, p.md5)
 		}
 	}
 	for name, sum := range files {
-		if w.standing[name] == nil && isPackage(name) && !w.isJob(name, sum) {
+		if w.published[name] == nil && isPackage(name) && !w.isJob(name, sum) {
 			return violated("%s was published with MD5 %s, which is that of no package", name, sum)
 		}
 	}

@@ -12,8 +12,8 @@ var (
 	second = &pkg{version: "1.0.2", name: "update-0.bin", md5: "bbb"}
 )
 
-// told returns a response of otad.
-func told(state string, p *pkg, durable int64) (a otadrun.Response) {
+// response returns a response of otad.
+func response(state string, p *pkg, durable int64) (a otadrun.Response) {
 	a.Data.State, a.Data.Durable = state, durable
 	if p != nil {
 		a.Data.Version = p.version
@@ -26,7 +26,7 @@ func afterReady(t *testing.T) *invariants {
 	w := &invariants{}
 	w.jobPosted(first)
 	w.jobAccepted()
-	if ready, err := w.observe(told("Ready", first, 0)); !ready || err != nil {
+	if ready, err := w.observe(response("Ready", first, 0)); !ready || err != nil {
 		t.Fatal(ready, err)
 	}
 	return w
@@ -41,7 +41,7 @@ func afterPost(t *testing.T) *invariants {
 func afterCheckpoint(t *testing.T) *invariants {
 	w := afterPost(t)
 	w.jobAccepted()
-	if ready, err := w.observe(told("Downloading", second, 100)); ready || err != nil {
+	if ready, err := w.observe(response("Downloading", second, 100)); ready || err != nil {
 		t.Fatal(ready, err)
 	}
 	return w
@@ -54,18 +54,18 @@ func TestInvariantsOfTheFirstResponse(t *testing.T) {
 		answer otadrun.Response
 		broken bool
 	}{
-		{"Ready stands", afterReady, told("Ready", first, 0), false},
-		{"Ready is lost", afterReady, told("Idle", nil, 0), true},
-		{"Ready becomes Failed", afterReady, told("Failed", first, 0), true},
-		{"an unanswered post is lost", afterPost, told("Ready", first, 0), false},
-		{"an unanswered post is kept", afterPost, told("Downloading", second, 0), false},
-		{"an unanswered post loses both", afterPost, told("Idle", nil, 0), true},
-		{"the checkpoint stands", afterCheckpoint, told("Downloading", second, 100), false},
-		{"more than was told", afterCheckpoint, told("Verifying", second, 200), false},
-		{"done before anyone heard", afterCheckpoint, told("Ready", second, 200), false},
-		{"the checkpoint is lost", afterCheckpoint, told("Downloading", second, 99), true},
-		{"the job is lost", afterCheckpoint, told("Ready", first, 0), true},
-		{"the job fails", afterCheckpoint, told("Failed", second, 100), true},
+		{"Ready holds", afterReady, response("Ready", first, 0), false},
+		{"Ready is lost", afterReady, response("Idle", nil, 0), true},
+		{"Ready becomes Failed", afterReady, response("Failed", first, 0), true},
+		{"an unanswered post is lost", afterPost, response("Ready", first, 0), false},
+		{"an unanswered post is kept", afterPost, response("Downloading", second, 0), false},
+		{"an unanswered post loses both", afterPost, response("Idle", nil, 0), true},
+		{"the checkpoint holds", afterCheckpoint, response("Downloading", second, 100), false},
+		{"more than was reported", afterCheckpoint, response("Verifying", second, 200), false},
+		{"done before a report", afterCheckpoint, response("Ready", second, 200), false},
+		{"the checkpoint is lost", afterCheckpoint, response("Downloading", second, 99), true},
+		{"the job is lost", afterCheckpoint, response("Ready", first, 0), true},
+		{"the job fails", afterCheckpoint, response("Failed", second, 100), true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestInvariantsOfTheFiles(t *testing.T) {
 		{"gone", afterReady, map[string]string{"journal.db": "x"}, true},
 		{"corrupt", afterReady, map[string]string{"update-0.bin": "x"}, true},
 		{"still the old one", afterCheckpoint, map[string]string{"update-0.bin": "aaa", "update-0.bin.part": "x"}, false},
-		{"published, not told", afterCheckpoint, map[string]string{"update-0.bin": "bbb"}, false},
+		{"published, not reported", afterCheckpoint, map[string]string{"update-0.bin": "bbb"}, false},
 		{"half the new one", afterCheckpoint, map[string]string{"update-0.bin": "x"}, true},
 		{"nobody's", afterReady, map[string]string{"update-0.bin": "aaa", "update-1.bin": "x"}, true},
 	}

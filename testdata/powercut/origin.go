@@ -39,11 +39,11 @@ func newPackage(seed uint64, n int, size int64, name string) *pkg {
 // origin serves the newest package, logs the requests, and receives otad's
 // callbacks.
 type origin struct {
-	mu   sync.Mutex
-	pkg  *pkg
-	log  []*transfer
-	told map[string]int // callbacks by stage
-	open int            // connections
+	mu     sync.Mutex
+	pkg    *pkg
+	log    []*transfer
+	stages map[string]int // callbacks by stage
+	open   int            // connections
 }
 
 // transfer is one answered request for bytes of a package.
@@ -53,7 +53,7 @@ type transfer struct {
 	sent   atomic.Int64 // bytes written to the socket, a little more than have arrived
 }
 
-func newOrigin() *origin { return &origin{told: make(map[string]int)} }
+func newOrigin() *origin { return &origin{stages: make(map[string]int)} }
 
 // serve answers on l until it is closed.
 func (o *origin) serve(l net.Listener) {
@@ -119,7 +119,7 @@ func (o *origin) transfers(address string) ([]*transfer, error) {
 func (o *origin) callbacks(stage string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.told[stage]
+	return o.stages[stage]
 }
 
 // download answers with ranges and If-Match as net/http does them.
@@ -146,7 +146,7 @@ func (o *origin) callback(_ http.ResponseWriter, r *http.Request) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.told[notice.Stage]++
+	o.stages[notice.Stage]++
 }
 
 // firstByte reads N from "bytes=N-"; anything else is a request from the start.

@@ -156,9 +156,9 @@ func showsTheClientCertificate(t *testing.T, r trial, o *fileOrigin) {
 	o.publish(t, r.folder, r.packages.first)
 	goesOn(t, r, newJob(t, o.mutualURL(r.folder), r.packages.first, "-ca-file", o.CA, "-client-cert", o.ClientCert, "-client-key", o.ClientKey), "client certificate")
 	without := newJob(t, o.mutualURL(r.folder), r.packages.first, "-ca-file", o.CA, "-retries", "1")
-	said := without.run(t)
-	without.wantFailed(t, said, 1, "DOWNLOAD_FAILED: ")
-	why, _, _ := strings.Cut(strings.TrimPrefix(said.LastLine(), "DOWNLOAD_FAILED: "), " (gave up")
+	output := without.run(t)
+	without.wantFailed(t, output, 1, "DOWNLOAD_FAILED: ")
+	why, _, _ := strings.Cut(strings.TrimPrefix(output.LastLine(), "DOWNLOAD_FAILED: "), " (gave up")
 	r.seen.note("no client certificate", why)
 }
 
@@ -176,9 +176,9 @@ func startsOverWithoutRanges(t *testing.T, r trial, o *fileOrigin) {
 	o.publish(t, r.folder, r.packages.first)
 	j := r.job(t, r.packages.first)
 	j.killedInTheMiddle(t)
-	said := j.run(t)
-	j.wantReady(t, said)
-	wantStartedOver(t, said, "range_ignored")
+	output := j.run(t)
+	j.wantReady(t, output)
+	wantStartedOver(t, output, "range_ignored")
 	requests := o.requests(t, r.folder, 2)
 	if len(requests) != 2 || requests[1].status != "200" {
 		t.Errorf("the server saw %+v, want two requests, the second answered with 200", requests)

@@ -131,9 +131,9 @@ func (o *fileOrigin) release(t *testing.T) string { return versionOf(t, o.progra
 
 func versionOf(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	said, err := exec.Command(lookPath(t, program), args...).CombinedOutput()
+	output, err := exec.Command(lookPath(t, program), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %q: %v", program, args, err)
 	}
-	return regexp.MustCompile(`\d+\.\d+\.\d+`).FindString(string(said))
+	return regexp.MustCompile(`\d+\.\d+\.\d+`).FindString(string(output))
 }

@@ -70,8 +70,8 @@ func (p *process) start(t *testing.T) {
 	}
 	for _, a := range p.listens {
 		if err := p.running.AwaitListener(a.String(), patience); err != nil {
-			said, _ := os.ReadFile(p.output)
-			t.Fatalf("%s: %v\n%s", p.program, err, said)
+			output, _ := os.ReadFile(p.output)
+			t.Fatalf("%s: %v\n%s", p.program, err, output)
 		}
 	}
 }

@@ -23,9 +23,9 @@ func throughProxy(t *testing.T, s packages, seen *column) {
 	}
 	carried := func(t *testing.T, n int) {
 		t.Helper()
-		said, err := os.ReadFile(p.log)
-		if got := strings.Count(string(said), fmt.Sprintf("CONNECT %s:%s ", name, o.TLS.Port)); err != nil || got != n {
-			t.Errorf("the proxy has made %d connections in all, want %d (%v): %s", got, n, err, said)
+		output, err := os.ReadFile(p.log)
+		if got := strings.Count(string(output), fmt.Sprintf("CONNECT %s:%s ", name, o.TLS.Port)); err != nil || got != n {
+			t.Errorf("the proxy has made %d connections in all, want %d (%v): %s", got, n, err, output)
 		}
 	}
 	t.Run("range", func(t *testing.T) {
@@ -41,13 +41,13 @@ func throughProxy(t *testing.T, s packages, seen *column) {
 		running.reach(t, middle)
 		p.kill()
 		p.start(t)
-		said := running.wait(t)
-		j.wantReady(t, said)
-		if resumedAt(t, said) < middle-interval {
-			t.Errorf("nothing was resumed: %s", said.Stderr)
+		output := running.wait(t)
+		j.wantReady(t, output)
+		if resumedAt(t, output) < middle-interval {
+			t.Errorf("nothing was resumed: %s", output.Stderr)
 		}
 		carried(t, 4)
-		seen.note("killed and restarted", "goes on after "+said.entries("retrying")[0].Reason)
+		seen.note("killed and restarted", "goes on after "+output.entries("retrying")[0].Reason)
 	})
 }
 

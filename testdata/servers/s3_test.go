@@ -64,8 +64,8 @@ func installGateway(t *testing.T) string {
 	t.Logf("building %s@%s, which takes minutes", gateway, gatewayVersion)
 	cmd := otadrun.Command("go", "install", "-trimpath", gateway+"@"+gatewayVersion)
 	cmd.Env = append(os.Environ(), "GOBIN="+bin, "CGO_ENABLED=0", "GOFLAGS=")
-	if said, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go install %s: %v\n%s", gateway, err, said)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go install %s: %v\n%s", gateway, err, output)
 	}
 	return program
 }
@@ -139,9 +139,9 @@ func goesOnWithANewSignature(t *testing.T, r trial, o *s3Origin) {
 	eventually(t, "the signature's time is over", func() bool { return time.Now().After(over) && j.stored() >= middle })
 	o.server.kill()
 	o.server.start(t)
-	said := running.wait(t)
-	j.wantFailed(t, said, 1, "DOWNLOAD_FAILED: URL_EXPIRED ")
-	r.seen.note("signature expired in the middle", strings.TrimPrefix(said.LastLine(), "DOWNLOAD_FAILED: "))
+	output := running.wait(t)
+	j.wantFailed(t, output, 1, "DOWNLOAD_FAILED: URL_EXPIRED ")
+	r.seen.note("signature expired in the middle", strings.TrimPrefix(output.LastLine(), "DOWNLOAD_FAILED: "))
 	kept := j.stored()
 	if kept < middle || kept >= r.packages.first.size {
 		t.Fatalf("%d bytes are kept of a download that reached %d", kept, middle)
@@ -171,9 +171,9 @@ func refusesClearly(t *testing.T, r trial, o *s3Origin) {
 		t.Run(c.name, func(t *testing.T) {
 			j := r.job(t, r.packages.first)
 			j.url = c.url
-			said := j.run(t)
-			j.wantFailed(t, said, 1, c.says)
-			r.seen.note(c.name, strings.TrimPrefix(said.LastLine(), "DOWNLOAD_FAILED: "))
+			output := j.run(t)
+			j.wantFailed(t, output, 1, c.says)
+			r.seen.note(c.name, strings.TrimPrefix(output.LastLine(), "DOWNLOAD_FAILED: "))
 		})
 	}
 }
