@@ -41,7 +41,7 @@ func large(s *stage, builds []string) error {
 	big := origintest.Object{Size: largeSize, Seed: 2}
 	md5 := big.MD5()
 	fmt.Printf("%d bytes, generated on request; md5 %s\n\n", big.Size, md5)
-	fmt.Println("| build | bytes of the package | process | asks from | ends at | s | peak RSS MB | / 64 MB | / 500 MB |")
+	fmt.Println("| build | bytes of the package | process | requests from | ends at | s | peak RSS MB | / 64 MB | / 500 MB |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|")
 	for _, build := range builds {
 		begun := time.Now()
