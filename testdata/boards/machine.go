@@ -21,8 +21,8 @@ type Machine struct {
 	console string
 }
 
-// MachineOf is the board of an architecture, by Debian's name for it. Cache is
-// where setup.sh has put the guests.
+// MachineOf returns the machine of an architecture, by Debian's name for it.
+// Cache is the directory of setup.sh.
 func MachineOf(arch, cache string) Machine {
 	m := Machine{folder: filepath.Join(cache, arch), bus: "device", console: "ttyAMA0"}
 	switch arch {
@@ -51,8 +51,8 @@ func DefaultCache() string {
 //go:embed guest
 var guestFiles embed.FS
 
-// FirstFileSystem is the part of the guest's first file system that no board can
-// do without: folders, BusyBox, the kernel's modules, and /etc/hardware, with
+// FirstFileSystem returns the part of the guest's first file system that every
+// board needs: folders, BusyBox, the kernel's modules, and /etc/hardware, with
 // which an /init begins.
 func (m Machine) FirstFileSystem() (*Archive, error) {
 	var a Archive

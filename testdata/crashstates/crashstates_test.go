@@ -65,7 +65,7 @@ func TestEveryCrashStateBecomesReady(t *testing.T) {
 	}
 }
 
-// wanted is how many of the states are to be tried.
+// wanted returns the number of states to try.
 func wanted(e *Enumerator) int {
 	switch {
 	case *states == 0:
@@ -127,9 +127,9 @@ func TestMutationsAreCaught(t *testing.T) {
 	}
 }
 
-// A disk that calls bytes durable and loses them cannot be made up for, but it
-// can be found out: by older checkpoints, cheaply, as long as it is the last
-// bytes, and by reading all back where it may be any.
+// A disk that calls bytes durable and loses them cannot be made safe, but otad
+// can detect it: cheaply by older checkpoints while only the last bytes are
+// lost, and by reading all bytes back where any may be lost.
 func TestDiskThatLiesIsFoundOut(t *testing.T) {
 	run := record(t, fetch())[0]
 	job := run.Jobs[0]

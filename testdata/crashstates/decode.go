@@ -19,7 +19,7 @@ type caller struct {
 	dir string
 }
 
-// decode turns a call into operations; a call on something else has none.
+// decode returns the operations of a call; a call on another file has none.
 func (c *caller) decode(n unotify.Notification) ([]Op, error) {
 	a := n.Args
 	switch n.Nr {
@@ -133,7 +133,7 @@ func (c *caller) on(path string, o Op) []Op {
 
 func (c *caller) fd(n uint64) string { return fmt.Sprintf("/proc/%d/fd/%d", c.tid, int32(n)) }
 
-// position is where the next write of an open file goes.
+// position returns the offset of the next write of an open file.
 func (c *caller) position(fd uint64) (int64, error) {
 	info, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", c.tid, int32(fd)))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// replay makes the disk of a log.
+// replay returns the disk after a log.
 func replay(l Log) *Disk {
 	d := new(Disk)
 	for _, o := range l {

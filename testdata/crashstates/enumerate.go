@@ -63,7 +63,8 @@ type seen struct {
 	invariants *Invariants
 }
 
-// NewEnumerator returns an empty one. The seed decides every random choice.
+// NewEnumerator returns an empty Enumerator. The seed decides every random
+// choice.
 func NewEnumerator(seed uint64) *Enumerator {
 	return &Enumerator{seed: seed, seen: make(map[seen]bool)}
 }
@@ -136,8 +137,9 @@ func (e *Enumerator) AddEnd(run *Run, strict bool) {
 }
 
 func (e *Enumerator) add(run *Run, at int, disk *Disk, invariants *Invariants, strict bool) {
-	// Of the run and the prefix alone, so that a state comes up again with the
-	// same seed although the logs of two recordings differ in their length.
+	// The seed depends on the run and the prefix alone: a state then comes up
+	// again with the same seed although the logs of two recordings differ in
+	// length.
 	name := fnv.New64a()
 	name.Write([]byte(run.Name))
 	random := rand.New(rand.NewPCG(e.seed, name.Sum64()+uint64(at)))

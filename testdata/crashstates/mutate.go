@@ -26,7 +26,7 @@ func Mutations() []Mutation {
 
 const journalDB = "journal.db"
 
-// commitBeforeSync puts each sync of the package behind the commit of the
+// commitBeforeSync moves each sync of the package behind the commit of the
 // checkpoint that claims its bytes: two syncs of the journal, pages and meta.
 func commitBeforeSync(l Log, job *Job) Log {
 	for n := 1; ; n++ {
@@ -47,14 +47,14 @@ func noSyncAfterRename(l Log, job *Job) Log {
 	return l.without(func(i int, _ Op) bool { return i == at })
 }
 
-// noSyncAfterCreate takes away every sync of the directory between the making
-// of the partial file and its first checkpoint.
+// noSyncAfterCreate removes every sync of the directory between the creation of
+// the partial file and its first checkpoint.
 func noSyncAfterCreate(l Log, job *Job) Log {
 	made, first := l.find(0, Create, job.part(), 1), l.find(0, Datasync, job.part(), 1)
 	return l.without(func(i int, o Op) bool { return made < i && i < first && o.is(Sync, ".") })
 }
 
-// journalInPlace makes journal.db where it will be, instead of renaming
+// journalInPlace creates journal.db under its final name, instead of renaming
 // journal.db.new when it is complete.
 func journalInPlace(l Log, _ *Job) Log {
 	renamed := l.find(0, Rename, journalDB+".new", 1)
@@ -67,8 +67,8 @@ func journalInPlace(l Log, _ *Job) Log {
 	return inPlace
 }
 
-// withoutSync takes away the first or the second of the two syncs that each
-// commit of the journal has.
+// withoutSync removes the first or the second of the two syncs of each commit
+// of the journal.
 func withoutSync(l Log, second int) Log {
 	n := 0
 	return l.without(func(_ int, o Op) bool {
@@ -93,7 +93,7 @@ func readyBeforeRename(l Log, job *Job) Log {
 	return l
 }
 
-// noSyncAtOpen takes away the sync with which the second process begins.
+// noSyncAtOpen removes the first sync of the second process.
 func noSyncAtOpen(l Log, _ *Job) Log {
 	second := l.find(1, Begin, "", 1)
 	at := l.find(second, Sync, journalDB, 1)

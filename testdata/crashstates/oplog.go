@@ -87,8 +87,8 @@ func (l Log) find(from int, k Kind, name string, n int) int {
 	return -1
 }
 
-// without returns the log less the operations that drop names. Neither log
-// shares its order with the other.
+// without returns the log without the operations for which drop returns true.
+// The log itself does not change.
 func (l Log) without(drop func(i int, o Op) bool) Log {
 	var kept Log
 	for i, o := range l {
@@ -99,7 +99,7 @@ func (l Log) without(drop func(i int, o Op) bool) Log {
 	return kept
 }
 
-// move returns the log with the operation at from put behind the one at to.
+// move returns the log with the operation at from moved behind the one at to.
 func (l Log) move(from, to int) Log {
 	moved := slices.Insert(slices.Clone(l), to+1, l[from])
 	return slices.Delete(moved, from, from+1)

@@ -12,12 +12,12 @@ import (
 	"otad/testdata/unotify"
 )
 
-// The recorder sees every call of an unmodified program that changes a
-// directory: the call is stopped, its arguments are read out of the caller's
-// memory and logged, and it goes on.
+// The recorder stops every call of an unmodified program that changes a
+// directory, reads its arguments from the caller's memory, logs them and lets
+// the call happen.
 
-// recorded are the calls that the recorder understands or, of the last two
-// lines, refuses: they change files too, but otad has no use for them.
+// recorded are the calls that the recorder supports or, in the last two lines,
+// refuses: they change files too, but otad does not use them.
 var recorded = []uint32{
 	unix.SYS_OPENAT, unix.SYS_PWRITE64, unix.SYS_WRITE, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE, unix.SYS_FCHMOD,
 	unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_UNLINKAT,
@@ -28,7 +28,7 @@ var recorded = []uint32{
 // BecomeShim does not return if this process was started to be recorded.
 func BecomeShim() { unotify.BecomeShim(filter, 0) }
 
-// filter notifies of the recorded calls and allows all others.
+// filter stops the recorded calls and allows all others.
 func filter() ([]unix.SockFilter, error) {
 	native := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
 	if native == 0 {

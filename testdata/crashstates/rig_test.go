@@ -53,8 +53,8 @@ func (r *results) report(t *testing.T) {
 	}
 }
 
-// try finishes every state, or so many until enough promises are broken; 0 is
-// never enough.
+// try finishes every state. With enough above 0 it stops after so many broken
+// promises.
 func (r *Rig) try(t *testing.T, crashes []*Crash, enough int) *results {
 	t.Helper()
 	all := &results{found: make(map[string]int)}
@@ -113,8 +113,8 @@ func skipWithoutRecorder(t *testing.T, err error) {
 	}
 }
 
-// fastDir is a directory in memory, where there is one: a state is written,
-// finished and thrown away in a few milliseconds.
+// fastDir returns a directory in memory where there is one: a state is written,
+// finished and deleted within a few milliseconds.
 func fastDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "otad-crashstates-")

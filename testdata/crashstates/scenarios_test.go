@@ -6,8 +6,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// Packages of a few intervals expose as much as large ones, and a hundred times
-// as fast.
+// Packages of a few intervals reveal as much as large ones, a hundred times
+// faster.
 const small = 4*Interval + 777
 
 func fetch() Scenario {
@@ -64,7 +64,7 @@ var killPoints = []struct {
 	{"Ready is durable", Point{Datasync, "journal.db", 18}},
 }
 
-// secondCuts is how many of the crash states are the beginning of another run.
+// secondCuts is the number of crash states from which another run is recorded.
 const secondCuts = 12
 
 // recoveries are runs of otad after a cut: the same job, started again.

@@ -15,7 +15,7 @@ import (
 	"otad/metrics"
 )
 
-// patience is how long a state may take to become a package.
+// patience is the time limit for a state to become a package.
 const patience = 5 * time.Second
 
 // Rig starts otad on crash states.
@@ -201,8 +201,8 @@ func (c *Crash) checkDirectory(dir string) error {
 	return nil
 }
 
-// mayPublish reports whether the run has a job whose package has this name: one
-// that was given up just when it became whole.
+// mayPublish reports whether the run has a job with this package name: a job
+// that was given up just when its package became whole.
 func (r *Run) mayPublish(name string) bool {
 	for _, job := range r.Jobs {
 		if job.Name == name && !job.Spoiled {
@@ -212,7 +212,7 @@ func (r *Run) mayPublish(name string) bool {
 	return false
 }
 
-// end is the state that the job ends in.
+// end returns the final state of the job.
 func (j *Job) end() fsm.State {
 	if j.Spoiled {
 		return fsm.Failed
@@ -220,7 +220,7 @@ func (j *Job) end() fsm.State {
 	return fsm.Ready
 }
 
-// keep writes the state to a directory where a person can look at it.
+// keep writes the state to a directory for inspection.
 func (c *Crash) keep(parent string) error {
 	if err := os.MkdirAll(parent, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err

@@ -30,7 +30,7 @@ const (
 	nameHash  = "md5sum f"
 )
 
-// work is where everything is stored: on the disk.
+// work is the folder of all files, on the disk.
 const work = "/var/lib/work"
 
 // inside runs the plan in the guest, and prints the costs.
@@ -113,7 +113,7 @@ func programs(p plan) []step {
 	}
 }
 
-// fresh empties a folder.
+// fresh makes an empty folder.
 func fresh(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -134,7 +134,7 @@ func run(wanted, name string, args ...string) (time.Duration, error) {
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
-// busy is how long the processor has not been idle.
+// busy returns the time that the processor has not been idle.
 func busy() (time.Duration, error) {
 	// /proc/stat has the same in hundredths of a second.
 	text, err := os.ReadFile("/proc/timer_list")

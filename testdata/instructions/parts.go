@@ -49,7 +49,7 @@ func parts(p plan) []step {
 		part(partFile, store), part(partJournal, commit)}
 }
 
-// ownTime is the processor time of this process.
+// ownTime returns the processor time of this process.
 func ownTime() (time.Duration, error) {
 	var u unix.Rusage
 	err := unix.Getrusage(unix.RUSAGE_SELF, &u)

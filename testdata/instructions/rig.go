@@ -23,7 +23,7 @@ const (
 	patience = 5 * time.Minute // for one board, from power-on to the last figure
 )
 
-// rig is a board that is ready to be started.
+// rig is a board that is ready to start.
 type rig struct {
 	machine boards.Machine
 	dir     string
@@ -31,7 +31,7 @@ type rig struct {
 	disk    string
 }
 
-// newRig builds what runs on the board, and the board around it.
+// newRig builds the programs of the board, and the board.
 func newRig(ctx context.Context, o options, arch, dir string, p plan) (*rig, error) {
 	r := &rig{boards.MachineOf(arch, o.cache), dir, filepath.Join(dir, "initrd"), filepath.Join(dir, "disk.img")}
 	programs := map[string]string{"usr/bin/otad": ".", "usr/bin/instructions": "./testdata/instructions"}
@@ -80,9 +80,9 @@ func (r *rig) format() error {
 }
 
 // run starts the board and collects its measurements. One instruction takes the
-// guest one nanosecond, so that its times are numbers of instructions. While it
-// waits it sleeps (sleep=on): its timers must not run ahead of the origin, which
-// lives in this machine's time.
+// guest one nanosecond, so that its times are numbers of instructions. While
+// the guest waits, it sleeps (sleep=on): its timers must not run ahead of the
+// origin, which runs in this machine's time.
 func (r *rig) run(ctx context.Context) (costs, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

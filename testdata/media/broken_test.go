@@ -193,7 +193,8 @@ func TestInputOutputErrorAtEveryCall(t *testing.T) {
 	})
 }
 
-// wantUnpublishedOrWhole is for failures around the rename.
+// wantUnpublishedOrWhole expects no package or a whole one, for failures around
+// the rename.
 func (d *device) wantUnpublishedOrWhole() {
 	d.t.Helper()
 	if n := d.size(packageName); n >= 0 && n != d.object.Len() {

@@ -31,7 +31,7 @@ func TestStateDirectoryThatIsFullAtTheStart(t *testing.T) {
 			r := d.fetch()
 			d.awaitStall(2 * interval)
 			r.Kill()
-			// What the killed one had reserved is free again.
+			// Free the space that the killed process had reserved.
 			check(t, os.Truncate(d.path(packageName+".part"), 2*interval))
 			filler := fill(t, d.dir)
 			d.fetch().wantExit(4, "DISK_FULL")

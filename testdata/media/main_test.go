@@ -1,5 +1,5 @@
 // Package media_test runs the real otad on disks that are full, slow, broken or
-// read-only, and by a clock that is wrong.
+// read-only, and with a clock that is wrong.
 //
 //	go test -count=1 ./testdata/media
 //
@@ -98,7 +98,7 @@ func eventually(t *testing.T, text string, done func() bool) {
 	check(t, otadrun.Await(patience, text, func() (bool, error) { return done(), nil }))
 }
 
-// must runs a program that has to succeed.
+// must runs a program and ends the test if it fails.
 func must(t *testing.T, name string, args ...string) {
 	t.Helper()
 	if output, err := exec.Command(name, args...).CombinedOutput(); err != nil {

@@ -85,8 +85,8 @@ func (m *medium) made(what, file string) []call {
 	return slices.DeleteFunc(slices.Clone(m.calls), func(c call) bool { return c.what != what || c.file != file })
 }
 
-// unsynced returns how many writes to a file there were at most without a sync
-// in between.
+// unsynced returns the largest number of writes to a file without a sync in
+// between.
 func (m *medium) unsynced(file string) (most int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

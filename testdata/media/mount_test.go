@@ -43,7 +43,7 @@ func unmount(t *testing.T, dir string) {
 	})
 }
 
-// image is an ext4 in a file, which lies on a tmpfs, mounted by a loop device.
+// image is an ext4 in a file on a tmpfs, mounted by a loop device.
 type image struct {
 	t    *testing.T
 	disk string // directory of the tmpfs
@@ -66,7 +66,8 @@ func newImage(t *testing.T, mib int64, disk string, features ...string) *image {
 
 func (m *image) file() string { return filepath.Join(m.disk, "image") }
 
-// mount lets mount(8) find a loop device, which goes with the mount.
+// mount mounts the image. mount(8) finds a loop device, which is freed by the
+// unmount.
 func (m *image) mount() {
 	m.t.Helper()
 	must(m.t, "mount", "-o", "loop,errors=remount-ro", m.file(), m.dir)
@@ -81,8 +82,8 @@ func (m *image) repair() {
 	m.mount()
 }
 
-// breaks makes ext4 find an error, upon which it refuses every write
-// (errors=remount-ro), as it would after one that it found by itself.
+// breaks makes ext4 find an error, after which it refuses every write
+// (errors=remount-ro), as after a real error.
 func (m *image) breaks() {
 	m.t.Helper()
 	var st unix.Stat_t

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where a full disk shows is the file system's choice: some take every write and
-// refuse the sync, and a journal on one that copies on write has no space of its
-// own. Each call is made to fail once at the start, in the middle and at the end.
+// File systems report a full disk at different calls: some accept every write
+// and refuse the sync, and on one that copies on write the journal has no space
+// of its own. Each call fails once at the start, in the middle and at the end.
 func TestNoSpaceIsFoundAtEveryCall(t *testing.T) {
 	const part, journal = packageName + ".part", "journal.db"
 	const last = 5 // checkpoints of the package

@@ -10,7 +10,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// The board's own way: ext4 finds an error and mounts itself read-only.
+// As on a real board: ext4 finds an error and turns itself read-only.
 func TestFetchOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	m := newImage(t, 16, "32m")
@@ -65,7 +65,7 @@ func TestDaemonOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	o.stop()
 }
 
-// A file system that was read-only for a while and is not any more.
+// A file system that was read-only for some time is writable again.
 func TestDaemonRecoversWhenTheFileSystemIsWritableAgain(t *testing.T) {
 	for name, at := range map[string]int64{"in the middle": 3*interval + 1, "before the first checkpoint": 1, "at the last byte": 2_000_000 - 1} {
 		t.Run(name, func(t *testing.T) {

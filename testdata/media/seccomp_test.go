@@ -12,11 +12,11 @@ import (
 )
 
 // becomeShim does not return if this process was started to become otad. Only a
-// fatal signal may end the wait for our answer: those that Go sends to its own
-// threads would make each call twice.
+// fatal signal may end the wait for our response: the signals that Go sends to
+// its own threads would make each call twice.
 func becomeShim() { unotify.BecomeShim(filter, unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) }
 
-// filter notifies of the watched calls and of looks at the clock.
+// filter stops the watched calls and reads of the clock.
 func filter() ([]unix.SockFilter, error) {
 	const nr, arg = 0, 16 // offsets in struct seccomp_data: the call's number, and the low half of its first argument
 	code := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: nr}}

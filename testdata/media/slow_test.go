@@ -72,11 +72,11 @@ func TestStopOfASlowDisk(t *testing.T) {
 		{"fdatasync", 300 * time.Millisecond, interval, 100 * interval, 3 * interval},
 		{"fdatasync", time.Second, interval, 100 * interval, 3 * interval},
 		{"fdatasync", time.Second, interval, 5 * interval, 3 * interval}, // all of it has been received before the stop
-		// What is in memory when the stop comes is many intervals.
+		// At the stop, many intervals are in memory.
 		{"pwrite", 100 * time.Millisecond, interval, 100 * interval, 2 * interval},
 		{"pwrite", 300 * time.Millisecond, interval, 100 * interval, 2 * interval},
 		{"pwrite", time.Second, interval, 100 * interval, 2 * interval},
-		// It is less than one.
+		// At the stop, less than one interval is in memory.
 		{"pwrite", 400 * time.Millisecond, 64 * mega, 100 * mega, mega},
 		{"pwrite", time.Second, 2 * mega, 100 * mega, mega}, // 0.5 MiB a second
 	} {

@@ -15,7 +15,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// slowStore is a state directory on a medium whose syncs take their time.
+// slowStore is a state directory on a medium with slow syncs.
 type slowStore struct {
 	*storage.StateDir
 	sync time.Duration
@@ -38,7 +38,8 @@ func (p slowPartial) Sync() error {
 	return p.Partial.Sync()
 }
 
-// slowJournal lies on the same medium: a transaction of bbolt is two syncs.
+// slowJournal is a journal on the same medium: a transaction of bbolt makes two
+// syncs.
 type slowJournal struct {
 	*journal.Journal
 	sync time.Duration

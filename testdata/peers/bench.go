@@ -12,7 +12,7 @@ import (
 	"otad/testdata/otadrun"
 )
 
-// contender is a way to get the package, or a lower bound of all of them.
+// contender is a way to download the package, or a lower bound of all of them.
 type contender struct {
 	name string
 	cmds func(dir string) []*exec.Cmd

@@ -96,8 +96,8 @@ func printLast(all []runCost, dir string, last int) (float64, error) {
 	return median(costs, rss), nil
 }
 
-// askedAgain returns the largest number of stored bytes that one process requested
-// for again.
+// askedAgain returns the largest number of stored bytes that one process
+// requested again.
 func askedAgain(asked []origintest.Request, killed []runCost) (most int64, err error) {
 	if len(asked) != len(killed)+1 {
 		return 0, fmt.Errorf("%d requests of %d processes", len(asked), len(killed)+1)

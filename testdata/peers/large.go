@@ -22,8 +22,8 @@ const (
 	largeSize  = 1<<32 + 3<<20 + 12345
 	firstKill  = 1<<31 + 1<<20
 	secondKill = 1<<32 + 1<<20
-	// What is left after the second kill comes within milliseconds: the origin
-	// holds it back until then.
+	// The bytes after the second kill would arrive within milliseconds. The origin
+	// holds them back until the kill.
 	heldBack = 1<<32 + 2<<20
 )
 
@@ -102,7 +102,8 @@ func (s *stage) wholePeak(object origintest.Object) (float64, error) {
 
 func (s *stage) build() string { return filepath.Base(s.otad[len(s.otad)-1]) }
 
-// killedTwice is a fetch by three processes: the first two are killed.
+// killedTwice downloads the package by three processes: the first two are
+// killed.
 func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float64) error {
 	at, o, err := s.generated(object, md5, origintest.On(2).StallAt(heldBack))
 	if err != nil {

@@ -52,7 +52,8 @@ func shrink() error {
 // cost is the cost of a run: seconds, and bytes of memory and of the block layer.
 type cost struct{ wall, cpu, rss, written float64 }
 
-// measure runs the commands one after another and adds their costs up.
+// measure runs the commands one after another and returns the sum of their
+// costs.
 func (s *stage) measure(cmds []*exec.Cmd) (cost, error) {
 	var k cost
 	if err := s.settle(); err != nil {

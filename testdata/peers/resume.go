@@ -67,7 +67,7 @@ func (s *stage) leaveAt(dir string, n int64) error {
 	return s.fetchUntil(dir, n, "10MB")
 }
 
-// fetchUntil stops otad by a signal, at a checkpoint, when n bytes are stored.
+// fetchUntil stops otad by SIGTERM when n bytes are stored.
 func (s *stage) fetchUntil(dir string, n int64, rate string) error {
 	p, err := otadrun.Start(s.fetch(dir, "-rate-limit", rate))
 	if err != nil {

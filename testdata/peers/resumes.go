@@ -30,8 +30,8 @@ func resumes(s *stage, n int) error {
 // marks are the numbers of resumes at which the resources are read.
 func marks(n int) []int { return []int{n / 10, n / 2, n} }
 
-// interruptedConnections is one daemon whose origin resets every connection. The
-// wait before a retry, a second at least, is ended by a newly signed URL.
+// interruptedConnections runs one daemon whose origin resets every connection.
+// A newly signed URL ends the wait before a retry, which is a second at least.
 func (s *stage) interruptedConnections(n int) error {
 	object := origintest.Object{Size: int64(n)*resumePiece + 1<<20, Seed: 3}
 	at, o, err := s.generated(object, object.MD5(), origintest.Span(1, n).ResetAfter(resumePiece))
@@ -81,7 +81,8 @@ func (s *stage) interruptedConnections(n int) error {
 	return flat(seen)
 }
 
-// resumes adds up over the causes: the wait may end by itself before the URL is there.
+// resumes returns the sum over the causes: the wait may end by itself before
+// the new URL arrives.
 func (m series) resumes() (sum float64) {
 	for _, cause := range []string{"network", "new_url", "restart"} {
 		sum += m[fmt.Sprintf("ota_download_resumes_total{cause=%q}", cause)]
@@ -109,7 +110,7 @@ func (d *daemon) resumed(count int) (series, error) {
 	return m, nil
 }
 
-// flat compares the last look with the first.
+// flat compares the last values with the first.
 func flat(seen []series) error {
 	first, last := seen[0], seen[len(seen)-1]
 	for name, most := range map[string]float64{

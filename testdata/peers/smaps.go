@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// mapping is one of a process, its sizes in bytes.
+// mapping is a mapping of a process, with its sizes in bytes.
 type mapping struct {
 	start, end     uint64
 	path           string // empty: anonymous
@@ -17,7 +17,7 @@ type mapping struct {
 	huge           bool // the program has requested huge pages
 }
 
-// mappings are those of a process, by address.
+// mappings returns the mappings of a process, by address.
 func mappings(pid int) ([]mapping, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps", pid))
 	if err != nil {

@@ -28,7 +28,7 @@ type disk struct {
 	off     bool
 }
 
-// write is one request that a power cut may undo, in whole or in part.
+// write is one request, which a power cut may undo, in whole or in part.
 type write struct {
 	off  int64
 	data []byte

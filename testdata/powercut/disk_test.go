@@ -10,7 +10,7 @@ import (
 
 const testBlocks = 8
 
-// newTestDisk is full of "o", for old.
+// newTestDisk returns a disk full of "o", for old.
 func newTestDisk() *disk {
 	d := newDisk(bytes.Repeat([]byte("o"), testBlocks*blockSize))
 	d.powerOn(0)

@@ -44,8 +44,8 @@ func (f fault) apply(root string) ([]byte, error) {
 	return []byte(strings.Replace(string(source), f.old, f.new, 1)), nil
 }
 
-// overlay writes the file that makes the go command build the fault into the
-// otad of the current directory, and returns its name.
+// overlay writes the file for the go command's -overlay that builds the fault
+// into the otad of the current directory, and returns its name.
 func overlay(dir, name string) (string, error) {
 	f, ok := faults()[name]
 	if !ok {

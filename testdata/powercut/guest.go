@@ -43,7 +43,7 @@ const (
 	guestOtad    = boards.GuestAddress + ":12315"
 )
 
-// newGuestBoard puts the guest together and takes the snapshot of its memory.
+// newGuestBoard builds the guest and takes the snapshot of its memory.
 func newGuestBoard(ctx context.Context, o options, fs string, d *disk) (*guestBoard, error) {
 	b := &guestBoard{machine: boards.MachineOf(o.board, o.cache), fs: fs, dir: o.dir,
 		socket: filepath.Join(o.dir, "disk.sock"), initrd: filepath.Join(o.dir, "initrd"), snapshot: filepath.Join(o.dir, "memory")}
@@ -64,7 +64,7 @@ func newGuestBoard(ctx context.Context, o options, fs string, d *disk) (*guestBo
 	return b, b.takeSnapshot(ctx)
 }
 
-// archive is the guest's first file system.
+// archive returns the guest's first file system.
 func (b *guestBoard) archive(otad string) ([]byte, error) {
 	a, err := b.machine.FirstFileSystem()
 	if err != nil {
@@ -123,7 +123,7 @@ func (b *guestBoard) cut() (map[string]int64, error) {
 	return nil, nil
 }
 
-// host is QEMU's name for this machine's loopback.
+// host returns QEMU's name for this machine's loopback.
 func (b *guestBoard) host() string {
 	_, port, _ := net.SplitHostPort(originAddress)
 	return boards.HostLoopback + ":" + port

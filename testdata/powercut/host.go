@@ -99,7 +99,7 @@ func provide(dir string) error {
 	return unix.Syncfs(int(f.Fd()))
 }
 
-// digests reads every file in dir.
+// digests returns the MD5 of every file in dir.
 func digests(dir string) (map[string]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

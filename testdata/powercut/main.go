@@ -90,8 +90,7 @@ func main() {
 	os.Exit(inside(ctx, o))
 }
 
-// inside runs the campaign where nothing of it can reach the machine around it,
-// and returns the exit code.
+// inside runs the campaign in the namespaces and returns the exit code.
 func inside(ctx context.Context, o options) int {
 	fmt.Printf("%s, %s, %d power cuts, seed %d\n", o.board, o.fs, o.n, o.seed)
 	r := newReport()

@@ -42,7 +42,7 @@ const (
 	nbdInvalid = 22 // EINVAL
 )
 
-// errDisconnect ends a session in the regular way.
+// errDisconnect is the regular end of a session.
 var errDisconnect = errors.New("nbd: client disconnects")
 
 // serveNBD serves d to one client after another, until the listener is closed.
@@ -160,7 +160,7 @@ func (s *nbdSession) request() error {
 	return err
 }
 
-// put appends numbers to the answer; bufio.Writer remembers the first error for
+// put appends numbers to the response; bufio.Writer keeps the first error for
 // the Flush that follows.
 func (s *nbdSession) put(numbers ...any) {
 	for _, n := range numbers {

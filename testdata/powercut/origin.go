@@ -75,7 +75,7 @@ func (o *origin) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// offer puts p in the place of the package before it.
+// offer replaces the package.
 func (o *origin) offer(p *pkg) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -87,7 +87,8 @@ func (o *origin) offer(p *pkg) {
 // have been read here yet; counted in the next boot, that would be a request
 // for bytes that the board has long had.
 func (o *origin) transfers(address string) ([]*transfer, error) {
-	// Connections are accepted in their order: with this one, all before it are.
+	// Connections are accepted in order: when this one is answered, all earlier
+	// ones are open.
 	last, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
@@ -115,7 +116,7 @@ func (o *origin) transfers(address string) ([]*transfer, error) {
 	}
 }
 
-// callbacks is how many of a stage have arrived.
+// callbacks returns the number of callbacks of a stage.
 func (o *origin) callbacks(stage string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

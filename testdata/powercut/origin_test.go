@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// slowListener is that of a machine that has more to do.
+// slowListener is the listener of a busy machine.
 type slowListener struct{ net.Listener }
 
 func (l slowListener) Accept() (net.Conn, error) {

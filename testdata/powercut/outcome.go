@@ -24,7 +24,7 @@ func (f outcome) String() string {
 	return [...]string{"lost", "kept", "prefix", "subset", "torn4096", "torn512"}[f]
 }
 
-// unit is the number of bytes of w, from start on, that survive or vanish
+// unit returns the number of bytes of w, from start on, that survive or vanish
 // together.
 func (f outcome) unit(w write, start int) int {
 	switch {

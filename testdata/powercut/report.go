@@ -25,7 +25,7 @@ type report struct {
 	seesPartials bool
 }
 
-// tally is a sum with its largest part.
+// tally is a sum and its largest term.
 type tally struct{ sum, max int64 }
 
 func (t *tally) add(n int64) {

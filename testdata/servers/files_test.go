@@ -32,7 +32,7 @@ var products = []product{
 	{"Caddy", "caddy", "Caddyfile", []string{"run", "--adapter", "caddyfile", "--config", "CONFIG"}, []string{"version"}, parseCaddy},
 }
 
-// parseLine reads the form of log that the configurations here have in common.
+// parseLine parses the log format of most configurations here.
 func parseLine(line string) (request, bool) {
 	fields := strings.Split(line, "|")
 	if len(fields) != 5 {
@@ -62,7 +62,7 @@ func parseCaddy(line string) (request, bool) {
 	return request{e.Request.URI, h.Get("User-Agent"), fmt.Sprint(e.Status), h.Get("Range"), h.Get("If-Match")}, true
 }
 
-// A fileOrigin is a product at work.
+// A fileOrigin is a running server of plain files.
 type fileOrigin struct {
 	product
 	certs.Authority
@@ -73,8 +73,8 @@ type fileOrigin struct {
 	server             *process
 }
 
-// newFileOrigin starts p on host, which its certificate names, along with
-// further names.
+// newFileOrigin starts p on host. The certificate has the host and the further
+// names.
 func newFileOrigin(t *testing.T, p product, host string, names ...string) *fileOrigin {
 	t.Helper()
 	listens := freeAddresses(t, host, 3)
@@ -98,7 +98,7 @@ func (o *fileOrigin) publish(t *testing.T, folder string, p pkg) {
 	t.Helper()
 	dir := filepath.Join(o.Root, folder)
 	check(t, os.MkdirAll(dir, 0o755))
-	// As one publishes without a gap: beside it, and then renamed.
+	// Publish without a gap: make another file and rename it.
 	beside := filepath.Join(dir, "next")
 	check(t, os.Link(p.path, beside))
 	check(t, os.Rename(beside, filepath.Join(dir, packageName)))

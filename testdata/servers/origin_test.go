@@ -94,7 +94,7 @@ func shows(t *testing.T, client *http.Client, url string, p pkg) bool {
 	return size == p.size && len(got) > 0 && string(got) == string(want)
 }
 
-// get asks for url and reads the first bytes of the answer.
+// get requests url and reads the first bytes of the body.
 func get(t *testing.T, client *http.Client, url string, header ...string) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

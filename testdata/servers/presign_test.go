@@ -15,8 +15,8 @@ type signer struct {
 	access, secret, region string
 }
 
-// presign returns u as anyone may ask for it by method, from at on until
-// lifetime later. The signature covers the Host header alone.
+// presign returns u signed for a method, valid from at on for lifetime. The
+// signature covers the Host header alone.
 func (s signer) presign(method string, u url.URL, at time.Time, lifetime time.Duration) string {
 	now := at.UTC().Format("20060102T150405Z")
 	scope := fmt.Sprintf("%s/%s/s3/aws4_request", now[:8], s.region)

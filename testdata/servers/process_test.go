@@ -79,8 +79,7 @@ func (p *process) start(t *testing.T) {
 // kill kills the process and waits for its end. A second call does nothing.
 func (p *process) kill() { p.running.Kill() }
 
-// lookPath also looks where Debian has its servers, which is not in everyone's
-// PATH.
+// lookPath also searches /usr/sbin, where Debian has its servers.
 func lookPath(t *testing.T, program string) string {
 	t.Helper()
 	for _, name := range []string{program, "/usr/sbin/" + program} {
@@ -92,7 +91,8 @@ func lookPath(t *testing.T, program string) string {
 	return ""
 }
 
-// configure writes the template of conf/ filled in with data, and returns where.
+// configure fills in the template of conf/ with data, and returns the path of
+// the result.
 func configure(t *testing.T, dir, name string, data any) string {
 	t.Helper()
 	var text bytes.Buffer

@@ -51,7 +51,7 @@ func throughProxy(t *testing.T, s packages, seen *column) {
 	})
 }
 
-// A proxy is tinyproxy at work.
+// A proxy is a running tinyproxy.
 type proxy struct {
 	process
 	log string

@@ -51,7 +51,7 @@ func newS3Origin(t *testing.T) *s3Origin {
 	return o
 }
 
-// installGateway builds the server once; it stays in the user's cache.
+// installGateway builds the server once and keeps it in the user's cache.
 func installGateway(t *testing.T) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -107,7 +107,7 @@ func (o *s3Origin) requests(t *testing.T, folder string, n int) []request {
 	return readRequests(t, o.log, target(folder), n, parseS3)
 }
 
-// parseS3 reads the format of Amazon S3's server access log.
+// parseS3 parses the format of Amazon S3's server access log.
 func parseS3(line string) (request, bool) {
 	f := strings.Fields(line)
 	if len(f) < 18 {
@@ -128,7 +128,8 @@ var onS3 = []struct {
 	{"refusals", refusesClearly},
 }
 
-// goesOnWithANewSignature cuts a download after its signature's time is over.
+// goesOnWithANewSignature interrupts a download after its signature has
+// expired.
 func goesOnWithANewSignature(t *testing.T, r trial, o *s3Origin) {
 	const lifetime = 2 * time.Second
 	o.publish(t, r.folder, r.packages.first)

@@ -43,7 +43,7 @@ func (c *column) note(key, value string) {
 	}
 }
 
-// String has a line for each behaviour.
+// String returns the table with a line for each behaviour.
 func (t *table) String() string {
 	var keys []string
 	var b strings.Builder

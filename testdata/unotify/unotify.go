@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnavailable means that this machine does not let a process without
-// privileges listen to another one.
+// ErrUnavailable means that this machine does not allow a process without
+// privileges to listen to another one.
 var ErrUnavailable = errors.New("seccomp user notification does not work here")
 
 // beShim is set in the environment of a process that is to become another.
@@ -70,7 +70,7 @@ func BecomeShim(filter func() ([]unix.SockFilter, error), flags uintptr) {
 	unix.Exit(1)
 }
 
-// install puts the filter on the calling thread and returns its listener.
+// install installs the filter on the calling thread and returns its listener.
 func install(filter func() ([]unix.SockFilter, error), flags uintptr) (int, error) {
 	code, err := filter()
 	if err != nil {
@@ -113,7 +113,7 @@ func Start(cmd *exec.Cmd) (listener int, err error) {
 	return listener, err
 }
 
-// receive takes the listener that the shim sends, or its error.
+// receive receives the listener or the error of the shim.
 func receive(socket int) (int, error) {
 	text, rights := make([]byte, 256), make([]byte, unix.CmsgSpace(4))
 	n, m, _, _, err := unix.Recvmsg(socket, text, rights, unix.MSG_CMSG_CLOEXEC)
@@ -131,14 +131,14 @@ func receive(socket int) (int, error) {
 	return fds[0], nil
 }
 
-// Receive takes the next notification. Its error means that the caller is gone,
+// Receive reads the next notification. An error means that the caller has ended
 // or was interrupted meanwhile.
 func Receive(listener int, n *Notification) error {
 	return ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(n))
 }
 
-// Send answers a notification. Its error means that the call does not wait any
-// more: the caller is gone, or makes the call anew after a signal.
+// Send answers a notification. An error means that the call no longer waits:
+// the caller has ended, or repeats the call after a signal.
 func Send(listener int, r Response) error {
 	return ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r))
 }
