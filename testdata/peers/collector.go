@@ -47,14 +47,11 @@ func (s *stage) collectors(rounds int) error {
 // measureCollector returns the cost of one download under a setting, and the
 // number of collections.
 func (s *stage) measureCollector(setting string) (cost, float64, error) {
-	d, err := s.serve(func(c *exec.Cmd) { c.Env = append(os.Environ(), strings.Fields(setting)...) }, "-rate-limit", "100MB")
+	d, err := s.serveJob(func(c *exec.Cmd) { c.Env = append(os.Environ(), strings.Fields(setting)...) }, "-rate-limit", "100MB")
 	if err != nil {
 		return cost{}, 0, err
 	}
 	defer d.end()
-	if err := d.post(s.url); err != nil {
-		return cost{}, 0, err
-	}
 	m, err := d.watch(nil)
 	if err != nil {
 		return cost{}, 0, err

@@ -66,6 +66,19 @@ func (d *daemon) post(url string) error {
 	return err
 }
 
+// serveJob is serve with the package as the daemon's job.
+func (s *stage) serveJob(prepare func(*exec.Cmd), flags ...string) (*daemon, error) {
+	d, err := s.serve(prepare, flags...)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.post(s.url); err != nil {
+		d.end()
+		return nil, err
+	}
+	return d, nil
+}
+
 // published reports whether the package has its final name.
 func (d *daemon) published() bool {
 	_, err := os.Stat(filepath.Join(d.dir, "package.bin"))
@@ -111,25 +124,27 @@ func (d *daemon) metrics() (series, error) {
 	}
 	m := series{}
 	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if v, err := strconv.ParseFloat(value, 64); err == nil && name != "#" {
-			m[name] = v
-		}
+		m.add(strings.TrimSpace(line))
 	}
 	return m, nil
+}
+
+// add adds a line of a name and a value; other lines are comments.
+func (m series) add(line string) {
+	name, value, _ := strings.Cut(line, " ")
+	if v, err := strconv.ParseFloat(value, 64); err == nil {
+		m[name] = v
+	}
 }
 
 // daemonMemory measures the daemon's memory during a download, while its metrics are
 // scraped and its progress is polled.
 func daemonMemory(s *stage) error {
-	d, err := s.serve(nil, "-rate-limit", "40MB")
+	d, err := s.serveJob(nil, "-rate-limit", "40MB")
 	if err != nil {
 		return err
 	}
 	defer d.end()
-	if err := d.post(s.url); err != nil {
-		return err
-	}
 	if _, err := d.watch(nil); err != nil {
 		return err
 	}

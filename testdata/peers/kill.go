@@ -18,23 +18,14 @@ func killedAndResumed(s *stage) error {
 	if err := os.Mkdir(state, 0o755); err != nil {
 		return err
 	}
-	begun := time.Now()
-	first, err := start(s.fetch(state))
+	first, err := s.fetchKilled(state, s.size/2)
 	if err != nil {
 		return err
 	}
-	stored, err := killAt(first, filepath.Join(state, "package.bin.part"), s.size/2)
+	second, err := s.fetchKilled(state, 0)
 	if err != nil {
-		return err
-	}
-	second, err := start(s.fetch(state))
-	if err != nil {
-		return err
-	}
-	if err := second.Wait().Err(); err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	wall := time.Since(begun)
 	if err := s.checkMD5(state); err != nil {
 		return err
 	}
@@ -45,10 +36,10 @@ func killedAndResumed(s *stage) error {
 	if len(ranges) != 2 {
 		return fmt.Errorf("expected two requests, nginx saw ranges from %d", ranges)
 	}
-	from := ranges[1]
+	from, stored := ranges[1], first.stored
 	fmt.Printf("%d bytes, killed with %d of them stored, resumed at %d: %d stored bytes requested twice (at most %d)\n",
 		s.size, stored, from, stored-from, interval)
-	fmt.Printf("wall %.2f s in all, peak RSS %.1f MB, md5sum agrees\n", wall.Seconds(), max(peakRSS(first.Cmd), peakRSS(second.Cmd))/1e6)
+	fmt.Printf("wall %.2f s in all, peak RSS %.1f MB, md5sum agrees\n", first.wall+second.wall, max(first.rss, second.rss)/1e6)
 	if from == 0 || from%interval != 0 || stored-from > interval || stored < from {
 		return fmt.Errorf("resumed at %d with %d bytes stored", from, stored)
 	}
@@ -61,17 +52,33 @@ func (s *stage) checkMD5(state string) error {
 	return err
 }
 
-// killAt kills a process by SIGKILL as soon as the partial file has n bytes, and
-// returns the length of the file after that.
-func killAt(p *otadrun.Process, part string, n int64) (int64, error) {
+// runCost is the cost of one process of a download.
+type runCost struct {
+	cost
+	stored int64 // bytes in the partial file when it was killed
+}
+
+// fetchKilled runs otad on a state directory and kills it by SIGKILL as soon as
+// the partial file has at bytes; 0: otad runs to its end.
+func (s *stage) fetchKilled(state string, at int64, flags ...string) (runCost, error) {
+	begun, c := time.Now(), runCost{stored: s.size}
+	p, err := start(s.fetch(state, flags...))
+	if err != nil {
+		return c, err
+	}
 	defer p.Kill()
-	if err := p.AwaitFile(part, n, 5*time.Minute); err != nil {
-		return 0, err
+	if at > 0 {
+		part := filepath.Join(state, "package.bin.part")
+		if err := p.AwaitFile(part, at, 5*time.Minute); err != nil {
+			return c, err
+		}
+		p.Kill()
+		if c.stored, err = otadrun.FileSize(part); err == nil && c.stored < 0 {
+			err = fmt.Errorf("otad had finished before it could be killed")
+		}
+	} else {
+		err = p.Wait().Err()
 	}
-	p.Kill()
-	size, err := otadrun.FileSize(part)
-	if err == nil && size < 0 {
-		err = fmt.Errorf("otad had finished before it could be killed")
-	}
-	return size, err
+	c.wall, c.rss = time.Since(begun).Seconds(), peakRSS(p.Cmd)
+	return c, err
 }

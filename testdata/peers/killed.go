@@ -31,12 +31,14 @@ func (s *stage) killedProcesses(n int) error {
 	begun := time.Now()
 	var killed []runCost
 	var tenths []float64 // medians of the peaks
+	var stored int64
 	for i := range n {
-		l, err := at.runOnce(dir, killed)
+		// A process that stores the second of two intervals has the first in the journal.
+		c, err := at.fetchKilled(dir, stored+2*resumeCheckpoint, "-checkpoint", fmt.Sprint(resumeCheckpoint))
 		if err != nil {
 			return fmt.Errorf("process %d: %w", i+1, err)
 		}
-		killed = append(killed, l)
+		killed, stored = append(killed, c), c.stored
 		if slices.Contains(marks(n), i+1) {
 			peak, err := printLast(killed, dir, n/10)
 			if err != nil {
@@ -45,8 +47,8 @@ func (s *stage) killedProcesses(n int) error {
 			tenths = append(tenths, peak)
 		}
 	}
-	if out, err := at.fetch(dir, "-checkpoint", fmt.Sprint(resumeCheckpoint)).CombinedOutput(); err != nil {
-		return fmt.Errorf("the last process: %w %s", err, out)
+	if _, err := at.fetchKilled(dir, 0, "-checkpoint", fmt.Sprint(resumeCheckpoint)); err != nil {
+		return fmt.Errorf("the last process: %w", err)
 	}
 	again, err := askedAgain(o.Requests(), killed)
 	if err != nil {
@@ -57,27 +59,6 @@ func (s *stage) killedProcesses(n int) error {
 		return fmt.Errorf("the peak grows with the resumes: %.0f, then %.0f", first, last)
 	}
 	return at.checkMD5(dir)
-}
-
-// runCost is the cost of one process that was killed.
-type runCost struct {
-	cost
-	stored int64 // bytes in the file when it was killed
-}
-
-func (s *stage) runOnce(dir string, before []runCost) (runCost, error) {
-	var l runCost
-	if len(before) > 0 {
-		l.stored = before[len(before)-1].stored
-	}
-	begun := time.Now()
-	p, err := start(s.fetch(dir, "-checkpoint", fmt.Sprint(resumeCheckpoint)))
-	if err != nil {
-		return l, err
-	}
-	// A process that stores the second of two intervals has the first in the journal.
-	stored, err := killAt(p, filepath.Join(dir, "package.bin.part"), l.stored+2*resumeCheckpoint)
-	return runCost{cost{wall: time.Since(begun).Seconds(), rss: peakRSS(p.Cmd)}, stored}, err
 }
 
 // printLast prints a row for the last processes and returns the median of their

@@ -117,20 +117,11 @@ func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float6
 	defer os.RemoveAll(dir)
 	var stored int64
 	for i, kill := range []int64{firstKill, secondKill, 0} {
-		begun, ends := time.Now(), object.Size
-		p, err := start(at.fetch(dir))
+		c, err := at.fetchKilled(dir, kill)
 		if err != nil {
 			return err
 		}
-		if kill == 0 {
-			err = p.Wait().Err()
-		} else {
-			ends, err = killAt(p, filepath.Join(dir, "package.bin.part"), kill)
-		}
-		if err != nil {
-			return err
-		}
-		took, asked := time.Since(begun), o.Requests()
+		asked := o.Requests()
 		if len(asked) != i+1 {
 			return fmt.Errorf("%d requests of %d processes", len(asked), i+1)
 		}
@@ -138,11 +129,10 @@ func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float6
 		if from%interval != 0 || from > stored || stored-from > interval {
 			return fmt.Errorf("requested from %d with %d bytes stored", from, stored)
 		}
-		stored = ends
-		peak := peakRSS(p.Cmd)
+		stored = c.stored
 		fmt.Printf("| %s | %d | %d of 3 | %d | %d | %.1f | %.1f | %.2f | %.2f |\n",
-			s.build(), object.Size, i+1, from, ends, took.Seconds(), peak/1e6, peak/peaks[0], peak/peaks[1])
-		if peak > 1.1*peaks[1] {
+			s.build(), object.Size, i+1, from, stored, c.wall, c.rss/1e6, c.rss/peaks[0], c.rss/peaks[1])
+		if c.rss > 1.1*peaks[1] {
 			return fmt.Errorf("the memory grows with the package")
 		}
 	}

@@ -9,8 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"otad/testdata/otadrun"
 )
@@ -71,7 +69,7 @@ func (s *stage) inspectedDaemon(rate string) (*inspectedDaemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.serve(func(c *exec.Cmd) {
+	d, err := s.serveJob(func(c *exec.Cmd) {
 		c.Env = append(os.Environ(), "ANSWERS_ABOUT_MEMORY=yes", "GODEBUG=memprofilerate="+rate)
 		c.ExtraFiles = []*os.File{asked, answered}
 	}, "-rate-limit", "40MB")
@@ -80,7 +78,7 @@ func (s *stage) inspectedDaemon(rate string) (*inspectedDaemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inspectedDaemon{d, questions, bufio.NewScanner(answers)}, d.post(s.url)
+	return &inspectedDaemon{d, questions, bufio.NewScanner(answers)}, nil
 }
 
 // ask returns the answer to a question (overlay/answer.go).
@@ -90,12 +88,7 @@ func (a *inspectedDaemon) ask(question string) (series, error) {
 	}
 	m := series{}
 	for a.answers.Scan() && a.answers.Text() != "" {
-		name, value, _ := strings.Cut(a.answers.Text(), " ")
-		v, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return nil, err
-		}
-		m[name] = v
+		m.add(a.answers.Text())
 	}
 	return m, a.answers.Err()
 }
