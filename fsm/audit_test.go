@@ -21,7 +21,7 @@ func exposition(m *metrics.Metrics) string {
 func (p *process) metric(series string) float64 { return metricIn(exposition(p.metrics), series) }
 
 func metricIn(scrape, series string) float64 {
-	_, rest, _ := strings.Cut("\n"+scrape, "\n"+series+" ")
+	_, rest, _ := strings.Cut(scrape, "\n"+series+" ")
 	value, _, _ := strings.Cut(rest, "\n")
 	n, err := strconv.ParseFloat(value, 64)
 	if err != nil {

@@ -120,14 +120,36 @@ func (c secretCheck) Write(p []byte) (int, error) {
 	return c.t.Output().Write(p)
 }
 
-// buffers are the blocks of transfers that have ended: new ones for each
-// transfer would cost more than the transfer.
-var buffers sync.Pool
+// pool is memory that is used again. Other than a sync.Pool it is never given
+// back: to the race detector a large allocation costs more than a download.
+type pool[T any] struct {
+	mu   sync.Mutex
+	free []*T
+}
+
+func (p *pool[T]) get() *T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) == 0 {
+		return new(T)
+	}
+	last := len(p.free) - 1
+	v := p.free[last]
+	p.free = p.free[:last]
+	return v
+}
+
+func (p *pool[T]) put(v *T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, v)
+}
+
+// buffers are the blocks of transfers that have ended.
+var buffers pool[[]byte]
 
 func allocBuffer(size int) (memory []byte, free func()) {
-	if b, ok := buffers.Get().(*[]byte); ok && len(*b) == size {
-		return *b, func() { buffers.Put(b) }
-	}
-	b := make([]byte, size)
-	return b, func() { buffers.Put(&b) }
+	b := buffers.get()
+	*b = slices.Grow((*b)[:0], size)[:size]
+	return *b, func() { buffers.put(b) }
 }

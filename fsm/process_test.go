@@ -116,6 +116,9 @@ func (p *process) stop() (err error) {
 	for _, f := range p.close {
 		f()
 	}
+	for _, c := range p.files {
+		contents.put(c)
+	}
 	return err
 }
 

@@ -65,7 +65,7 @@ func (j checkedJournal) Update(f func(*journal.Record)) (journal.Record, error) 
 		from := stateIn(*r)
 		f(r)
 		to := stateIn(*r)
-		j.p.isNotShownYet(from != to)
+		j.p.isNotShownYet(from != to && (to == fsm.Ready || to == fsm.Failed))
 		if from != to {
 			j.p.note("update " + string(to))
 			j.p.mayEnter(to, r.Job)
@@ -87,15 +87,17 @@ func (s checkedStore) OpenPartial(name string) (fsm.Partial, error) {
 	if err != nil {
 		return nil, err
 	}
-	bytes, err := os.ReadFile(s.p.rig.path(name + ".part"))
-	if err != nil {
-		return nil, err
-	}
 	s.p.invariants.mu.Lock()
 	defer s.p.invariants.mu.Unlock()
 	s.p.opened++
-	c := newContent(bytes, s.p.journal.Checkpoints())
-	s.p.files[name] = c
+	c := s.p.files[name]
+	if c == nil {
+		c = contents.get()
+		s.p.files[name] = c
+	}
+	if err := c.read(file, s.p.journal.Checkpoints()); err != nil {
+		return nil, err
+	}
 	return &checkedPartial{Partial: file, p: s.p, content: c}, nil
 }
 
@@ -104,7 +106,9 @@ func (s checkedStore) RemovePartial(name string) error {
 		return err
 	}
 	s.p.invariants.mu.Lock()
-	delete(s.p.files, name)
+	if c := s.p.files[name]; c != nil {
+		c.truncate(0)
+	}
 	s.p.invariants.mu.Unlock()
 	return s.StateDir.RemovePartial(name)
 }
