@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -65,7 +66,11 @@ func newRigOn(t *testing.T, c origintest.Config) *rig {
 	if c.Object.Len() == 0 {
 		c.Object = sample(1, 5*interval+1234)
 	}
-	r := &rig{t: t, dir: t.TempDir(), object: c.Object, origin: origintest.NewConfig(t, c), sockets: !c.InMemory}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, journal.FileName), newJournal(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, dir: dir, object: c.Object, origin: origintest.NewConfig(t, c), sockets: !c.InMemory}
 	r.net = netio.Config{Dial: r.origin.Dial}
 	r.cfg = fsm.Config{Checkpoint: interval, Retries: 3, NetworkWait: 10 * time.Minute, AllocBuffer: allocBuffer,
 		Jitter: func() float64 { return 0.5 }} // waits of exactly 1, 2 and 4 s
@@ -86,6 +91,26 @@ func newBulkRig(t *testing.T, c origintest.Config, script ...*origintest.Rule) *
 	r.cfg.Checkpoint, r.bulk = 100_000, true
 	return r
 }
+
+// newJournal is the file of a journal that nothing was written to. To make one
+// takes more syncs than many a test.
+var newJournal = sync.OnceValue(func() []byte {
+	dir, err := os.MkdirTemp("", "journal")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	j, err := journal.Open(dir, journal.Options{})
+	if err != nil {
+		panic(err)
+	}
+	j.Close()
+	file, err := os.ReadFile(filepath.Join(dir, journal.FileName))
+	if err != nil {
+		panic(err)
+	}
+	return file
+})
 
 // bubble runs f in a synctest bubble, beside the other tests.
 func bubble(t *testing.T, f func(t *testing.T)) {

@@ -196,12 +196,12 @@ type extent struct{ from, to int64 }
 // contents are those of processes that have ended: their memory is used again.
 var contents pool[content]
 
-// read takes the file over as a process finds it. A checkpoint whose tail the
+// read takes the file over as a process finds it when it opens it. A checkpoint whose tail the
 // file holds vouches for the bytes before it, as it does for otad.
 func (c *content) read(file fsm.Partial, checkpoints []journal.Checkpoint) error {
 	size, err := file.Size()
-	if err != nil {
-		return err
+	if err != nil || size == int64(len(c.bytes)) {
+		return err // nobody else writes to it while a process runs
 	}
 	c.bytes, c.unsynced, c.known = slices.Grow(c.bytes[:0], max(int(size), 3<<20))[:size], nil, nil
 	if _, err := file.ReadAt(c.bytes, 0); err != nil && err != io.EOF {

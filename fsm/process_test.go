@@ -117,6 +117,7 @@ func (p *process) stop() (err error) {
 		f()
 	}
 	for _, c := range p.files {
+		*c = content{bytes: c.bytes[:0]}
 		contents.put(c)
 	}
 	return err

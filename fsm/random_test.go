@@ -79,7 +79,7 @@ func randomDownload(t *testing.T, seed uint64) {
 			t.Logf("play it again: go test ./fsm -run TestRandomDownloads -seed=%d -runs=1\n%s", seed, log.String())
 		}
 	}()
-	size := int64(100_000 * (1 + c.Float64()*c.Float64()*c.Float64()*29)) // 0.1 to 3 MB, most of them small
+	size := int64(100_000 * (1 + 29*c.Float64()*c.Float64()*c.Float64()*c.Float64()*c.Float64())) // 0.1 to 3 MB, most of them small
 	object := sample(seed, size)
 	if c.chance(3) {
 		size += c.Int64N(1000) - 500
