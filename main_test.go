@@ -16,13 +16,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"otad/board/config"
 	"otad/fsm"
 	"otad/netio/origintest"
+	"otad/testdata/otadrun"
 )
 
 // The tests here run the real binary: this test program is its own otad when it
@@ -37,30 +37,38 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// otad is a command that runs the real main in a process of its own, which does
-// not outlive the test.
+// otad returns a command that runs the real main in a process of its own.
 func otad(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
+	check(t, err)
+	cmd := otadrun.Command(self, args...)
+	cmd.Env = append(os.Environ(), beOtad+"=1")
+	return cmd
+}
+
+// check ends the test if err is not nil.
+func check(t *testing.T, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, args...)
-	cmd.Env = append(os.Environ(), beOtad+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd
+}
+
+// start starts cmd, which is killed at the end of the test.
+func start(t *testing.T, cmd *exec.Cmd) *otadrun.Process {
+	t.Helper()
+	p, err := otadrun.Start(cmd)
+	check(t, err)
+	t.Cleanup(func() { p.Kill() })
+	return p
 }
 
 // outcome runs cmd to its end.
 func outcome(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+	r := start(t, cmd).Wait()
+	return r.Code, r.Stdout, r.Stderr
 }
 
 const interval = 1 << 20 // the default checkpoint interval in bytes
@@ -68,41 +76,35 @@ const interval = 1 << 20 // the default checkpoint interval in bytes
 // One download is killed at many different points of it. What SIGKILL cannot
 // show, the page cache's loss, is the business of the crash-state tests.
 func TestEveryResumeStartsAtTheLastCheckpoint(t *testing.T) {
+	t.Parallel()
 	const kills = 24
 	object := origintest.Object{Size: 48<<20 + 12345, Seed: 1}
 	// The link is slow enough for the kills to land all over the download.
 	origin := origintest.NewConfig(t, origintest.Config{Object: object, Link: origintest.Link{BytesPerSecond: 24 << 20}})
-	dir := t.TempDir()
+	dir, digest := t.TempDir(), object.MD5() // once: it takes half a second of a race build
 	fetch := func() *exec.Cmd {
-		return otad(t, "fetch", "-quiet", "-state-dir", dir, "-name", "p.bin", "-md5", object.MD5(),
-			"-size", strconv.FormatInt(object.Size, 10), origin.URL())
+		return otad(t, otadrun.FetchArgs(dir, digest, origin.URL(), "-quiet", "-name", "p.bin", "-size", strconv.FormatInt(object.Size, 10))...)
 	}
 	part := filepath.Join(dir, "p.bin.part")
 	var stored []int64 // bytes in the file when each process was killed
 	for i := range kills {
-		cmd := fetch()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		process := start(t, fetch())
 		// From one to almost two checkpoints on: anywhere between two of them, and
 		// never ten times in a row without one, which otad takes for a crash loop.
 		waitFor(t, origin, i+1, interval+int64(i)*interval/kills)
-		cmd.Process.Kill()
-		cmd.Wait()
-		st, err := os.Stat(part)
-		if err != nil {
-			t.Fatalf("after kill %d: %v", i, err)
+		process.Kill()
+		size, err := otadrun.FileSize(part)
+		if err != nil || size < 0 {
+			t.Fatalf("after kill %d: partial file of %d bytes: %v", i, size, err)
 		}
-		stored = append(stored, st.Size())
+		stored = append(stored, size)
 	}
 	code, out, errs := outcome(t, fetch())
 	if code != 0 {
 		t.Fatalf("the last run ended with %d: %s", code, errs)
 	}
 	got, err := os.ReadFile(strings.TrimSpace(out))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	want := make([]byte, object.Size)
 	object.ReadAt(want, 0)
 	if !bytes.Equal(got, want) {
@@ -126,25 +128,23 @@ func TestEveryResumeStartsAtTheLastCheckpoint(t *testing.T) {
 	t.Logf("%d kills, %d stored bytes asked for again in all, %d at the most allowed", kills, twice, kills*interval)
 }
 
-// waitFor returns when more than n bytes of the answer to the request-th request
+// waitFor waits until more than n bytes of the response to the request-th request
 // have left the origin.
 func waitFor(t *testing.T, origin *origintest.Origin, request int, n int64) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if seen := origin.Requests(); len(seen) >= request && seen[request-1].BodyBytes > n {
-			return
-		}
+	if err := otadrun.Await(30*time.Second, fmt.Sprintf("request %d comes to %d bytes", request, n), func() (bool, error) {
+		seen := origin.Requests()
+		return len(seen) >= request && seen[request-1].BodyBytes > n, nil
+	}); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("request %d does not come to %d bytes", request, n)
 }
 
 func TestBadInputIsOneClearLineAndTouchesNothing(t *testing.T) {
 	md5 := strings.Repeat("0a", 16)
 	dir := t.TempDir()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer taken.Close()
 	for _, c := range []struct {
 		name string
@@ -195,19 +195,16 @@ func TestResultThatStdoutCannotTakeIsNoFullDisk(t *testing.T) {
 		"fetch": {"fetch", "-quiet", "-state-dir", dir, "-name", "p.bin", "-md5", object.MD5(), origin.URL()},
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		cmd := otad(t, args...)
-		var errs strings.Builder
-		cmd.Stdout, cmd.Stderr = full, &errs
-		err = cmd.Run()
+		cmd.Stdout = full
+		code, _, errs := outcome(t, cmd)
 		full.Close()
-		if code := cmd.ProcessState.ExitCode(); code != 2 || strings.Count(errs.String(), "\n") != 1 || !strings.Contains(errs.String(), "cannot be written to stdout") {
-			t.Errorf("%s: exit code %d, stderr %q, %v", name, code, errs.String(), err)
+		if code != 2 || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "cannot be written to stdout") {
+			t.Errorf("%s: exit code %d, stderr %q", name, code, errs)
 		}
-		if name == "fetch" && !strings.Contains(errs.String(), filepath.Join(dir, "p.bin")+" is ready") {
-			t.Errorf("fetch does not say where the package is: %q", errs.String())
+		if name == "fetch" && !strings.Contains(errs, filepath.Join(dir, "p.bin")+" is ready") {
+			t.Errorf("fetch does not say where the package is: %q", errs)
 		}
 	}
 }
@@ -254,23 +251,19 @@ func TestExitCodeIsTheResult(t *testing.T) {
 }
 
 func TestSecondOtadOnTheSameStateDirectoryIsTurnedAway(t *testing.T) {
+	t.Parallel()
 	object := origintest.Object{Size: 1 << 20, Seed: 3}
 	origin := origintest.New(t, object, origintest.Always().StallAt(1000))
 	args := []string{"fetch", "-quiet", "-state-dir", t.TempDir(), "-name", "p.bin", "-md5", object.MD5(), origin.URL()}
-	first := otad(t, args...)
-	if err := first.Start(); err != nil {
-		t.Fatal(err)
-	}
+	first := start(t, otad(t, args...))
 	<-origin.Stalled()
 	if code, _, errs := outcome(t, otad(t, args...)); code != 5 || strings.Count(errs, "\n") != 1 {
 		t.Errorf("the second ended with %d: %q", code, errs)
 	}
 	// The first is none the worse for it, and a signal ends it in time.
 	begun := time.Now()
-	first.Process.Signal(syscall.SIGTERM)
-	first.Wait()
-	if code := first.ProcessState.ExitCode(); code != 75 {
-		t.Errorf("stopped by SIGTERM with exit code %d", code)
+	if r, err := first.Stop(30 * time.Second); err != nil || r.Code != 75 {
+		t.Errorf("stopped by SIGTERM with exit code %d: %v", r.Code, err)
 	}
 	if took := time.Since(begun); took > 2*time.Second {
 		t.Errorf("stopping took %v", took)
@@ -278,6 +271,7 @@ func TestSecondOtadOnTheSameStateDirectoryIsTurnedAway(t *testing.T) {
 }
 
 func TestUnfinishedPackageIsNotGivenUpByAccident(t *testing.T) {
+	t.Parallel()
 	object, other := origintest.Object{Size: 3 << 20, Seed: 4}, origintest.Object{Size: 1 << 20, Seed: 5}
 	origin := origintest.New(t, object, origintest.On(1).ResetAt(2<<20), origintest.On(2).Status(500), origintest.From(3).Replace(other))
 	dir := t.TempDir()
@@ -305,16 +299,12 @@ func TestUnfinishedPackageIsNotGivenUpByAccident(t *testing.T) {
 
 func TestSampleConfigIsAccepted(t *testing.T) {
 	sample, err := os.ReadFile("board/init/otad.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	// As it is, and with every example switched on.
 	everything := regexp.MustCompile(`(?m)^#([a-z])`).ReplaceAll(sample, []byte("$1"))
 	for _, content := range [][]byte{sample, everything} {
 		path := filepath.Join(t.TempDir(), "otad.conf")
-		if err := os.WriteFile(path, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.WriteFile(path, content, 0o644))
 		if _, err := config.Parse([]string{"serve", "-config", path}, nil, io.Discard); err != nil {
 			t.Error(err)
 		}
@@ -372,20 +362,14 @@ func TestRoomsImportOnlyWhatTheDrawingSays(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 }
 
 func TestReadmeShowsTheMachineAsItIs(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	diagram, err := fsm.Diagram("mermaid")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	if want := fmt.Sprintf("```mermaid\n%s```\n", diagram); !strings.Contains(string(readme), want) {
 		t.Errorf("README.md does not have the machine as otad graph prints it:\n%s", want)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 func TestSameJobAgainOnlyRefreshesItsURL(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(2*interval+9))
 		r.boot()
 		job := r.job()
@@ -41,7 +41,7 @@ func TestSameJobAgainOnlyRefreshesItsURL(t *testing.T) {
 }
 
 func TestAnotherJobIsRefusedWhileOneIsUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval))
 		verifying := make(chan struct{})
 		r.faults.set(func(op string, _ int64) error {
@@ -73,7 +73,7 @@ func TestAnotherJobIsRefusedWhileOneIsUnderWay(t *testing.T) {
 }
 
 func TestOfTwoSimultaneousJobsExactlyOneWins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().StallAt(0))
 		r.boot()
 		for range 20 {
@@ -99,7 +99,7 @@ func TestOfTwoSimultaneousJobsExactlyOneWins(t *testing.T) {
 }
 
 func TestJobThatCannotBeIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
 		for field, spoil := range map[journal.Field]func(*journal.Job){
@@ -123,7 +123,7 @@ func TestJobThatCannotBeIsRefused(t *testing.T) {
 }
 
 func TestFailedJobGoesOnFromItsCheckpointWithANewURL(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).ResetAt(2*interval+5), origintest.On(2).ExpiredAWS())
 		r.boot()
 		job := r.job()
@@ -178,7 +178,7 @@ func TestNewURLDecidesWhatTheOriginIsHeldTo(t *testing.T) {
 		{"another mirror", "/mirror/package.bin?signature=1", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
 				r.boot()
 				job := r.job()
@@ -207,7 +207,7 @@ func TestReadyPackageIsFetchedAnewOnlyWhenItIsGone(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t)
 				r.boot()
 				r.start(r.job())
@@ -226,7 +226,7 @@ func TestReadyPackageIsFetchedAnewOnlyWhenItIsGone(t *testing.T) {
 }
 
 func TestCommandsEndWithTheirContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.open() // nobody runs it
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -243,7 +243,7 @@ func TestCommandsEndWithTheirContext(t *testing.T) {
 // A stop that comes while a command is being done finds the work ended as well:
 // by the stop, and not by anything that the job should be failed for.
 func TestStopDuringACommandIsNoFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		for range 12 { // of two things that are due, Run takes either
 			r := newRig(t, origintest.Always().StallAt(2*interval))
 			r.boot()

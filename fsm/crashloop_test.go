@@ -26,7 +26,7 @@ func crashing(t *testing.T, n int) *rig {
 }
 
 func TestCrashLoopEndsInFailed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := crashing(t, fsm.MaxTakeUps)
 		r.boot()
 		s := r.failed("DOWNLOAD_FAILED: CRASH_LOOP")
@@ -46,7 +46,7 @@ func TestCrashLoopEndsInFailed(t *testing.T) {
 }
 
 func TestCrashLoopWithoutBytesLeavesNoFile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().StallAt(0))
 		r.boot()
 		r.start(r.job())
@@ -83,7 +83,7 @@ func TestCountOfTakeUpsIsCleared(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := crashing(t, fsm.MaxTakeUps-1)
 				r.boot()
 				synctest.Wait()
@@ -98,7 +98,7 @@ func TestCountOfTakeUpsIsCleared(t *testing.T) {
 
 // A board that is switched off before its modem has come up, day after day.
 func TestStartsWithoutANetworkAreNoCrashLoop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval+5))
 		r.held(interval + 5)
 		plugged := unplug(r)
@@ -125,7 +125,7 @@ func TestStartsWithoutANetworkAreNoCrashLoop(t *testing.T) {
 
 // What comes after the network is what kills it: waiting for one is no excuse.
 func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().StallAt(interval+5))
 		r.held(interval + 5)
 		plugged := unplug(r)
@@ -151,7 +151,7 @@ func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
 func TestStartThatTheNetworkCameLateToIsSurvivedAfterAMinuteOfIt(t *testing.T) {
 	for with, want := range map[time.Duration]int{fsm.Survival - time.Second: 1, fsm.Survival: 0} {
 		t.Run(with.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.Always().StallAt(interval+5))
 				r.held(interval + 5)
 				<-r.origin.Stalled() // that one
@@ -172,7 +172,7 @@ func TestStartThatTheNetworkCameLateToIsSurvivedAfterAMinuteOfIt(t *testing.T) {
 }
 
 func TestCrashLoopGivesItsReservedSpaceBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := crashing(t, fsm.MaxTakeUps)
 		if got := r.allocated("u.bin"); got < r.object.Len() {
 			t.Skipf("%d bytes are reserved: this file system does not", got)

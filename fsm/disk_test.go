@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"otad/journal"
-	"otad/metrics"
 )
 
 // edit changes the journal while nothing runs.
@@ -30,10 +29,7 @@ func (r *rig) record() (journal.Record, int64) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if len(cps) == 0 {
-		return rec, 0
-	}
-	return rec, cps[0].Offset
+	return rec, newest(cps)
 }
 
 func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
@@ -52,17 +48,18 @@ func (r *rig) wantOnlyJournal() {
 	}
 }
 
-// metric is the value of a series, labels and all.
-func (l *life) metric(series string) float64 { return metricOf(l.metrics, series) }
-
-func metricOf(m *metrics.Metrics, series string) float64 {
-	for line := range strings.Lines(exposition(m)) {
-		if value, ok := strings.CutPrefix(line, series+" "); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err == nil {
-				return n
-			}
-		}
+// left is what the job of that name has left in the state directory: "nothing",
+// "published", "part 300000", or both of the latter.
+func (r *rig) left(name string) string {
+	var out []string
+	if r.exists(name) {
+		out = append(out, "published")
 	}
-	return -1
+	if st, err := os.Stat(r.path(name + ".part")); err == nil {
+		out = append(out, "part "+strconv.FormatInt(st.Size(), 10))
+	}
+	if out == nil {
+		return "nothing"
+	}
+	return strings.Join(out, " and ")
 }

@@ -30,7 +30,7 @@ func TestPackageThatIsNotTheJobsIsDeleted(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t)
 				r.boot()
 				job := r.job()
@@ -50,7 +50,7 @@ func TestPackageThatIsNotTheJobsIsDeleted(t *testing.T) {
 }
 
 func TestPackageWithBothDigestsAndNoSizeIsFetched(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).ResetAt(interval+1))
 		r.boot()
 		job := r.job()
@@ -66,7 +66,7 @@ func TestPackageWithBothDigestsAndNoSizeIsFetched(t *testing.T) {
 // What was learned of an object that turned out to be the wrong one must not be
 // held against the right one.
 func TestSizeThatWasLearnedGoesWithTheBytes(t *testing.T) {
-	right := origintest.Object{Size: 2*interval + 77, Seed: 2}
+	right := sample(2, 2*interval+77)
 	tests := []struct {
 		name    string
 		script  []*origintest.Rule
@@ -78,7 +78,7 @@ func TestSizeThatWasLearnedGoesWithTheBytes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, tt.script...)
 				r.object = right // the origin begins with another one
 				r.boot()
@@ -90,8 +90,8 @@ func TestSizeThatWasLearnedGoesWithTheBytes(t *testing.T) {
 					r.start(job)
 				}
 				r.fetched()
-				if s := r.Snapshot(); s.Size != right.Size {
-					t.Errorf("shown as %d bytes, want %d", s.Size, right.Size)
+				if s := r.Snapshot(); s.Size != right.Len() {
+					t.Errorf("shown as %d bytes, want %d", s.Size, right.Len())
 				}
 				if n := r.metric(`ota_download_restarts_total{reason="changed"}`); n != tt.changed {
 					t.Errorf("%v changes of the object counted, want %v", n, tt.changed)
@@ -104,7 +104,7 @@ func TestSizeThatWasLearnedGoesWithTheBytes(t *testing.T) {
 func TestPackageThatDoesNotFitLeavesNothing(t *testing.T) {
 	for name, size := range map[string]int64{"size known": 5*interval + 1234, "size learned": 0} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t)
 				r.cfg.MinFree = 1 << 60
 				r.boot()
@@ -127,7 +127,7 @@ func TestPackageThatDoesNotFitLeavesNothing(t *testing.T) {
 // What the reservation has seen is told, and not what there is when it is told:
 // others write to the file system, too.
 func TestShortageIsToldAsItWasFound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
 		r.failOnce("reserve", 1, fmt.Errorf("reserve: %w", &storage.SpaceError{Need: 7, Free: 3}))
@@ -155,7 +155,7 @@ func TestStorageThatFailsInTheMiddleKeepsTheCheckpoint(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t)
 				r.boot()
 				r.failOnce(tt.op, 4, tt.err)
@@ -169,11 +169,11 @@ func TestStorageThatFailsInTheMiddleKeepsTheCheckpoint(t *testing.T) {
 				if slices.Contains(after, "write") || slices.Contains(after, "sync") || slices.Contains(after, "commit 262144") {
 					t.Errorf("after the error: %q", after)
 				}
-				handles := r.handles
+				opened := r.opened
 				r.start(r.job())
 				r.fetched()
-				if last := r.requests()[1]; last.Offset != 3*interval || r.handles == handles {
-					t.Errorf("went on from %d; handles opened for it: %d", last.Offset, r.handles-handles)
+				if last := r.requests()[1]; last.Offset != 3*interval || r.opened == opened {
+					t.Errorf("went on from %d; files opened for it: %d", last.Offset, r.opened-opened)
 				}
 			})
 		})
@@ -181,7 +181,7 @@ func TestStorageThatFailsInTheMiddleKeepsTheCheckpoint(t *testing.T) {
 }
 
 func TestPublishThatFailsIsTriedAgainWithTheSameJob(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
 		r.failOnce("publish", 1, syscall.EIO)
@@ -198,7 +198,7 @@ func TestPublishThatFailsIsTriedAgainWithTheSameJob(t *testing.T) {
 // What may be told of a transition is what holds after it: the bytes that an
 // older job has left are not the new one's.
 func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(2).Status(404))
 		r.cfg.KeepOutbox, r.cfg.Readback = true, true
 		r.boot()
@@ -229,7 +229,7 @@ func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
 
 // The outbox is bounded. What falls out of it is counted, not just gone.
 func TestTransitionsThatWillNeverBeToldAreCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().Status(404))
 		r.cfg.KeepOutbox = true
 		r.boot()
@@ -260,7 +260,7 @@ func TestErrorsHaveACodeAndADetail(t *testing.T) {
 // Nobody reads the body of an answer that has nowhere to go, so nobody would
 // notice until it comes to its end.
 func TestStorageThatFailsInAStallIsToldAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(2*interval+5))
 		r.boot()
 		r.failOnce("sync", 2, syscall.EIO)
@@ -284,7 +284,7 @@ func (r *rig) allocated(name string) int64 {
 }
 
 func TestFailedJobGivesItsReservedSpaceBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
 		r.boot()
 		r.start(r.job())
@@ -312,7 +312,7 @@ func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
 				r.boot()
 				r.failOnce("reserve", 2, syscall.ENOSPC)
@@ -333,7 +333,7 @@ func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 func TestJobPostedAgainIsStartedOverOnceMore(t *testing.T) {
 	for status, fails := range map[int]string{412: "OBJECT_CHANGED", 416: "RANGE_NOT_SATISFIABLE"} {
 		t.Run(fails, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.On(1).ResetAt(3*interval), origintest.On(2).Status(status),
 					origintest.On(3).ResetAt(2*interval), origintest.Span(4, 5).Status(status))
 				r.boot()

@@ -1,24 +1,10 @@
 package fsm_test
 
-import (
-	"strings"
-	"sync"
-	"testing"
-)
+import "sync"
 
-// discreet takes the log to the test's output, and the test to task when the
-// log gives a URL's query away.
-type discreet struct{ t *testing.T }
-
-func (d discreet) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), secret) {
-		d.t.Errorf("the log gives a secret away: %s", p)
-	}
-	return d.t.Output().Write(p)
-}
-
-// faults is what goes wrong on a board: asked before each change of the state
-// directory, with its name and, where it has one, its offset.
+// faults is what goes wrong on a board: a function that is called before each
+// change of the state directory, with the name of the change and, where it has
+// one, its offset.
 type faults struct {
 	mu   sync.Mutex
 	each func(op string, at int64) error

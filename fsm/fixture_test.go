@@ -1,190 +1,180 @@
 package fsm_test
 
 import (
-	"context"
+	"flag"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
-	"otad/metrics"
 	"otad/netio"
 	"otad/netio/origintest"
 )
 
-// device is a board under test: what outlives the processes of otad on it, and how they are set up. Change its fields
-// before boot.
-type device struct {
-	t      *testing.T
-	dir    string // the state directory; after a kill the copy that kill -9 leaves
-	net    netio.Config
-	cfg    fsm.Config
-	log    slog.Handler
-	source func(fsm.Source) fsm.Source // what stands between the machine and the network; nil: nothing
-	killAt int                         // the next process is killed at this change of the state directory; 0: never
-}
-
-// newDevice makes a board that reaches o and nothing else. Waits are exact: 1 s, 2 s, 4 s.
-func newDevice(t *testing.T, o *origintest.Origin) *device {
-	t.Helper()
-	return &device{
-		t: t, dir: t.TempDir(),
-		net: netio.Config{Dial: o.Dial},
-		cfg: fsm.Config{
-			Checkpoint: 100_000, Retries: 3, NetworkWait: 10 * time.Minute,
-			Jitter: func() float64 { return 0.5 },
-		},
-		log: slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}),
+// TestMain lets more tests run at a time than there are processors: a test
+// waits for syncs more than it computes.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", fmt.Sprint(atATime)); err != nil {
+		panic(err)
 	}
+	os.Exit(m.Run())
 }
 
-// newOrigin starts an origin in memory, for a synctest bubble.
-func newOrigin(t *testing.T, c origintest.Config, script ...*origintest.Rule) *origintest.Origin {
+const atATime = 8
+
+// interval is the checkpoint interval of a rig.
+const interval = 64 << 10
+
+// rig is a board under test: what outlives the processes of otad on it, and
+// the settings of the next one. The journal, the state directory and the
+// fetcher are real; every change of the first two passes the faults, the
+// killer and the invariants. One process at a time runs on a rig.
+type rig struct {
+	t        *testing.T
+	dir      string // the state directory
+	object   origintest.Object
+	origin   *origintest.Origin
+	cfg      fsm.Config
+	net      netio.Config
+	log      slog.Handler                // nil: the test's output, which must not show the secret
+	source   func(fsm.Source) fsm.Source // wraps the fetcher; nil: it is used as it is
+	killAt   int                         // number of the change at which the next process is killed; 0: none
+	sockets  bool                        // the origin is reached over TCP: there is no bubble to wait for
+	bulk     bool                        // one run of many: the invariants use the cheaper look, see invariants
+	faults   faults
+	*process // nil: none runs
+}
+
+// newRig makes a board, and an origin in memory that serves a little more than
+// five intervals. It is for a synctest bubble.
+func newRig(t *testing.T, script ...*origintest.Rule) *rig {
+	t.Helper()
+	return newRigOn(t, origintest.Config{InMemory: true, Script: script})
+}
+
+func newRigOn(t *testing.T, c origintest.Config) *rig {
+	t.Helper()
+	if c.Object.Len() == 0 {
+		c.Object = sample(1, 5*interval+1234)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, journal.FileName), newJournal(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, dir: dir, object: c.Object, origin: origintest.NewConfig(t, c), sockets: !c.InMemory}
+	r.net = netio.Config{Dial: r.origin.Dial}
+	r.cfg = fsm.Config{Checkpoint: interval, Retries: 3, NetworkWait: 10 * time.Minute, AllocBuffer: allocBuffer,
+		Jitter: func() float64 { return 0.5 }} // waits of exactly 1, 2 and 4 s
+	t.Cleanup(func() {
+		if r.process != nil {
+			r.end()
+		}
+	})
+	return r
+}
+
+// newBulkRig makes a board on o, for one of very many runs.
+func newBulkRig(t *testing.T, c origintest.Config, script ...*origintest.Rule) *rig {
 	t.Helper()
 	c.InMemory = true
 	c.Script = append(slices.Clone(c.Script), script...)
-	return origintest.NewConfig(t, c)
+	r := newRigOn(t, c)
+	r.cfg.Checkpoint, r.bulk = 100_000, true
+	return r
 }
 
-// jobFor is the job of fetching what o serves.
-func jobFor(o *origintest.Origin, object origintest.Object) journal.Job {
-	return journal.Job{Version: "1.2.3", URL: o.URL(), Name: "u.bin", Size: object.Len(), MD5: object.MD5()}
-}
-
-// process is one life of otad on a device, from its start until it is stopped or killed.
-type process struct {
-	*fsm.Updater
-	dev     *device
-	dir     *storage.StateDir
-	journal *journal.Journal
-	metrics *metrics.Metrics
-	reaper  *reaper
-	found   inheritance
-	settled chan struct{}   // holds a token when the machine came to Ready or Failed
-	ctx     context.Context // ends with the process
-	cancel  context.CancelFunc
-	gone    chan error // what Run returned
-	ended   sync.Once
-}
-
-// inheritance is what a process found when it started.
-type inheritance struct {
-	record  journal.Record
-	durable int64  // bytes, by the newest checkpoint
-	left    string // as device.left has it
-}
-
-// boot starts otad on d. It is stopped at the end of the test at the latest.
-func (d *device) boot() *process {
-	d.t.Helper()
-	p := &process{dev: d, metrics: newMetrics(), settled: make(chan struct{}, 1), gone: make(chan error, 1)}
-	p.ctx, p.cancel = context.WithCancel(d.t.Context())
-	p.reaper = newReaper(d, p.cancel)
-	p.open()
-	go func() { p.gone <- p.Run(p.ctx) }()
-	d.t.Cleanup(p.end)
-	return p
-}
-
-func (p *process) open() {
-	d := p.dev
-	d.t.Helper()
-	var err error
-	if p.dir, err = storage.OpenStateDir(d.dir); err != nil {
-		d.t.Fatal(err)
-	}
-	if p.journal, err = journal.Open(d.dir, journal.Options{OnCommit: p.metrics.JournalCommit}); err != nil {
-		d.t.Fatal(err)
-	}
-	p.found = inheritance{record: p.journal.Record(), durable: p.durable()}
-	p.found.left = d.left(p.found.record.Job.Name)
-	fetcher, err := netio.New(d.net)
+// newJournal is the file of a journal that nothing was written to. To make one
+// takes more syncs than many a test.
+var newJournal = sync.OnceValue(func() []byte {
+	dir, err := os.MkdirTemp("", "journal")
 	if err != nil {
-		d.t.Fatal(err)
+		panic(err)
 	}
-	d.t.Cleanup(fetcher.Close)
-	source := fsm.SourceOf(fetcher)
-	if d.source != nil {
-		source = d.source(source)
-	}
-	cfg := d.cfg
-	cfg.OnChange = func(s fsm.Snapshot) {
-		if d.cfg.OnChange != nil {
-			d.cfg.OnChange(s)
-		}
-		if isSettled(s) {
-			select {
-			case p.settled <- struct{}{}:
-			default:
-			}
-		}
-	}
-	p.Updater, err = fsm.New(fsm.Deps{
-		Journal: mortalJournal{p.journal, p.reaper}, StateDir: mortalStore{p.dir, p.reaper},
-		Source: source, Metrics: p.metrics, Log: slog.New(d.log),
-	}, cfg)
+	defer os.RemoveAll(dir)
+	j, err := journal.Open(dir, journal.Options{})
 	if err != nil {
-		d.t.Fatal(err)
+		panic(err)
 	}
+	j.Close()
+	file, err := os.ReadFile(filepath.Join(dir, journal.FileName))
+	if err != nil {
+		panic(err)
+	}
+	return file
+})
+
+// bubble runs f in a synctest bubble, beside the other tests.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, f)
 }
 
-func newMetrics() *metrics.Metrics {
-	var l metrics.Labels
-	for _, s := range fsm.States() {
-		l.States = append(l.States, s.Label())
-	}
-	for _, t := range fsm.Transitions() {
-		l.Transitions = append(l.Transitions, [2]string{t[0].Label(), t[1].Label()})
-	}
-	for _, r := range netio.Reasons() {
-		l.RetryReasons = append(l.RetryReasons, string(r))
-	}
-	return metrics.New(l, metrics.BuildInfo{Version: "test"})
+// secret is in the query of every job's URL and must not be shown anywhere.
+const secret = "hush"
+
+func (r *rig) job() journal.Job {
+	return journal.Job{Version: "1.2.3", Name: "u.bin", Size: r.object.Len(), MD5: md5Sum(r.object),
+		URL: r.origin.URL() + "?signature=" + secret}
 }
 
-// settle waits, in a synctest bubble, until the machine comes to Ready or Failed and rests. It returns false when the
-// process was killed before that.
-func (p *process) settle() (fsm.Snapshot, bool) {
-	p.dev.t.Helper()
-	const patience = 10 * time.Hour // of the bubble
-	late := time.After(patience)
-	for !isSettled(p.Snapshot()) {
-		select {
-		case <-p.settled:
-		case <-p.reaper.dead:
-			p.end()
-			return fsm.Snapshot{}, false
-		case <-late:
-			p.dev.t.Fatalf("neither ready nor failed after %v: %+v", patience, p.Snapshot())
-		}
-	}
-	synctest.Wait() // what follows the transition is done too
-	if p.reaper.struck() {
-		p.end()
-		return fsm.Snapshot{}, false
-	}
-	return p.Snapshot(), true
+// other is a job that is not the one of job.
+func (r *rig) other() journal.Job {
+	job := r.job()
+	job.Version, job.Name = "2.0.0", "other.bin"
+	return job
 }
 
-func isSettled(s fsm.Snapshot) bool { return s.State == fsm.Ready || s.State == fsm.Failed }
+// secretCheck writes the log to the test's output and fails the test when the log
+// contains a URL's query.
+type secretCheck struct{ t *testing.T }
 
-// end stops the process as SIGTERM does, unless it is gone already, and waits for it. What a killed one has left is the
-// device's state directory from then on.
-func (p *process) end() {
-	p.cancel()
-	p.ended.Do(func() {
-		if err := <-p.gone; err != nil {
-			p.dev.t.Errorf("run: %v", err)
-		}
-		p.journal.Close()
-		p.dir.Close()
-		if p.reaper.struck() {
-			p.dev.dir = p.reaper.heir
-		}
-	})
+func (c secretCheck) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), secret) {
+		c.t.Errorf("the log contains a secret: %s", p)
+	}
+	return c.t.Output().Write(p)
+}
+
+// pool is memory that is used again. Other than a sync.Pool it is never given
+// back: to the race detector a large allocation costs more than a download.
+type pool[T any] struct {
+	mu   sync.Mutex
+	free []*T
+}
+
+func (p *pool[T]) get() *T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) == 0 {
+		return new(T)
+	}
+	last := len(p.free) - 1
+	v := p.free[last]
+	p.free = p.free[:last]
+	return v
+}
+
+func (p *pool[T]) put(v *T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, v)
+}
+
+// buffers are the blocks of transfers that have ended.
+var buffers pool[[]byte]
+
+func allocBuffer(size int) (memory []byte, free func()) {
+	b := buffers.get()
+	*b = slices.Grow((*b)[:0], size)[:size]
+	return *b, func() { buffers.put(b) }
 }

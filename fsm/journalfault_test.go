@@ -30,7 +30,7 @@ func (r *rig) readOnly(n int) (tries *[]time.Time) {
 }
 
 func TestRefusedStartChangesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
 		r.readOnly(0)
@@ -38,7 +38,7 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 		if err := r.Start(t.Context(), r.job()); !errors.Is(err, syscall.EROFS) {
 			t.Errorf("start: %v", err)
 		}
-		if after := r.Snapshot(); after != before || len(r.requests()) != 0 || len(r.observed()) != 0 {
+		if after := r.Snapshot(); after != before || len(r.requests()) != 0 || len(r.shown()) != 0 {
 			t.Errorf("shown is %+v after %d requests", after, len(r.requests()))
 		}
 		if err := r.Health(); !errors.Is(err, syscall.EROFS) {
@@ -55,7 +55,7 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 }
 
 func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
 		tries := r.readOnly(3) // 1: start, 2: what the answer tells, 3: downloaded
@@ -96,7 +96,7 @@ func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
 				r.boot()
 				job := r.job()
@@ -116,7 +116,7 @@ func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
 				if last := requests[len(requests)-1]; len(requests) != 3 || last.URL != job.URL || last.Offset != 3*interval {
 					t.Errorf("%d requests, the last from %d of %s", len(requests), last.Offset, last.URL)
 				}
-				for _, s := range r.observed() {
+				for _, s := range r.shown() {
 					if s.State == fsm.Failed {
 						t.Errorf("told was %q", s.Error)
 					}
@@ -127,7 +127,7 @@ func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
 }
 
 func TestResetIsRefusedWithTheJournalAndTheJobGoesOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval+5))
 		r.boot()
 		r.start(r.job())
@@ -157,7 +157,7 @@ func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t)
 				r.cfg.FailOnJournalError = true
 				r.open()
@@ -166,10 +166,10 @@ func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
 					t.Fatal(err)
 				}
 				r.boot()
-				if err := <-r.gone; !errors.Is(err, syscall.EROFS) {
+				if err := <-r.done; !errors.Is(err, syscall.EROFS) {
 					t.Errorf("run: %v", err)
 				}
-				r.gone = nil
+				r.done = nil
 				r.faults.set(nil)
 				r.stop()
 				r.boot() // and the next one finishes it
@@ -183,23 +183,23 @@ func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
 }
 
 func TestImpatientMachineDoesNotTakeUpWhatItCannotCount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval))
 		r.held(interval)
 		r.cfg.FailOnJournalError = true
 		r.open()
 		r.readOnly(0)
 		r.boot()
-		if err := <-r.gone; !errors.Is(err, syscall.EROFS) {
+		if err := <-r.done; !errors.Is(err, syscall.EROFS) {
 			t.Errorf("run: %v", err)
 		}
-		r.gone = nil
+		r.done = nil
 	})
 }
 
 // Nobody writes while the machine rests, so it has to look.
 func TestMachineAtRestTellsThatTheDiskCannotBeWritten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
 		r.faults.set(func(op string, _ int64) error {

@@ -100,7 +100,7 @@ func TestStartAndResetLeaveNoFileOpenAndNoMemoryMapped(t *testing.T) {
 }
 
 func TestRunEndsSoonInTheMiddleOfATransfer(t *testing.T) {
-	r := newRigOn(t, origintest.Config{Object: origintest.Object{Size: 8 << 20, Seed: 1}, Link: origintest.Link{BytesPerSecond: 2 << 20}})
+	r := newRigOn(t, origintest.Config{Object: sample(1, 8<<20), Link: origintest.Link{BytesPerSecond: 2 << 20}})
 	r.boot()
 	r.start(r.job())
 	r.until(func(s fsm.Snapshot) bool { return s.Durable > 0 })

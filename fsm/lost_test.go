@@ -2,10 +2,8 @@ package fsm_test
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"otad/fsm"
 	"otad/netio/origintest"
@@ -18,25 +16,22 @@ func TestVerifyingWithoutItsFile(t *testing.T) {
 		"an older package of this name": []byte("of another size"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				o := newOrigin(t, origintest.Config{Object: object})
-				d := newDevice(t, o)
+			bubble(t, func(t *testing.T) {
+				d := newBulkRig(t, origintest.Config{Object: object})
 				var p *process
 				d.cfg.OnChange = func(s fsm.Snapshot) {
-					if s.State == fsm.Verifying && !p.reaper.struck() {
-						p.reaper.kill()
+					if s.State == fsm.Verifying && !p.struck() {
+						p.strike()
 					}
 				}
 				p = d.boot()
-				job := jobFor(o, object)
-				if err := p.Start(t.Context(), job); err != nil {
-					t.Fatal(err)
-				}
+				job := d.job()
+				p.start(job)
 				p.settle()
-				if err := os.Remove(d.partial(job.Name)); err != nil {
+				if err := os.Remove(d.path(job.Name + ".part")); err != nil {
 					t.Fatal(err)
 				}
-				published := filepath.Join(d.dir, job.Name)
+				published := d.path(job.Name)
 				if older != nil {
 					if err := os.WriteFile(published, older, 0o644); err != nil {
 						t.Fatal(err)
@@ -48,9 +43,7 @@ func TestVerifyingWithoutItsFile(t *testing.T) {
 				if s.State != fsm.Failed || !strings.HasPrefix(s.Error, "DOWNLOAD_FAILED: STORAGE lost ") || s.Durable != 0 {
 					t.Errorf("%s %q with %d bytes durable", s.State, s.Error, s.Durable)
 				}
-				if err := p.Start(t.Context(), job); err != nil {
-					t.Fatal(err)
-				}
+				p.start(job)
 				if s, _ = p.settle(); s.State != fsm.Ready {
 					t.Errorf("%s %q", s.State, s.Error)
 				}

@@ -11,11 +11,11 @@ import (
 	"otad/netio/origintest"
 )
 
-// The rules themselves are the witness's, in every test; these make sure that
-// there is something to witness.
+// Every test on a rig checks the invariants; these tests make sure that the
+// changes are made which the invariants are about.
 
 func TestCheckpointsComeAtEachIntervalAndAtTheEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
 		r.start(r.job())
@@ -28,7 +28,7 @@ func TestCheckpointsComeAtEachIntervalAndAtTheEnd(t *testing.T) {
 }
 
 func TestCheckpointComesBeforeABackOffAndOnACleanStop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).ResetAt(interval+100), origintest.On(2).StallAt(2*interval+7))
 		r.boot()
 		r.start(r.job())
@@ -41,19 +41,19 @@ func TestCheckpointComesBeforeABackOffAndOnACleanStop(t *testing.T) {
 		}
 		<-r.origin.Stalled()
 		synctest.Wait()
-		watched := r.life
+		p := r.process
 		if err := r.stop(); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := watched.checkpoints(), []int64{interval, interval + 100, 2 * interval, 2*interval + 7}; !slices.Equal(got, want) {
+		if got, want := p.checkpoints(), []int64{interval, interval + 100, 2 * interval, 2*interval + 7}; !slices.Equal(got, want) {
 			t.Errorf("after the stop: checkpoints at %v, want %v", got, want)
 		}
 	})
 }
 
 func TestEachBlockIsWrittenSyncedCommitted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: 2*interval + 5, Seed: 1}})
+	bubble(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 2*interval+5)})
 		r.boot()
 		r.start(r.job())
 		r.fetched()
@@ -67,7 +67,7 @@ func TestEachBlockIsWrittenSyncedCommitted(t *testing.T) {
 }
 
 func TestEveryTransitionIsObservedOnceAndInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
 		r.start(r.job())
@@ -77,7 +77,7 @@ func TestEveryTransitionIsObservedOnceAndInOrder(t *testing.T) {
 		}
 		var states []fsm.State
 		var offsets []int64
-		for _, s := range r.observed() {
+		for _, s := range r.shown() {
 			states = append(states, s.State)
 			offsets = append(offsets, s.Durable)
 		}
@@ -95,8 +95,8 @@ func TestEveryTransitionIsObservedOnceAndInOrder(t *testing.T) {
 // is vouched for by the later one, and by no other.
 func TestTailReachesBackToTheCheckpointBefore(t *testing.T) {
 	const wide = 1 << 20
-	synctest.Test(t, func(t *testing.T) {
-		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: 2*wide + 700_000, Seed: 1}})
+	bubble(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 2*wide+700_000)})
 		r.cfg.Checkpoint = wide
 		r.boot()
 		r.start(r.job())

@@ -17,7 +17,7 @@ func wants(o origintest.Object) func(*journal.Job) {
 func bare() *origintest.Rule { return always().NoETag().NoLastModified() }
 
 func TestObjectChanged(t *testing.T) {
-	longer := origintest.Object{Size: 1_000_001, Seed: 4}
+	longer := sample(4, 1_000_001)
 	prove(t, []row{
 		{
 			name:   "into the right one",

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"otad/netio/origintest"
@@ -192,27 +191,22 @@ func TestHugeHeader(t *testing.T) {
 	})
 }
 
-// TestLinkThatResetsEveryFewMegabytes: a download that makes progress is never given up, however often it is broken off.
-func TestLinkThatResetsEveryFewMegabytes(t *testing.T) {
+// TestLinkThatResetsEveryFewIntervals: a download that makes progress is never given up, however often it is broken off.
+func TestLinkThatResetsEveryFewIntervals(t *testing.T) {
 	for _, latency := range []time.Duration{0, 600 * time.Millisecond} {
 		t.Run(fmt.Sprint("latency ", latency), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				package100MB := origintest.Object{Size: 100_000_000, Seed: 100}
-				o := newOrigin(t, origintest.Config{
-					Object: package100MB, Link: origintest.Link{ResetEvery: 3_000_000, Latency: latency},
+			bubble(t, func(t *testing.T) {
+				d := newBulkRig(t, origintest.Config{
+					Object: sample(5, 20_000_000), Link: origintest.Link{ResetEvery: 600_000, Latency: latency},
 				})
-				d := newDevice(t, o)
-				d.cfg.Checkpoint = 1 << 20
+				d.cfg.Checkpoint = 200 << 10
 				p := d.boot()
 				begin := time.Now()
-				if err := p.Start(t.Context(), jobFor(o, package100MB)); err != nil {
-					t.Fatal(err)
-				}
+				p.start(d.job())
 				s, _ := p.settle()
 				p.audit(s)
-				if s.State != "Ready" || o.ServedTwice() != 0 || p.counts("ota_download_retries_total") != "reset 33" {
-					t.Errorf("%s %q after retries %q, %d bytes asked for twice", s.State, s.Error, p.counts("ota_download_retries_total"), o.ServedTwice())
+				if s.State != "Ready" || d.origin.ServedTwice() != 0 || p.counts("ota_download_retries_total") != "reset 33" {
+					t.Errorf("%s %q after retries %q, %d bytes asked for twice", s.State, s.Error, p.counts("ota_download_retries_total"), d.origin.ServedTwice())
 				}
 				if took, want := time.Since(begin), 33*time.Second+34*latency; took != want {
 					t.Errorf("took %v, want %v", took, want)

@@ -21,39 +21,33 @@ func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 				name += ", killed in between"
 			}
 			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					o := newOrigin(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), is(on(2)))
-					d := newDevice(t, o)
+				bubble(t, func(t *testing.T) {
+					d := newBulkRig(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), is(on(2)))
 					p := d.boot()
-					job := jobFor(o, object)
-					job.URL = o.URLFor("/bucket/key?X-Amz-Signature=old")
-					if err := p.Start(t.Context(), job); err != nil {
-						t.Fatal(err)
-					}
+					job := d.job()
+					job.URL = d.origin.URLFor("/bucket/key?X-Amz-Signature=old")
+					p.start(job)
 					if s, _ := p.settle(); s.State != fsm.Failed || s.Durable != 350_000 {
 						t.Fatalf("%s with %d bytes", s.State, s.Durable)
 					}
 					if killed {
-						p.reaper.kill()
+						p.strike()
 						p.end()
 						p = d.boot()
 						p.settle()
 					}
-					job.URL = o.URLFor("/bucket/key?X-Amz-Signature=new")
-					if err := p.Start(t.Context(), job); err != nil {
-						t.Fatal(err)
-					}
+					job.URL = d.origin.URLFor("/bucket/key?X-Amz-Signature=new")
+					p.start(job)
 					s, _ := p.settle()
 					if s.State != fsm.Ready {
 						t.Errorf("%s %q", s.State, s.Error)
 					}
 					p.audit(s)
 					want := []string{"0-: 206", "350000- if-match: 403", "350000- if-match: 206"}
-					if got := asked(o); !slices.Equal(got, want) {
+					if got := asked(d.origin); !slices.Equal(got, want) {
 						t.Errorf("requests %q, want %q", got, want)
 					}
-					if got := o.Requests()[2].Target; got != "/bucket/key?X-Amz-Signature=new" {
+					if got := d.origin.Requests()[2].Target; got != "/bucket/key?X-Amz-Signature=new" {
 						t.Errorf("asked for %s", got)
 					}
 					if got := p.counts("ota_download_resumes_total"); got != "new_url 1" && got != "network 1, new_url 1" {
@@ -76,16 +70,14 @@ func TestAnotherOriginIsLearnedAnew(t *testing.T) {
 		"another of its size": {"/mirror/package.bin", another, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				o := newOrigin(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), on(2).Status(404), from(3).Replace(c.second), on(3).ResetAt(500_000))
-				p := newDevice(t, o).boot()
-				job := jobFor(o, object)
+			bubble(t, func(t *testing.T) {
+				d := newBulkRig(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), on(2).Status(404), from(3).Replace(c.second), on(3).ResetAt(500_000))
+				p := d.boot()
+				job := d.job()
 				for range 2 {
-					if err := p.Start(t.Context(), job); err != nil {
-						t.Fatal(err)
-					}
+					p.start(job)
 					p.settle()
-					job.URL = o.URLFor(c.path)
+					job.URL = d.origin.URLFor(c.path)
 				}
 				s := p.Snapshot()
 				p.audit(s)
@@ -93,7 +85,7 @@ func TestAnotherOriginIsLearnedAnew(t *testing.T) {
 					t.Errorf("%s %q", s.State, s.Error)
 				}
 				want := []string{"0-: 206", "350000- if-match: 404", "350000-: 206", "500000- if-match: 206"}
-				if got := asked(o); !slices.Equal(got, want) {
+				if got := asked(d.origin); !slices.Equal(got, want) {
 					t.Errorf("requests %q, want %q", got, want)
 				}
 			})
@@ -105,21 +97,19 @@ func TestAnotherOriginIsLearnedAnew(t *testing.T) {
 func TestRefusalOfAReplacedURLIsNoFailure(t *testing.T) {
 	for name, is := range expired() {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				o := newOrigin(t, origintest.Config{Object: object}, is(on(1).HeaderDelay(10*time.Second)))
-				p := newDevice(t, o).boot()
-				job := jobFor(o, object)
+			bubble(t, func(t *testing.T) {
+				d := newBulkRig(t, origintest.Config{Object: object}, is(on(1).HeaderDelay(10*time.Second)))
+				p := d.boot()
+				job := d.job()
 				for _, signature := range []string{"old", "new"} {
-					job.URL = o.URLFor("/key?signature=" + signature)
-					if err := p.Start(t.Context(), job); err != nil {
-						t.Fatal(err)
-					}
+					job.URL = d.origin.URLFor("/key?signature=" + signature)
+					p.start(job)
 					synctest.Wait()
 				}
 				s, _ := p.settle()
 				p.audit(s)
-				if s.State != fsm.Ready || len(o.Requests()) != 2 || s.Retries != 0 {
-					t.Errorf("%s %q after %d retries and %q", s.State, s.Error, s.Retries, asked(o))
+				if s.State != fsm.Ready || len(d.origin.Requests()) != 2 || s.Retries != 0 {
+					t.Errorf("%s %q after %d retries and %q", s.State, s.Error, s.Retries, asked(d.origin))
 				}
 			})
 		})
@@ -129,7 +119,7 @@ func TestRefusalOfAReplacedURLIsNoFailure(t *testing.T) {
 // TestAnswerOfAReplacedURLDecidesNothing: the new URL came while the old one's answer was on the way. Whatever that says of
 // the object, it fails nothing, starts nothing over and costs none of the bytes.
 func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
-	longer := origintest.Object{Size: 1_000_001, Seed: 4}
+	longer := sample(4, 1_000_001)
 	const late = 10 * time.Second
 	for name, c := range map[string]struct {
 		old    *origintest.Rule // its answer to the second request, which comes a second after the first
@@ -141,7 +131,7 @@ func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 		"412":                      {old: on(2).HeaderDelay(late).Status(412)},
 		"416":                      {old: on(2).HeaderDelay(late).Status(416)},
 		"416, ends where it stood": {old: on(2).HeaderDelay(late).Status(416).ContentRange("bytes */350000")},
-		"206 of another total":     {old: on(2).HeaderDelay(late).Total(longer.Size)},
+		"206 of another total":     {old: on(2).HeaderDelay(late).Total(longer.Len())},
 		"200 of another length":    {old: on(2).HeaderDelay(late).IgnoreRange().Replace(longer)},
 		"200 at an offset":         {old: on(2).HeaderDelay(late).IgnoreRange(), held: true},
 		"surplus":                  {old: on(2).HeaderDelay(late).Chunked().Surplus(1)},
@@ -153,27 +143,21 @@ func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s, %d bytes held", name, at), func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					o := newOrigin(t, origintest.Config{Object: object}, first, c.old)
-					d := newDevice(t, o)
+				bubble(t, func(t *testing.T) {
+					d := newBulkRig(t, origintest.Config{Object: object}, first, c.old)
 					p := d.boot()
-					job := jobFor(o, object)
-					job.URL = o.URLFor("/old.bin")
-					if err := p.Start(t.Context(), job); err != nil {
-						t.Fatal(err)
-					}
+					job := d.job()
+					job.URL = d.origin.URLFor("/old.bin")
+					p.start(job)
 					time.Sleep(cmp.Or(c.posted, late/2))
-					job.URL = o.URLFor("/new.bin")
-					if err := p.Start(t.Context(), job); err != nil {
-						t.Fatal(err)
-					}
+					job.URL = d.origin.URLFor("/new.bin")
+					p.start(job)
 					s, _ := p.settle()
 					if s.State != fsm.Ready {
 						t.Errorf("%s %q", s.State, s.Error)
 					}
 					p.audit(s)
-					requests, want := o.Requests(), fmt.Sprintf("bytes=%d-", at)
+					requests, want := d.origin.Requests(), fmt.Sprintf("bytes=%d-", at)
 					last := requests[len(requests)-1]
 					if last.Target != "/new.bin" || last.Range != want || last.IfMatch != "" {
 						t.Errorf("asked at last was %s, %s, If-Match %q; want /new.bin, %s", last.Target, last.Range, last.IfMatch, want)
@@ -197,15 +181,13 @@ func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 
 // TestAnswerOfAReplacedURLIsNotLearned: its bytes are the package's, and kept; its ETag is none of the new origin's.
 func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := newOrigin(t, origintest.Config{Object: object}, on(1).HeaderDelay(10*time.Second).ResetAt(350_000))
-		p := newDevice(t, o).boot()
-		job := jobFor(o, object)
+	bubble(t, func(t *testing.T) {
+		d := newBulkRig(t, origintest.Config{Object: object}, on(1).HeaderDelay(10*time.Second).ResetAt(350_000))
+		p := d.boot()
+		job := d.job()
 		for _, path := range []string{"/package.bin", "/mirror/package.bin"} {
-			job.URL = o.URLFor(path)
-			if err := p.Start(t.Context(), job); err != nil {
-				t.Fatal(err)
-			}
+			job.URL = d.origin.URLFor(path)
+			p.start(job)
 			synctest.Wait()
 		}
 		s, _ := p.settle()
@@ -214,7 +196,7 @@ func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
 		}
 		p.audit(s)
 		want := []string{"0-: 206", "350000-: 206"}
-		if got := asked(o); !slices.Equal(got, want) {
+		if got := asked(d.origin); !slices.Equal(got, want) {
 			t.Errorf("requests %q, want %q", got, want)
 		}
 	})
@@ -227,24 +209,20 @@ func TestNewURLInAWaitDecidesWhatTheOriginIsHeldTo(t *testing.T) {
 		"/mirror/package.bin":        "350000-: 206",
 	} {
 		t.Run(target, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				o := newOrigin(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), on(2).Status(503).RetryAfter("250"))
-				p := newDevice(t, o).boot()
-				job := jobFor(o, object)
-				if err := p.Start(t.Context(), job); err != nil {
-					t.Fatal(err)
-				}
+			bubble(t, func(t *testing.T) {
+				d := newBulkRig(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), on(2).Status(503).RetryAfter("250"))
+				p := d.boot()
+				job := d.job()
+				p.start(job)
 				time.Sleep(10 * time.Second)
-				job.URL = o.URLFor(target)
-				if err := p.Start(t.Context(), job); err != nil {
-					t.Fatal(err)
-				}
+				job.URL = d.origin.URLFor(target)
+				p.start(job)
 				s, _ := p.settle()
 				if s.State != fsm.Ready {
 					t.Errorf("%s %q", s.State, s.Error)
 				}
 				p.audit(s)
-				if got, want := asked(o), []string{"0-: 206", "350000- if-match: 503", want}; !slices.Equal(got, want) {
+				if got, want := asked(d.origin), []string{"0-: 206", "350000- if-match: 503", want}; !slices.Equal(got, want) {
 					t.Errorf("requests %q, want %q", got, want)
 				}
 			})

@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -40,24 +41,12 @@ type row struct {
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// Three objects of one size, their bytes made once.
+// Three objects of one size.
 var (
-	object  = newObject(1)
-	another = newObject(2)
-	third   = newObject(3)
+	object  = sample(1, 1_000_000)
+	another = sample(2, 1_000_000)
+	third   = sample(3, 1_000_000)
 )
-
-func newObject(seed uint64) origintest.Object {
-	made := origintest.Object{Size: 1_000_000, Seed: seed}
-	bytes := make([]byte, made.Size)
-	if _, err := made.ReadAt(bytes, 0); err != nil {
-		panic(err) // it cannot fail
-	}
-	return origintest.Object{
-		Bytes: bytes, ETag: fmt.Sprintf(`"v%d"`, seed),
-		LastModified: time.Date(1999, time.January, int(seed), 0, 0, 0, 0, time.UTC),
-	}
-}
 
 // prove runs each row undisturbed, and again with a kill -9 in the middle, after which all must end the same.
 func prove(t *testing.T, rows []row) {
@@ -89,12 +78,10 @@ func (r row) kills(changes int) []int {
 
 // undisturbed runs the row in one process and returns how often that changed the state directory.
 func (r row) undisturbed(t *testing.T) int {
-	o, d, job := r.setUp(t)
+	d, job := r.setUp(t)
 	p := d.boot()
 	begin := time.Now()
-	if err := p.Start(t.Context(), job); err != nil {
-		t.Fatal(err)
-	}
+	p.start(job)
 	s, _ := p.settle()
 	if took := time.Since(begin); took != r.took {
 		t.Errorf("took %v, want %v", took, r.took)
@@ -103,71 +90,67 @@ func (r row) undisturbed(t *testing.T) int {
 	if got := d.left(job.Name); s.State == fsm.Failed && got != r.left {
 		t.Errorf("left %s, want %s", got, r.left)
 	}
-	if got := asked(o); !slices.Equal(got, r.requests) {
+	if got := asked(d.origin); !slices.Equal(got, r.requests) {
 		t.Errorf("requests\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(r.requests, "\n\t"))
 	}
-	if got := o.ServedTwice(); got != r.twice {
+	if got := d.origin.ServedTwice(); got != r.twice {
 		t.Errorf("%d bytes were sent twice, want %d", got, r.twice)
 	}
-	if got := p.counts("ota_download_retries_total"); got != r.retries {
+	scrape := exposition(p.metrics)
+	if got := countsIn(scrape, "ota_download_retries_total"); got != r.retries {
 		t.Errorf("retries %q, want %q", got, r.retries)
 	}
-	if got := p.counts("ota_download_restarts_total"); got != r.restarts {
+	if got := countsIn(scrape, "ota_download_restarts_total"); got != r.restarts {
 		t.Errorf("restarts %q, want %q", got, r.restarts)
 	}
-	kept := int64(p.gauge("ota_download_received_bytes_total") - p.gauge("ota_download_discarded_bytes_total"))
+	kept := int64(metricIn(scrape, "ota_download_received_bytes_total") - metricIn(scrape, "ota_download_discarded_bytes_total"))
 	if r.exit < 3 && kept != s.Durable { // with a mismatch even what was kept is deleted
 		t.Errorf("received and not discarded are %d bytes, durable are %d", kept, s.Durable)
 	}
-	return p.reaper.changes()
+	return p.changes()
 }
 
 // killed runs the row with a process that is killed at a change of the state directory, and a second one that goes on.
 func (r row) killed(t *testing.T, at int) {
-	o, d, job := r.setUp(t)
+	d, job := r.setUp(t)
 	d.killAt = at
 	p := d.boot()
 	p.Start(t.Context(), job) // the kill may fall into it
 	s, alive := p.settle()
 	if !alive {
-		before := len(o.Requests())
+		before := len(d.origin.Requests())
 		p = d.boot()
 		if p.Snapshot().State == fsm.Idle { // the job was lost with its client's request, who asks again
-			if err := p.Start(t.Context(), job); err != nil {
-				t.Fatal(err)
-			}
+			p.start(job)
 		}
 		s, _ = p.settle()
-		p.afterKill(o.Requests()[before:])
+		p.afterKill(d.origin.Requests()[before:])
 	}
 	r.check(t, p, s)
 }
 
 // setUp makes what a row runs on.
-func (r row) setUp(t *testing.T) (*origintest.Origin, *device, journal.Job) {
+func (r row) setUp(t *testing.T) (*rig, journal.Job) {
 	c := r.origin
 	if c.Object.Len() == 0 {
 		c.Object = object
 	}
-	o := newOrigin(t, c, r.script...)
-	d := newDevice(t, o)
+	d := newBulkRig(t, c, r.script...)
 	if r.dial != nil {
-		d.net.Dial = r.dial(o.Dial)
+		d.net.Dial = r.dial(d.net.Dial)
 	}
 	if r.net != nil {
-		r.net(&d.net, o)
+		r.net(&d.net, d.origin)
 	}
 	if r.cfg != nil {
 		r.cfg(&d.cfg)
 	}
-	job := jobFor(o, c.Object)
-	if r.url != "" {
-		job.URL = o.URLFor(r.url)
-	}
+	job := d.job()
+	job.URL = d.origin.URLFor(cmp.Or(r.url, "/package.bin"))
 	if r.job != nil {
 		r.job(&job)
 	}
-	return o, d, job
+	return d, job
 }
 
 // check compares what does not depend on whether the process was killed.
@@ -189,12 +172,12 @@ func (r row) check(t *testing.T, p *process, s fsm.Snapshot) {
 // afterKill checks what a kill has left: the file reaches at least to the checkpoint, and not more than an interval
 // beyond it. The next process asks for nothing but the rest.
 func (p *process) afterKill(requests []origintest.Request) {
-	t := p.dev.t
+	t := p.rig.t
 	t.Helper()
 	if p.found.record.State == string(fsm.Downloading) {
 		var size int64
 		fmt.Sscanf(p.found.left, "part %d", &size) // 0 when nothing is left
-		if beyond := size - p.found.durable; beyond < 0 || beyond > p.dev.cfg.Checkpoint {
+		if beyond := size - p.found.durable; beyond < 0 || beyond > p.rig.cfg.Checkpoint {
 			t.Errorf("left was %s, the checkpoint was at %d", p.found.left, p.found.durable)
 		}
 	}

@@ -48,8 +48,8 @@ func TestProgressOfEachState(t *testing.T) {
 
 func TestRateFollowsTheLinkAndFallsToZeroInAStall(t *testing.T) {
 	const speed, size, stall = 100_000, 4_000_000, 2_000_000
-	synctest.Test(t, func(t *testing.T) {
-		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: size, Seed: 1},
+	bubble(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, size),
 			Link: origintest.Link{BytesPerSecond: speed}, Script: []*origintest.Rule{origintest.On(1).StallAt(stall)}})
 		r.boot()
 		r.start(r.job())
@@ -80,7 +80,7 @@ func TestRateFollowsTheLinkAndFallsToZeroInAStall(t *testing.T) {
 
 // One byte a second and a package of 9.3 GB: more time than a Duration holds.
 func TestTimeLeftIsUnknownRatherThanNegative(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: 1 << 34, Seed: 1},
 			Script: []*origintest.Rule{origintest.Always().Drip(1, time.Second)}})
 		r.boot()
@@ -94,7 +94,7 @@ func TestTimeLeftIsUnknownRatherThanNegative(t *testing.T) {
 }
 
 func TestSnapshotDoesNotWaitForTheDisk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		slow := make(chan struct{})
 		r.faults.set(func(op string, _ int64) error {
@@ -115,7 +115,7 @@ func TestSnapshotDoesNotWaitForTheDisk(t *testing.T) {
 }
 
 func TestReadbackFindsABitThatFlippedOnTheMedium(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.cfg.Readback = true
 		r.boot()
@@ -136,14 +136,14 @@ func TestReadbackFindsABitThatFlippedOnTheMedium(t *testing.T) {
 
 func TestReadbackShowsItsProgress(t *testing.T) {
 	const steps = 5
-	synctest.Test(t, func(t *testing.T) {
-		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: steps * fsm.RehashStep, Seed: 1}})
+	bubble(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, steps*fsm.RehashStep)})
 		r.cfg.Readback = true
 		r.boot()
 		r.start(r.job())
 		r.fetched()
 		var shown []int
-		for _, s := range r.observed() {
+		for _, s := range r.shown() {
 			if s.State == fsm.Verifying {
 				shown = append(shown, s.Progress)
 			}

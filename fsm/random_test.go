@@ -15,7 +15,6 @@ import (
 
 	"otad/fsm"
 	"otad/journal"
-	"otad/netio"
 	"otad/netio/origintest"
 )
 
@@ -25,13 +24,19 @@ var (
 	randomRun = flag.Int("runs", 0, "random downloads; 0: 1000, with -short 100")
 )
 
-// TestRandomDownloads downloads small packages over everything that an origin, a network, kill -9 and a bad disk do, in
-// random order, and asks again whenever a job has failed. Whatever happens:
+// TestRandomDownloads downloads small packages over everything that an origin,
+// a network, kill -9 and a bad disk do, in random order, and posts the job again
+// whenever it has failed. Whatever happens:
 //
-//   - Ready means bytes that are those of the digest, and what failed is never published;
-//   - it ends, and it ends Ready, once the origin serves the right object and nothing goes wrong any more;
-//   - no more than the retries are spent in a row without a whole interval of progress.
+//   - the invariants hold at every change of the state directory;
+//   - Ready means bytes that are those of the digest, and what failed is never
+//     published;
+//   - it ends, and it ends Ready, once the origin serves the right object and
+//     nothing goes wrong any more;
+//   - no more than the retries are spent in a row without a whole interval of
+//     progress.
 func TestRandomDownloads(t *testing.T) {
+	t.Parallel()
 	seed, runs := *firstSeed, *randomRun
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano()) >> 10
@@ -44,7 +49,6 @@ func TestRandomDownloads(t *testing.T) {
 	}
 	t.Logf("seeds from %d on", seed)
 	var next atomic.Uint64
-	const atATime = 8 // most of the time is spent in syncs
 	for worker := range atATime {
 		t.Run(fmt.Sprint("worker ", worker), func(t *testing.T) {
 			t.Parallel()
@@ -55,136 +59,100 @@ func TestRandomDownloads(t *testing.T) {
 	}
 }
 
-// gamble is one random download.
-type gamble struct {
+// randomCase is one random download.
+type randomCase struct {
 	*rand.Rand
 	t        *testing.T
-	object   origintest.Object // the one that the job wants
-	other    origintest.Object
-	faulty   int   // requests that may go wrong: the first ones
-	kills    int   // processes that are killed: the first ones
-	fair     bool  // the origin serves the right object in the end
-	interval int64 // bytes between two checkpoints
+	rig      *rig
+	other    origintest.Object // not the one that the job is for
+	faulty   int               // requests that may go wrong: the first ones
+	kills    int               // processes that are killed: the first ones
+	fair     bool              // the origin serves the right object in the end
+	interval int64             // bytes between two checkpoints
 }
 
 func randomDownload(t *testing.T, seed uint64) {
-	g := &gamble{Rand: rand.New(rand.NewPCG(seed, 1)), t: t}
+	c := &randomCase{Rand: rand.New(rand.NewPCG(seed, 1)), t: t}
 	var log bytes.Buffer
 	defer func() {
 		if t.Failed() {
 			t.Logf("play it again: go test ./fsm -run TestRandomDownloads -seed=%d -runs=1\n%s", seed, log.String())
 		}
 	}()
-	size := int64(100_000 * (1 + g.Float64()*g.Float64()*g.Float64()*29)) // 0.1 to 3 MB, most of them small
-	g.object = origintest.Object{Size: size, Seed: seed}
-	g.other = origintest.Object{Size: size, Seed: seed + 1<<32}
-	if g.chance(3) {
-		g.other.Size += g.Int64N(1000) - 500
+	size := int64(100_000 * (1 + 29*c.Float64()*c.Float64()*c.Float64()*c.Float64()*c.Float64())) // 0.1 to 3 MB, most of them small
+	object := sample(seed, size)
+	if c.chance(3) {
+		size += c.Int64N(1000) - 500
 	}
-	g.faulty, g.kills, g.interval = g.IntN(12), g.IntN(6), 64<<10<<g.IntN(5)
-	g.fair = !g.chance(10)
+	c.other = sample(seed+1, size)
+	c.faulty, c.kills, c.interval = c.IntN(12), c.IntN(6), 64<<10<<c.IntN(5)
+	c.fair = !c.chance(10)
 
-	o := newOrigin(t, origintest.Config{Object: g.object}, g.script()...)
-	d := newDevice(t, o)
-	d.log = slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})
-	d.cfg = fsm.Config{
-		Checkpoint: g.interval, Retries: g.IntN(5), NetworkWait: time.Duration(g.IntN(2)) * time.Minute,
-		Readback: g.chance(3), Jitter: g.Float64,
-	}
-	job := jobFor(o, g.object)
-	if g.chance(3) {
+	c.rig = newBulkRig(t, origintest.Config{Object: object}, c.script(object.Len())...)
+	c.rig.log = slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})
+	cfg := &c.rig.cfg
+	cfg.Checkpoint, cfg.Retries, cfg.NetworkWait = c.interval, c.IntN(5), time.Duration(c.IntN(2))*time.Minute
+	cfg.Readback, cfg.Jitter = c.chance(3), c.Float64
+	job := c.rig.job()
+	if c.chance(3) {
 		job.Size = 0
 	}
-	g.play(o, d, job)
+	c.play(job)
 }
 
-func (g *gamble) chance(oneIn int) bool { return g.IntN(oneIn) == 0 }
+func (c *randomCase) chance(oneIn int) bool { return c.IntN(oneIn) == 0 }
 
-// play boots otad as often as it is killed, asks for the job as often as it fails, and judges.
-func (g *gamble) play(o *origintest.Origin, d *device, job journal.Job) {
-	lives, posts := 0, 0
+// play boots otad as often as it is killed, posts the job as often as it fails,
+// and checks how it ends.
+func (c *randomCase) play(job journal.Job) {
+	boots, posts, origin := 0, 0, c.rig.origin
 	var p *process
 	boot := func() {
-		if lives < g.kills {
-			d.killAt = 1 + g.IntN(60)
+		if boots < c.kills {
+			c.rig.killAt = 1 + c.IntN(60)
 		}
-		lives++
-		d.source = func(next fsm.Source) fsm.Source { return &patience{Source: next, g: g, retries: d.cfg.Retries} }
-		p = d.boot()
+		boots++
+		c.rig.source = func(next fsm.Source) fsm.Source { return &retryCount{Source: next, c: c, retries: c.rig.cfg.Retries} }
+		p = c.rig.boot()
 	}
 	for boot(); ; {
 		if s := p.Snapshot().State; s == fsm.Idle || s == fsm.Failed {
 			time.Sleep(time.Minute) // its user does not ask again at once
 			posts++
-			job.URL = o.URLFor(fmt.Sprintf("/package.bin?signature=%d", posts))
-			g.post(p, job)
+			job.URL = origin.URLFor(fmt.Sprintf("/package.bin?signature=%d", posts))
+			c.post(p, job)
 		}
 		s, alive := p.settle()
 		if !alive {
-			g.damage(d)
+			c.damage()
 			boot()
 			continue
 		}
 		p.audit(s)
-		if s.State == fsm.Ready || g.t.Failed() {
+		if s.State == fsm.Ready || c.t.Failed() {
 			return
 		}
-		if !g.fair && len(o.Requests()) > g.faulty && strings.Contains(s.Error, "_MISMATCH") {
+		if !c.fair && len(origin.Requests()) > c.faulty && strings.Contains(s.Error, "_MISMATCH") {
 			return // the right object is not to be had
 		}
-		if posts > 2*(g.faulty+g.kills)+5 {
-			g.t.Errorf("not ready after %d posts: %s", posts, s.Error)
+		if posts > 2*(c.faulty+c.kills)+5 {
+			c.t.Errorf("not ready after %d posts: %s", posts, s.Error)
 			return
 		}
-		if g.chance(3) {
+		if c.chance(3) {
 			p.end()
-			g.damage(d)
+			c.damage()
 			boot()
 		}
 	}
 }
 
 // post asks for the job. A process that is killed answers nothing.
-func (g *gamble) post(p *process, job journal.Job) {
-	ctx, cancel := context.WithCancel(g.t.Context())
+func (c *randomCase) post(p *process, job journal.Job) {
+	ctx, cancel := context.WithCancel(c.t.Context())
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
 	if err := p.Start(ctx, job); err != nil && p.ctx.Err() == nil {
-		g.t.Errorf("start: %v", err)
+		c.t.Errorf("start: %v", err)
 	}
-}
-
-// patience counts the requests without progress: the first one, the retries, and one more each time the job started
-// over, which it does at most once for each reason.
-type patience struct {
-	fsm.Source
-	g       *gamble
-	retries int
-	url     string
-	mark    int64 // offset at which the count began
-	count   int
-	over    int // times started over
-}
-
-func (p *patience) Open(ctx context.Context, r netio.Request) (fsm.Body, error) {
-	if p.url != r.URL { // another post
-		p.url, p.mark, p.count, p.over = r.URL, r.Offset, 0, 0
-	}
-	if r.Offset-p.mark >= p.g.interval {
-		p.mark, p.count = r.Offset, 0
-	}
-	if p.count++; p.count > 1+p.retries+p.over {
-		p.g.t.Errorf("request %d in a row without progress, from byte %d, with %d retries", p.count, r.Offset, p.retries)
-	}
-	body, err := p.Source.Open(ctx, r)
-	if f, ok := err.(*netio.Error); ok {
-		switch f.Kind {
-		case netio.Changed, netio.Unsatisfiable:
-			p.over++
-			p.mark = 0 // from here on it is another object's progress
-		case netio.Offline:
-			p.count--
-		}
-	}
-	return body, err
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,7 +54,7 @@ func inState() map[fsm.State]func(t *testing.T) *rig {
 func TestResetLeavesNeitherJobNorPartialFile(t *testing.T) {
 	for state, reach := range inState() {
 		t.Run(string(state), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := reach(t)
 				if got := r.Snapshot().State; got != state {
 					t.Fatalf("in %s", got)
@@ -81,7 +82,7 @@ func TestResetLeavesNeitherJobNorPartialFile(t *testing.T) {
 }
 
 func TestPartialFileOfAReplacedJobIsDeleted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000))
 		r.boot()
 		r.start(r.job())
@@ -108,14 +109,14 @@ func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 	}
 	for way, giveUp := range ways {
 		t.Run(way, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(0))
 				r.boot()
 				r.start(r.job())
 				r.failed("DOWNLOAD_FAILED")
 				r.faults.set(func(op string, _ int64) error {
 					if op == "remove" {
-						return errGone
+						return syscall.EIO
 					}
 					return nil
 				})
@@ -138,13 +139,13 @@ func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 // Another job of the same name takes the file over, which is cut to nothing when
 // it is opened. Deleting it later would take the new job's bytes.
 func TestPartialFileOfTheCurrentJobIsNoGarbage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(3*interval))
 		r.boot()
 		job := r.job()
 		r.start(job)
 		r.failed("DOWNLOAD_FAILED")
-		r.failOnce("remove", 1, errGone) // should it be tried before the file is opened
+		r.failOnce("remove", 1, syscall.EIO) // should it be tried before the file is opened
 		job.Version = "2.0.0"
 		r.start(job)
 		<-r.origin.Stalled()
@@ -172,7 +173,7 @@ func undeletable(r *rig, name string) {
 }
 
 func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		undeletable(r, "b.bin")
 		for _, name := range []string{"a.bin.part", "c.bin.part"} {
@@ -207,7 +208,7 @@ func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
 }
 
 func TestNameOfAFileThatCannotBeDeletedIsKeptOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		undeletable(r, "u.bin")
 		r.boot()

@@ -17,19 +17,24 @@ const stopAt = 3*interval + 1000
 // flip changes one byte of a file.
 func flip(t *testing.T, path string, at int64) {
 	t.Helper()
+	if err := flipByte(path, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flipByte(path string, at int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer f.Close()
 	var b [1]byte
 	if _, err := f.ReadAt(b[:], at); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	b[0] ^= 1
-	if _, err := f.WriteAt(b[:], at); err != nil {
-		t.Fatal(err)
-	}
+	b[0] ^= 0x40
+	_, err = f.WriteAt(b[:], at)
+	return err
 }
 
 // redigest replaces the digest state of the newest checkpoint.
@@ -110,7 +115,7 @@ func TestDownloadIsTakenUpFromWhatTheFileBearsOut(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.On(1).StallAt(stopAt))
 				r.held(stopAt)
 				tt.damage(t, r, r.path("u.bin.part"))
@@ -139,7 +144,7 @@ func TestDownloadIsTakenUpFromWhatTheFileBearsOut(t *testing.T) {
 func TestResumeReadsNoMoreAtTheEndThanAtTheBeginning(t *testing.T) {
 	for _, at := range []int64{interval + 1, 20*interval + 1} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: 21 * interval, Seed: 1},
+			r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 21*interval),
 				Script: []*origintest.Rule{origintest.On(1).StallAt(at)}})
 			r.held(at)
 			r.boot()

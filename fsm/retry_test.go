@@ -5,16 +5,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"otad/netio/origintest"
 )
 
 // gaps are the times between the requests so far.
-func (w *witness) gaps() []time.Duration {
+func (v *invariants) gaps() []time.Duration {
 	var out []time.Duration
-	requests := w.requests()
+	requests := v.requests()
 	for i := 1; i < len(requests); i++ {
 		out = append(out, requests[i].at.Sub(requests[i-1].at))
 	}
@@ -31,7 +30,7 @@ func TestRetriesWaitLongerEachTimeWithinTwentyPercent(t *testing.T) {
 		{1, []time.Duration{1200 * time.Millisecond, 2400 * time.Millisecond, 4800 * time.Millisecond}},
 	} {
 		t.Run(fmt.Sprint("jitter ", tt.jitter), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.Always().ResetEarly())
 				r.cfg.Jitter = func() float64 { return tt.jitter }
 				r.boot()
@@ -52,8 +51,8 @@ func TestRetriesWaitLongerEachTimeWithinTwentyPercent(t *testing.T) {
 }
 
 func TestCountOfRetriesStartsAnewWithEachIntervalCommitted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRigOn(t, origintest.Config{InMemory: true, Object: origintest.Object{Size: 12 * interval, Seed: 1},
+	bubble(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 12*interval),
 			Script: []*origintest.Rule{origintest.Always().ResetAfter(interval)}})
 		r.boot()
 		r.start(r.job())
@@ -85,7 +84,7 @@ func TestProgressOfLessThanAnIntervalSavesNoRetries(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, tt.rule)
 				r.boot()
 				r.start(r.job())
@@ -105,7 +104,7 @@ func TestProgressOfLessThanAnIntervalSavesNoRetries(t *testing.T) {
 // From the highest offset, not from the last: a transfer that is thrown back to
 // the beginning has made no progress until it is past where it was.
 func TestProgressIsCountedFromTheHighestOffset(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().IgnoreRange(), origintest.On(1).ResetAt(3*interval),
 			origintest.On(2).ResetAt(2*interval), origintest.On(3).ResetAt(4*interval), origintest.On(4).ResetAt(5*interval-1))
 		r.boot()
@@ -133,7 +132,7 @@ func TestServerThatNamesATimeIsWaitedFor(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, tt.rule)
 				r.boot()
 				r.start(r.job())
@@ -149,7 +148,7 @@ func TestServerThatNamesATimeIsWaitedFor(t *testing.T) {
 // After a start-over it is another object's progress that counts: measured by the
 // offsets of the one before, a link that drops would never get it past them.
 func TestCountOfRetriesStartsAnewWithTheProgressOfTheNewObject(t *testing.T) {
-	second := origintest.Object{Size: 5*interval + 1234, Seed: 2}
+	second := sample(2, 5*interval+1234)
 	tests := []struct {
 		name   string
 		rule   *origintest.Rule
@@ -160,7 +159,7 @@ func TestCountOfRetriesStartsAnewWithTheProgressOfTheNewObject(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.Always().ResetAfter(interval*3/2), tt.rule)
 				if tt.object != nil {
 					r.object = *tt.object

@@ -2,19 +2,16 @@ package fsm_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
 
 	"otad/fsm"
 	"otad/journal"
@@ -121,26 +118,23 @@ func (o *overheard) saysNothing(t *testing.T) {
 func TestSecretsOfTheURLStayInTheJournal(t *testing.T) {
 	for _, r := range wrongs(t) {
 		t.Run(r.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { r.overhear(t) })
+			bubble(t, func(t *testing.T) { r.overhear(t) })
 		})
 	}
 }
 
 // overhear runs the row with a secretive URL in two processes.
 func (r row) overhear(t *testing.T) {
-	o, d, job := r.setUp(t)
+	d, job := r.setUp(t)
 	job.URL = secretive(job.URL)
 	var heard overheard
 	d.log = everyFormat(&heard)
 	d.cfg.KeepOutbox = true
 	d.cfg.OnChange = func(s fsm.Snapshot) { fmt.Fprintf(&heard, "snapshot %+v\n", s) }
-	d.source = func(next fsm.Source) fsm.Source { return eavesdropper{next, &heard} }
+	d.source = func(next fsm.Source) fsm.Source { return errorLog{next, &heard} }
 	for range 2 { // the second takes up where the first failed
 		p := d.boot()
-		if err := p.Start(t.Context(), job); err != nil {
-			t.Fatal(err)
-		}
+		p.start(job)
 		s, _ := p.settle()
 		rec := p.journal.Record()
 		fmt.Fprintf(&heard, "%+v\n%+v\n%s\nhealth %v\n%s", s, rec.Outbox, rec.Error, p.Health(), exposition(p.metrics))
@@ -150,12 +144,12 @@ func (r row) overhear(t *testing.T) {
 		p.end()
 	}
 	heard.saysNothing(t)
-	for _, req := range o.Requests() {
+	for _, req := range d.origin.Requests() {
 		if h := fmt.Sprint(req.Header); strings.Contains(h, marker) {
 			t.Errorf("a header holds the secret: %s", h)
 		}
 	}
-	st, err := os.Stat(filepath.Join(d.dir, journal.FileName))
+	st, err := os.Stat(d.path(journal.FileName))
 	if err != nil || st.Mode() != 0o600 {
 		t.Errorf("mode of the journal: %v, %v", st.Mode(), err)
 	}
@@ -167,25 +161,10 @@ func everyFormat(w io.Writer) slog.Handler {
 	return slog.NewMultiHandler(slog.NewTextHandler(w, all), slog.NewJSONHandler(w, all))
 }
 
-// eavesdropper writes down every error of the network, with what it wraps.
-type eavesdropper struct {
-	fsm.Source
-	to io.Writer
-}
-
-func (e eavesdropper) Open(ctx context.Context, r netio.Request) (fsm.Body, error) {
-	body, err := e.Source.Open(ctx, r)
-	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
-		fmt.Fprintf(e.to, "error %v\n", cause)
-	}
-	return body, err
-}
-
 // TestRefusedURLIsNotQuoted: what Start says of a URL that it does not take.
 func TestRefusedURLIsNotQuoted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := newOrigin(t, origintest.Config{Object: object})
-		d := newDevice(t, o)
+	bubble(t, func(t *testing.T) {
+		d := newBulkRig(t, origintest.Config{Object: object})
 		var heard overheard
 		d.log = everyFormat(&heard)
 		p := d.boot()
@@ -194,7 +173,7 @@ func TestRefusedURLIsNotQuoted(t *testing.T) {
 			"https://[" + marker, "https://a/%zz" + marker, "https://a b/" + marker, "https://a/\x01" + marker, marker, "//" + marker + "@host/a",
 			"mailto:" + marker, "https://a:" + marker + "/a", secretive("https://a/" + strings.Repeat("a", journal.MaxURL)), "\xff" + marker,
 		} {
-			job := jobFor(o, object)
+			job := d.job()
 			job.URL = url
 			err := p.Start(t.Context(), job)
 			var field *journal.FieldError

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"otad/fsm"
@@ -96,7 +95,7 @@ func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t)
 				verifying(r)
 				tt.cut(t, r)
@@ -118,7 +117,7 @@ func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
 
 // Only a mismatch says that the published package is another one.
 func TestPublishedPackageThatCannotBeReadGivesNothingUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		verifying(r)
 		if err := os.Rename(r.path("u.bin.part"), r.path("u.bin")); err != nil {
@@ -136,7 +135,7 @@ func TestPublishedPackageThatCannotBeReadGivesNothingUp(t *testing.T) {
 }
 
 func TestVerifyingThatLostItsEndGoesOnFromTheCheckpointBefore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		verifying(r)
 		flip(t, r.path("u.bin.part"), r.object.Len()-1)
@@ -164,7 +163,7 @@ func TestReadyAndFailedStand(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, tt.script)
 				r.boot()
 				r.start(r.job())
@@ -187,7 +186,7 @@ func TestReadyAndFailedStand(t *testing.T) {
 // A partial file that no checkpoint speaks of is cut to nothing: whose bytes
 // they are is not known.
 func TestBytesWithoutACheckpointAreNotKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		if err := os.WriteFile(filepath.Join(r.dir, "u.bin.part"), slices.Repeat([]byte{1}, 1e6), 0o600); err != nil {
 			t.Fatal(err)

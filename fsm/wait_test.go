@@ -30,7 +30,7 @@ func unplug(r *rig) (plugged *atomic.Bool) {
 }
 
 func TestMissingNetworkIsWaitedForWithoutSpendingRetries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		plugged := unplug(r)
 		r.boot()
@@ -55,7 +55,7 @@ func TestMissingNetworkIsWaitedForWithoutSpendingRetries(t *testing.T) {
 func TestMissingNetworkIsNotWaitedForLongerThanAllowed(t *testing.T) {
 	for _, wait := range []time.Duration{0, 10 * time.Minute} {
 		t.Run(wait.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t)
 				unplug(r)
 				r.cfg.NetworkWait = wait
@@ -75,7 +75,7 @@ func TestMissingNetworkIsNotWaitedForLongerThanAllowed(t *testing.T) {
 
 // An origin that answers, however badly, shows that there is a network.
 func TestNetworkThatCameBackIsNotHeldAgainstTheNextOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Span(1, 2).Status(503).RetryAfter("250"))
 		plugged := unplug(r)
 		r.boot()
@@ -131,7 +131,7 @@ func TestEveryWaitEndsAtOnce(t *testing.T) {
 	for wait, make := range waits() {
 		for way, end := range ways {
 			t.Run(wait+" "+way, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
 					r := make(t)
 					r.boot()
 					r.start(r.job())
@@ -144,7 +144,7 @@ func TestEveryWaitEndsAtOnce(t *testing.T) {
 					if took := time.Since(begin); took != 0 {
 						t.Errorf("took %v", took)
 					}
-					if rec, _ := r.record(); r.life == nil && rec.State != string(fsm.Downloading) {
+					if rec, _ := r.record(); r.process == nil && rec.State != string(fsm.Downloading) {
 						t.Errorf("the journal holds %s after a stop", rec.State)
 					}
 				})
@@ -154,7 +154,7 @@ func TestEveryWaitEndsAtOnce(t *testing.T) {
 }
 
 func TestNewURLEndsAWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).Status(503).RetryAfter("300"))
 		r.boot()
 		job := r.job()
@@ -187,7 +187,7 @@ func TestNewURLEndsNoLaterWait(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t, origintest.On(1).StallAt(interval), tt.rule)
 				r.boot()
 				job := r.job()
@@ -220,7 +220,7 @@ func TestMissingNetworkIsAskedForEveryTwoToFiveSeconds(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprint("jitter ", tt.jitter), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				r := newRig(t)
 				r.cfg.Jitter = func() float64 { return tt.jitter }
 				plugged := unplug(r)

@@ -112,12 +112,12 @@ func newCallbacks(url string, s *services) (*deviceapi.Callbacks, error) {
 
 // outbox is the journal's list of transitions whose callbacks are not delivered
 // yet.
-type outbox struct{ *journal.Journal }
+type outbox struct{ journal *journal.Journal }
 
-func (o outbox) Pending() []journal.OutboxEntry { return o.Record().Outbox }
+func (o outbox) Pending() []journal.OutboxEntry { return o.journal.Record().Outbox }
 
 func (o outbox) Delivered(seq uint64) error {
-	_, err := o.Update(func(r *journal.Record) {
+	_, err := o.journal.Update(func(r *journal.Record) {
 		r.Outbox = slices.DeleteFunc(r.Outbox, func(n journal.OutboxEntry) bool { return n.Seq <= seq })
 	})
 	return err

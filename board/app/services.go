@@ -114,8 +114,11 @@ func newMetrics(b Build) *metrics.Metrics {
 	})
 }
 
-// stateDir adapts the state directory to the machine's interface.
-type stateDir struct{ *storage.StateDir }
+// stateDir is the state directory with the machine's types of files.
+type stateDir struct{ dir *storage.StateDir }
 
-func (d stateDir) OpenPartial(name string) (fsm.Partial, error) { return d.StateDir.OpenPartial(name) }
-func (d stateDir) Published(name string) (fsm.Published, error) { return d.StateDir.Published(name) }
+func (s stateDir) OpenPartial(name string) (fsm.Partial, error) { return s.dir.OpenPartial(name) }
+func (s stateDir) RemovePartial(name string) error              { return s.dir.RemovePartial(name) }
+func (s stateDir) Published(name string) (fsm.Published, error) { return s.dir.Published(name) }
+func (s stateDir) Writable() error                              { return s.dir.Writable() }
+func (s stateDir) Free() (int64, error)                         { return s.dir.Free() }

@@ -19,7 +19,7 @@ const (
 	cpioFile   = 0o100755 // whatever the guest gets it may run
 )
 
-// Folder adds a folder; that of a file has to be there before it.
+// Folder adds a folder. A folder has to be added before its files.
 func (a *Archive) Folder(name string) { a.entry(name, cpioFolder, nil) }
 
 // File adds a file with this content.
@@ -53,7 +53,8 @@ func (a *Archive) entry(name string, mode int, content []byte) {
 	a.pad()
 }
 
-// pad goes on to the next multiple of four, as headers and contents must.
+// pad appends zeros up to the next multiple of four, where headers and contents
+// must start.
 func (a *Archive) pad() {
 	a.buf.Write(make([]byte, -a.buf.Len()&3))
 }

@@ -31,8 +31,8 @@ func newConsole(in io.Writer, out io.Reader, log io.WriteCloser) *Console {
 	return c
 }
 
-// Wait reads on up to the line that is word. The lines on the way go to other,
-// unless that is nil.
+// Wait reads lines until the line is word. It calls other, if not nil, with the
+// lines before.
 func (c *Console) Wait(ctx context.Context, word string, other func(line string)) error {
 	for {
 		select {
@@ -44,7 +44,7 @@ func (c *Console) Wait(ctx context.Context, word string, other func(line string)
 				return nil
 			}
 			if trouble, ok := strings.CutPrefix(line, "error "); ok {
-				return fmt.Errorf("the guest says that %s", trouble)
+				return fmt.Errorf("the guest reports that %s", trouble)
 			}
 			if other != nil {
 				other(line)
@@ -55,8 +55,8 @@ func (c *Console) Wait(ctx context.Context, word string, other func(line string)
 	}
 }
 
-// Urge repeats order until the guest answers with word: what is sent before its
-// memory is back is lost.
+// Urge repeats order until the guest answers with word: a line that is sent
+// before the guest's memory is restored is lost.
 func (c *Console) Urge(ctx context.Context, order, word string) error {
 	for {
 		fmt.Fprintf(c.in, "%s\n", order) // an error shows as a guest that is gone

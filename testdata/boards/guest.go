@@ -4,6 +4,8 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+
+	"otad/testdata/otadrun"
 )
 
 // Names that QEMU's user network gives: this machine's loopback as a guest sees
@@ -13,16 +15,16 @@ const (
 	GuestAddress = "10.0.2.15"
 )
 
-// Guest is a board under power.
+// Guest is a running board.
 type Guest struct {
 	Console *Console
 	qemu    *exec.Cmd
 }
 
-// Start runs QEMU with initrd as the first file system. The caller's args have
-// to say how instructions are emulated (-accel), and what is behind the disk
-// (-drive with id=disk) and the network (-netdev with id=net). The log gets what
-// the guest prints, and is closed when it is gone.
+// Start runs QEMU with initrd as the first file system. The caller's args select
+// the emulation (-accel), the disk (-drive with id=disk) and the network (-netdev
+// with id=net). The console of the guest is copied to log, which is closed when
+// QEMU ends.
 func (m Machine) Start(initrd string, log io.WriteCloser, args ...string) (*Guest, error) {
 	args = append([]string{"-M", m.board, "-cpu", m.CPU, "-m", "192", "-nodefaults", "-display", "none", "-no-reboot",
 		"-kernel", filepath.Join(m.folder, "kernel"), "-initrd", initrd,
@@ -30,7 +32,7 @@ func (m Machine) Start(initrd string, log io.WriteCloser, args ...string) (*Gues
 		"-device", "virtio-blk-" + m.bus + ",drive=disk",
 		"-device", "virtio-net-" + m.bus + ",netdev=net",
 		"-serial", "stdio"}, args...)
-	g := &Guest{qemu: Child(m.qemu, args...)}
+	g := &Guest{qemu: otadrun.Command(m.qemu, args...)}
 	stdin, err := g.qemu.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -44,10 +46,11 @@ func (m Machine) Start(initrd string, log io.WriteCloser, args ...string) (*Gues
 	return g, g.qemu.Start()
 }
 
-// Kill switches the board off, at once and without a word to it; a board that is
-// off, or nil, stays so.
+// Kill kills QEMU, which cuts the guest's power, and waits for its end. It does
+// nothing if QEMU does not run, or if g is nil.
 func (g *Guest) Kill() {
-	if g != nil {
-		Kill(g.qemu)
+	if g != nil && g.qemu.Process != nil {
+		_ = g.qemu.Process.Kill() // the error reports that QEMU has ended
+		_ = g.qemu.Wait()         // the error repeats how it has ended
 	}
 }

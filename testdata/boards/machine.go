@@ -1,7 +1,7 @@
 // Package boards starts emulated boards: QEMU guests with Debian's kernel and
-// BusyBox, which testdata/powercut/setup.sh fetches. What such a board is for is
-// its user's affair: that puts an /init and whatever else it needs into the
-// guest's first file system, and speaks with it over the [Console].
+// BusyBox, which testdata/powercut/setup.sh downloads. The caller adds an /init
+// and other files to the guest's first file system, and talks to the guest over
+// the [Console].
 package boards
 
 import (
@@ -11,18 +11,18 @@ import (
 	"path/filepath"
 )
 
-// Machine is what QEMU emulates for an architecture.
+// Machine is the machine that QEMU emulates for an architecture.
 type Machine struct {
 	CPU     string // QEMU's name of the processor
-	folder  string // what setup.sh has fetched for it
+	folder  string // the files that setup.sh has downloaded
 	qemu    string
 	board   string // QEMU's -M
 	bus     string // the suffix of virtio devices
 	console string
 }
 
-// MachineOf is the board of an architecture, by Debian's name for it. Cache is
-// where setup.sh has put the guests.
+// MachineOf returns the machine of an architecture, by Debian's name for it.
+// Cache is the directory of setup.sh.
 func MachineOf(arch, cache string) Machine {
 	m := Machine{folder: filepath.Join(cache, arch), bus: "device", console: "ttyAMA0"}
 	switch arch {
@@ -37,7 +37,7 @@ func MachineOf(arch, cache string) Machine {
 	return m
 }
 
-// DefaultCache is where setup.sh puts the guests unless it is told otherwise.
+// DefaultCache returns the default directory of setup.sh for the guests.
 func DefaultCache() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -51,8 +51,8 @@ func DefaultCache() string {
 //go:embed guest
 var guestFiles embed.FS
 
-// FirstFileSystem is the part of the guest's first file system that no board can
-// do without: folders, BusyBox, the kernel's modules, and /etc/hardware, with
+// FirstFileSystem returns the part of the guest's first file system that every
+// board needs: folders, BusyBox, the kernel's modules, and /etc/hardware, with
 // which an /init begins.
 func (m Machine) FirstFileSystem() (*Archive, error) {
 	var a Archive

@@ -3,7 +3,9 @@ package crashstates
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"hash/maphash"
 	"slices"
+	"sync/atomic"
 )
 
 const (
@@ -13,13 +15,15 @@ const (
 
 // page is a piece of a file. It does not change once it is part of a Content.
 type page struct {
-	data []byte // pageSize bytes
-	sum  uint64 // of data; 0: not computed yet
+	data []byte        // pageSize bytes
+	sum  atomic.Uint64 // hash of data; 0: not computed yet
 }
+
+var zeros = &page{data: make([]byte, pageSize)}
 
 // Content is the bytes and the mode of a file. It is a value: each change makes
 // another one, which shares the pages that are the same, so that thousands of
-// states fit into memory. One goroutine at a time works with those of a log.
+// states fit into memory. Any number of goroutines may read it.
 type Content struct {
 	size  int64
 	mode  uint32
@@ -52,7 +56,7 @@ func (c Content) resize(size int64) Content {
 	n := int((size + pageSize - 1) / pageSize)
 	pages := make([]*page, n)
 	for i := copy(pages, c.pages); i < n; i++ {
-		pages[i] = &page{data: make([]byte, pageSize)}
+		pages[i] = zeros
 	}
 	if rest := size % pageSize; size < c.size && rest > 0 {
 		pages[n-1] = pages[n-1].clone()
@@ -63,7 +67,7 @@ func (c Content) resize(size int64) Content {
 
 func (p *page) clone() *page { return &page{data: slices.Clone(p.data)} }
 
-// bytes returns what a reader of the file gets.
+// bytes returns the content as a reader of the file gets it.
 func (c Content) bytes() []byte {
 	all := make([]byte, 0, len(c.pages)*pageSize)
 	for _, p := range c.pages {
@@ -72,16 +76,20 @@ func (c Content) bytes() []byte {
 	return all[:c.size]
 }
 
-// append adds what tells c from other contents to b.
+// hashSeed is that of the pages' hashes, which are compared within one process.
+var hashSeed = maphash.MakeSeed()
+
+// append adds the size, the mode and the hashes of the pages to b.
 func (c Content) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(c.size))
 	b = binary.BigEndian.AppendUint32(b, c.mode)
 	for _, p := range c.pages {
-		if p.sum == 0 {
-			sum := sha256.Sum256(p.data)
-			p.sum = binary.BigEndian.Uint64(sum[:])
+		sum := p.sum.Load()
+		if sum == 0 {
+			sum = maphash.Bytes(hashSeed, p.data)
+			p.sum.Store(sum)
 		}
-		b = binary.BigEndian.AppendUint64(b, p.sum)
+		b = binary.BigEndian.AppendUint64(b, sum)
 	}
 	return b
 }
@@ -89,7 +97,7 @@ func (c Content) append(b []byte) []byte {
 // State is a directory as a disk may hold it, by name.
 type State map[string]Content
 
-// id tells states apart.
+// id returns a digest that differs between different states.
 func (s State) id() [sha256.Size]byte {
 	names := make([]string, 0, len(s))
 	for name := range s {

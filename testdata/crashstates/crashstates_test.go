@@ -1,15 +1,17 @@
 package crashstates
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 var (
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// run runs the tests with an otad that is built as the Makefile builds it.
+// run runs the tests with an otad that is built from this source.
 func run(m *testing.M) int {
 	if *otad == "" {
 		dir, err := os.MkdirTemp("", "otad-crashstates-")
@@ -35,10 +37,8 @@ func run(m *testing.M) int {
 		}
 		defer os.RemoveAll(dir)
 		*otad = filepath.Join(dir, "otad")
-		build := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", *otad, "otad")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		if err := (otadrun.Build{Out: *otad, KeepPaths: true}).Run(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
@@ -49,14 +49,10 @@ func run(m *testing.M) int {
 func TestEveryCrashStateBecomesReady(t *testing.T) {
 	begun := time.Now()
 	e, runs := NewEnumerator(*seed), record(t, scenarios()...)
-	for _, run := range runs {
-		e.Add(run)
-	}
+	e.Add(runs...)
 	// And the states of a second cut, in the middle of the recovery from a first.
 	again := record(t, recoveries(e.Sample(secondCuts))...)
-	for _, run := range again {
-		e.Add(run)
-	}
+	e.Add(again...)
 	enumerated := time.Since(begun)
 	tried := e.Sample(wanted(e))
 	results := (&Rig{}).try(t, tried, 0)
@@ -69,7 +65,7 @@ func TestEveryCrashStateBecomesReady(t *testing.T) {
 	}
 }
 
-// wanted is how many of the states are to be tried.
+// wanted returns the number of states to try.
 func wanted(e *Enumerator) int {
 	switch {
 	case *states == 0:
@@ -131,9 +127,9 @@ func TestMutationsAreCaught(t *testing.T) {
 	}
 }
 
-// A disk that calls bytes durable and loses them cannot be made up for, but it
-// can be found out: by older checkpoints, cheaply, as long as it is the last
-// bytes, and by reading all back where it may be any.
+// A disk that calls bytes durable and loses them cannot be made safe, but otad
+// can detect it: cheaply by older checkpoints while only the last bytes are
+// lost, and by reading all bytes back where any may be lost.
 func TestDiskThatLiesIsFoundOut(t *testing.T) {
 	run := record(t, fetch())[0]
 	job := run.Jobs[0]
@@ -153,14 +149,14 @@ func TestDiskThatLiesIsFoundOut(t *testing.T) {
 		t.Log(results)
 		results.report(t)
 		if limit := int64((lies + 1) * Interval); results.again > limit {
-			t.Errorf("%d bytes were asked for again, %d at most for %d lies", results.again, limit, lies)
+			t.Errorf("%d bytes were requested again, %d at most for %d lies", results.again, limit, lies)
 		}
 	})
 	t.Run("the last bytes, with a single checkpoint", func(t *testing.T) {
 		results := (&Rig{Lying: true, SingleCheckpoint: true}).try(t, last.Crashes, 0)
 		t.Log(results)
 		if results.again <= (lies+1)*Interval {
-			t.Errorf("not caught: %d bytes were asked for again", results.again)
+			t.Errorf("not caught: %d bytes were requested again", results.again)
 		}
 	})
 	t.Run("any bytes, read back", func(t *testing.T) {

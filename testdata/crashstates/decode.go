@@ -1,7 +1,6 @@
 package crashstates
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -20,7 +19,7 @@ type caller struct {
 	dir string
 }
 
-// decode turns a call into operations; a call on something else has none.
+// decode returns the operations of a call; a call on another file has none.
 func (c *caller) decode(n unotify.Notification) ([]Op, error) {
 	a := n.Args
 	switch n.Nr {
@@ -63,8 +62,8 @@ func (c *caller) open(a [6]uint64) ([]Op, error) {
 
 func (c *caller) write(nr int32, a [6]uint64) ([]Op, error) {
 	if fd := int32(a[0]); nr == unix.SYS_WRITE && (fd == 1 || fd == 2) {
-		data, err := c.read(a[1], int(a[2]))
-		return []Op{{Kind: Say, Data: data}}, err
+		data, err := unotify.ReadMemory(c.tid, uintptr(a[1]), int(a[2]))
+		return []Op{{Kind: Print, Data: data}}, err
 	}
 	ops, err := c.onFile(a[0], Op{Kind: Write, At: int64(a[3])})
 	if err != nil || len(ops) == 0 {
@@ -75,7 +74,7 @@ func (c *caller) write(nr int32, a [6]uint64) ([]Op, error) {
 			return nil, err
 		}
 	}
-	ops[0].Data, err = c.read(a[1], int(a[2]))
+	ops[0].Data, err = unotify.ReadMemory(c.tid, uintptr(a[1]), int(a[2]))
 	return ops, err
 }
 
@@ -106,7 +105,7 @@ func (c *caller) onFile(fd uint64, o Op) ([]Op, error) {
 
 // onName completes o for a path in the caller's memory.
 func (c *caller) onName(dirfd, addr uint64, o Op) ([]Op, error) {
-	path, err := c.text(addr)
+	path, err := unotify.ReadPath(c.tid, uintptr(addr))
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +133,7 @@ func (c *caller) on(path string, o Op) []Op {
 
 func (c *caller) fd(n uint64) string { return fmt.Sprintf("/proc/%d/fd/%d", c.tid, int32(n)) }
 
-// position is where the next write of an open file goes.
+// position returns the offset of the next write of an open file.
 func (c *caller) position(fd uint64) (int64, error) {
 	info, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", c.tid, int32(fd)))
 	if err != nil {
@@ -152,36 +151,4 @@ func (c *caller) position(fd uint64) (int64, error) {
 		return 0, err
 	}
 	return st.Size(), nil
-}
-
-// read copies the caller's memory.
-func (c *caller) read(addr uint64, n int) ([]byte, error) {
-	if n == 0 {
-		return nil, nil
-	}
-	b := make([]byte, n)
-	local := []unix.Iovec{{Base: &b[0]}}
-	local[0].SetLen(n)
-	got, err := unix.ProcessVMReadv(c.tid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: n}}, 0)
-	if err != nil || got != n {
-		return nil, fmt.Errorf("process_vm_readv: %d of %d bytes: %w", got, n, err)
-	}
-	return b, nil
-}
-
-// text copies a path, page by page, as the page after it may not be there.
-func (c *caller) text(addr uint64) (string, error) {
-	var all []byte
-	for len(all) < unix.PathMax {
-		n := pageSize - int(addr%pageSize)
-		b, err := c.read(addr, n)
-		if err != nil {
-			return "", err
-		}
-		if end := bytes.IndexByte(b, 0); end >= 0 {
-			return string(append(all, b[:end]...)), nil
-		}
-		all, addr = append(all, b...), addr+uint64(n)
-	}
-	return "", errors.New("a path without an end")
 }

@@ -8,9 +8,9 @@ import (
 )
 
 // Disk is the model, that of ALICE (Pillai et al., OSDI 2014) and CrashMonkey
-// (Mohan et al., OSDI 2018): what processes see at one moment, what a power cut
-// cannot take away any more, and the changes in between, each of which may or
-// may not be on the medium.
+// (Mohan et al., OSDI 2018). It holds the state that processes see, the state that
+// a power cut cannot change, and the changes in between, each of which may or may
+// not be on the medium.
 //
 //   - The bytes and the length of a file are durable after its fsync or
 //     fdatasync, its mode after its fsync.
@@ -38,7 +38,7 @@ func (d *Disk) step(o Op) *Disk {
 	next := &Disk{slices.Clone(d.files), d.visible, d.durable, slices.Clip(d.names)}
 	n, known := d.visible[o.Name]
 	switch {
-	case o.Kind == Say || o.Kind == Begin:
+	case o.Kind == Print || o.Kind == Begin:
 		return d
 	case o.is(Sync, "."):
 		next.durable, next.names = d.visible, nil
@@ -48,7 +48,7 @@ func (d *Disk) step(o Op) *Disk {
 		o.At = int64(len(d.files))
 		next.rename(o)
 	case !known:
-		return d // a call that failed, as removing what is not there
+		return d // a call that failed, such as the removal of a missing file
 	case o.Kind == Rename || o.Kind == Unlink:
 		o.At = int64(n)
 		next.rename(o)
@@ -58,7 +58,7 @@ func (d *Disk) step(o Op) *Disk {
 	return next
 }
 
-// rename takes in a change of names; o.At is the number of the file.
+// rename records a change of names; o.At is the number of the file.
 func (d *Disk) rename(o Op) {
 	d.visible = maps.Clone(d.visible)
 	if d.visible == nil {
@@ -119,7 +119,7 @@ func (d *Disk) pending() int {
 	return n
 }
 
-// now is what processes see.
+// now returns the state that processes see.
 func (d *Disk) now() State { return d.named(d.visible, func(f file) Content { return f.now }) }
 
 func (d *Disk) named(names map[string]int, content func(file) Content) State {
@@ -130,26 +130,26 @@ func (d *Disk) named(names map[string]int, content func(file) Content) State {
 	return s
 }
 
-// crash returns what is on the medium when each pending change, names first,
-// then file by file, met its fate.
-func (d *Disk) crash(fates []Fate) State {
+// crash returns the state of the medium after each pending change had its
+// outcome: names first, then file by file.
+func (d *Disk) crash(outcomes []Outcome) State {
 	names := maps.Clone(d.durable)
 	if names == nil {
 		names = make(map[string]int)
 	}
 	for i, o := range d.names {
-		if fates[i].How != Lost {
+		if outcomes[i].How != Lost {
 			o.rename(names)
 		}
 	}
-	fates = fates[len(d.names):]
+	outcomes = outcomes[len(d.names):]
 	contents := make([]Content, len(d.files))
 	for n, f := range d.files {
 		contents[n] = f.durable
 		for i, o := range f.changes {
-			contents[n] = fates[i].change(contents[n], o)
+			contents[n] = outcomes[i].change(contents[n], o)
 		}
-		fates = fates[len(f.changes):]
+		outcomes = outcomes[len(f.changes):]
 	}
 	s := make(State, len(names))
 	for name, n := range names {
@@ -158,10 +158,10 @@ func (d *Disk) crash(fates []Fate) State {
 	return s
 }
 
-// How is what became of a pending change.
+// How is the effect of a power cut on a pending change.
 type How byte
 
-// The fates of a pending change. Those after Kept are of writes only; other
+// The outcomes of a pending change. Those after Kept are of writes only; other
 // changes are Kept then.
 const (
 	Lost    How = iota
@@ -178,21 +178,21 @@ func (h How) String() string {
 	return [...]string{"lost", "kept", "head", "tail", "sectors", "pages", "grown"}[h]
 }
 
-// Fate is how a change ended; Seed chooses the sectors.
-type Fate struct {
+// Outcome is the effect on one change; Seed chooses the sectors.
+type Outcome struct {
 	How  How
 	Seed uint64
 }
 
-func (f Fate) String() string {
+func (f Outcome) String() string {
 	if f.How <= Kept || f.How == Grown {
 		return f.How.String()
 	}
 	return fmt.Sprintf("%s(%d)", f.How, f.Seed)
 }
 
-// change applies what is left of o.
-func (f Fate) change(c Content, o Op) Content {
+// change applies the part of o that survives.
+func (f Outcome) change(c Content, o Op) Content {
 	switch {
 	case f.How == Lost:
 		return c
@@ -209,7 +209,7 @@ func (f Fate) change(c Content, o Op) Content {
 
 // tear returns the pieces of a write that are on the disk. They begin and end
 // where a sector of the file, or a page, does.
-func (f Fate) tear(o Op) (pieces []Op) {
+func (f Outcome) tear(o Op) (pieces []Op) {
 	unit := int64(sectorSize)
 	if f.How == Pages {
 		unit = pageSize

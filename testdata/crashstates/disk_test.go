@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// replay makes the disk of a log.
+// replay returns the disk after a log.
 func replay(l Log) *Disk {
 	d := new(Disk)
 	for _, o := range l {
@@ -48,7 +48,7 @@ func TestWhatIsNotSyncedMayBeLost(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := replay(c.log)
 			for how, want := range map[How]map[string]string{Lost: c.lost, Kept: c.kept} {
-				got := texts(d.crash(slices.Repeat([]Fate{{How: how}}, d.pending())))
+				got := texts(d.crash(slices.Repeat([]Outcome{{How: how}}, d.pending())))
 				if !maps.Equal(got, want) {
 					t.Errorf("%v: %q, want %q", how, got, want)
 				}
@@ -64,7 +64,7 @@ func TestModeIsNotSyncedByFdatasync(t *testing.T) {
 	made := Log{{Kind: Create, Name: "a", Mode: 0o600}, {Kind: Sync, Name: "."}, {Kind: Chmod, Name: "a", Mode: 0o644}}
 	for kind, want := range map[Kind]uint32{Datasync: 0o600, Sync: 0o644} {
 		d := replay(append(made, Op{Kind: kind, Name: "a"}))
-		if got := d.crash(make([]Fate, d.pending()))["a"].mode; got != want {
+		if got := d.crash(make([]Outcome, d.pending()))["a"].mode; got != want {
 			t.Errorf("after %s the mode is %o, want %o", kind, got, want)
 		}
 	}
@@ -75,7 +75,7 @@ func TestWritesTearBetweenSectors(t *testing.T) {
 	old, data := bytes.Repeat([]byte{'o'}, 5*pageSize), bytes.Repeat([]byte{'n'}, 3*pageSize+100)
 	seen := make(map[How]map[string]bool)
 	for range 2000 {
-		f := Fate{Head + How(random.IntN(int(Pages-Head)+1)), random.Uint64()}
+		f := Outcome{Head + How(random.IntN(int(Pages-Head)+1)), random.Uint64()}
 		at := random.Int64N(2 * pageSize)
 		got := f.change(Content{}.write(0, old), Op{Kind: Write, At: at, Data: data}).bytes()
 		all := slices.Clone(old)

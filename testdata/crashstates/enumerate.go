@@ -6,27 +6,30 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // Crash is one state of a disk after a power cut in a run.
 type Crash struct {
-	Run     *Run
-	At      int // operations of the run's log that were made before the cut
-	Fates   []Fate
-	Witness *Witness
+	Run        *Run
+	At         int // operations of the run's log that were made before the cut
+	Outcomes   []Outcome
+	Invariants *Invariants
 
 	disk  *Disk
 	id    [sha256.Size]byte // of the state
 	order uint64            // random: the first N in this order are a sample
 }
 
-// State is what is found on the disk.
-func (c *Crash) State() State { return c.disk.crash(c.Fates) }
+// State returns the directory on the disk.
+func (c *Crash) State() State { return c.disk.crash(c.Outcomes) }
 
-// String says how to come to the state: where the power was cut, and what became
-// of the changes that were not durable.
+// String describes how to reach the state: the moment of the cut, and the
+// outcome of each change that was not durable.
 func (c *Crash) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, cut after operation %d", c.Run.Name, c.At)
@@ -38,7 +41,7 @@ func (c *Crash) String() string {
 		changes = append(slices.Clip(changes), f.changes...)
 	}
 	for i, o := range changes {
-		fmt.Fprintf(&b, "; %s: %s", o, c.Fates[i])
+		fmt.Fprintf(&b, "; %s: %s", o, c.Outcomes[i])
 	}
 	if c.Run.From != nil {
 		fmt.Fprintf(&b, "; after an earlier cut: %v", c.Run.From)
@@ -46,8 +49,8 @@ func (c *Crash) String() string {
 	return b.String()
 }
 
-// Enumerator collects crash states, each once. A state that comes up again after
-// otad has told more is another one, as more is expected of it.
+// Enumerator collects crash states, each once. The same state after further
+// reports of otad counts as another one, because more must hold there.
 type Enumerator struct {
 	Crashes []*Crash
 
@@ -56,11 +59,12 @@ type Enumerator struct {
 }
 
 type seen struct {
-	state   [sha256.Size]byte
-	witness *Witness
+	state      [sha256.Size]byte
+	invariants *Invariants
 }
 
-// NewEnumerator returns an empty one. The seed decides every random choice.
+// NewEnumerator returns an empty Enumerator. The seed decides every random
+// choice.
 func NewEnumerator(seed uint64) *Enumerator {
 	return &Enumerator{seed: seed, seen: make(map[seen]bool)}
 }
@@ -71,7 +75,7 @@ func (e *Enumerator) Sample(n int) []*Crash {
 	return list[:min(n, len(list))]
 }
 
-// Distinct is how many states there are among crashes by what is on the disk alone.
+// Distinct returns the number of different directories among crashes.
 func Distinct(crashes []*Crash) int {
 	states := make(map[[sha256.Size]byte]bool)
 	for _, c := range crashes {
@@ -80,31 +84,62 @@ func Distinct(crashes []*Crash) int {
 	return len(states)
 }
 
-// Add takes in the crash states of every prefix of the run's log.
-func (e *Enumerator) Add(run *Run) {
-	disk, witness := run.Start, run.Witness
+// Add adds the crash states of every prefix of the runs' logs. The runs are
+// enumerated in parallel and added in their order.
+func (e *Enumerator) Add(runs ...*Run) {
+	found := make([][]*Crash, len(runs))
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(runs)); i = next.Add(1) - 1 {
+				one := NewEnumerator(e.seed)
+				one.addRun(runs[i])
+				found[i] = one.Crashes
+			}
+		})
+	}
+	workers.Wait()
+	for _, crashes := range found {
+		e.addNew(crashes...)
+	}
+}
+
+func (e *Enumerator) addRun(run *Run) {
+	disk, invariants := run.Start, run.Invariants
 	for at, o := range run.Log {
-		nextDisk, nextWitness := disk.step(o), witness.after(o)
-		if nextDisk != disk || nextWitness != witness {
-			disk, witness = nextDisk, nextWitness
-			e.add(run, at+1, disk, witness, false)
+		nextDisk, nextInvariants := disk.step(o), invariants.after(o)
+		if nextDisk != disk || nextInvariants != invariants {
+			disk, invariants = nextDisk, nextInvariants
+			e.add(run, at+1, disk, invariants, false)
 		}
 	}
 }
 
-// AddEnd takes in the crash states at the end of the run's log only; none of
-// the pending changes is on the disk with strict.
-func (e *Enumerator) AddEnd(run *Run, strict bool) {
-	disk, witness := run.Start, run.Witness
-	for _, o := range run.Log {
-		disk, witness = disk.step(o), witness.after(o)
+// addNew adds the crashes that are not there yet.
+func (e *Enumerator) addNew(crashes ...*Crash) {
+	for _, c := range crashes {
+		if s := (seen{c.id, c.Invariants}); !e.seen[s] {
+			e.seen[s] = true
+			e.Crashes = append(e.Crashes, c)
+		}
 	}
-	e.add(run, len(run.Log), disk, witness, strict)
 }
 
-func (e *Enumerator) add(run *Run, at int, disk *Disk, witness *Witness, strict bool) {
-	// Of the run and the prefix alone, so that a state comes up again with the
-	// same seed although the logs of two recordings differ in their length.
+// AddEnd adds the crash states at the end of the run's log only. With strict,
+// none of the pending changes is on the disk.
+func (e *Enumerator) AddEnd(run *Run, strict bool) {
+	disk, invariants := run.Start, run.Invariants
+	for _, o := range run.Log {
+		disk, invariants = disk.step(o), invariants.after(o)
+	}
+	e.add(run, len(run.Log), disk, invariants, strict)
+}
+
+func (e *Enumerator) add(run *Run, at int, disk *Disk, invariants *Invariants, strict bool) {
+	// The seed depends on the run and the prefix alone: a state then comes up
+	// again with the same seed although the logs of two recordings differ in
+	// length.
 	name := fnv.New64a()
 	name.Write([]byte(run.Name))
 	random := rand.New(rand.NewPCG(e.seed, name.Sum64()+uint64(at)))
@@ -112,58 +147,56 @@ func (e *Enumerator) add(run *Run, at int, disk *Disk, witness *Witness, strict 
 	if strict {
 		list = list[:1]
 	}
-	for _, fates := range list {
-		c := &Crash{Run: run, At: at, Fates: fates, Witness: witness, disk: disk, order: random.Uint64()}
+	for _, outcomes := range list {
+		c := &Crash{Run: run, At: at, Outcomes: outcomes, Invariants: invariants, disk: disk, order: random.Uint64()}
 		c.id = c.State().id()
-		if s := (seen{c.id, witness}); !e.seen[s] {
-			e.seen[s] = true
-			e.Crashes = append(e.Crashes, c)
-		}
+		e.addNew(c)
 	}
 }
 
 const (
-	randomFates = 16 // random combinations for each prefix
-	tears       = 3  // for each write and each way to tear it, alone and among others
+	randomOutcomes = 16 // random combinations for each prefix
+	tears          = 3  // for each write and each way to tear it, alone and among others
 )
 
-// combinations returns fates for the pending changes of d: none and all of them,
-// names without bytes and bytes without names, each one alone and each one left
-// out, each write torn in every way, alone and among the others, and random ones.
-func combinations(d *Disk, random *rand.Rand) [][]Fate {
+// combinations returns outcomes for the pending changes of d: none and all of
+// them, names without bytes and bytes without names, each one alone and each
+// one left out, each write torn in every way, alone and among the others, and
+// random ones.
+func combinations(d *Disk, random *rand.Rand) [][]Outcome {
 	n, names := d.pending(), len(d.names)
-	all := func(h How) []Fate { return slices.Repeat([]Fate{{How: h}}, n) }
-	list := [][]Fate{all(Lost)}
+	all := func(h How) []Outcome { return slices.Repeat([]Outcome{{How: h}}, n) }
+	list := [][]Outcome{all(Lost)}
 	if n == 0 {
 		return list
 	}
 	for _, others := range []How{Lost, Kept} {
-		fates := all(others)
-		copy(fates[names:], all(Kept-others))
-		list = append(list, all(others), fates)
+		outcomes := all(others)
+		copy(outcomes[names:], all(Kept-others))
+		list = append(list, all(others), outcomes)
 		for i := range n {
-			fates := all(others)
-			fates[i].How = Kept - others
-			list = append(list, fates)
+			outcomes := all(others)
+			outcomes[i].How = Kept - others
+			list = append(list, outcomes)
 			for k := range tears * int(hows-Head) {
 				if i >= names {
-					fates := all(others)
-					fates[i] = Fate{Head + How(k)%(hows-Head), random.Uint64()}
-					list = append(list, fates)
+					outcomes := all(others)
+					outcomes[i] = Outcome{Head + How(k)%(hows-Head), random.Uint64()}
+					list = append(list, outcomes)
 				}
 			}
 		}
 	}
-	for range randomFates {
-		fates := all(Lost)
-		for i := range fates {
+	for range randomOutcomes {
+		outcomes := all(Lost)
+		for i := range outcomes {
 			among := hows
 			if i < names {
 				among = Head
 			}
-			fates[i] = Fate{How(random.IntN(int(among))), random.Uint64()}
+			outcomes[i] = Outcome{How(random.IntN(int(among))), random.Uint64()}
 		}
-		list = append(list, fates)
+		list = append(list, outcomes)
 	}
 	return list
 }

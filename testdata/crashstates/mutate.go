@@ -1,15 +1,15 @@
 package crashstates
 
-// Mutation is the log that an otad with a bug would have left: the check is
-// worth something if it catches every one of them.
+// Mutation is the log of an otad with a bug. The checks have to catch every
+// one.
 type Mutation struct {
 	Bug    string
 	Apply  func(l Log, job *Job) Log
-	Says   string // what the violation is
-	Killed bool   // it shows in a run whose first process is killed in a commit
+	Says   string // part of the error that must be found
+	Killed bool   // visible in a run whose first process is killed in a commit
 }
 
-// Mutations returns one for each rule of the order write, sync, commit, tell.
+// Mutations returns one for each rule of the order write, sync, commit, report.
 func Mutations() []Mutation {
 	return []Mutation{
 		{Bug: "commits before it syncs", Apply: commitBeforeSync, Says: "the journal claims"},
@@ -26,7 +26,7 @@ func Mutations() []Mutation {
 
 const journalDB = "journal.db"
 
-// commitBeforeSync puts each sync of the package behind the commit of the
+// commitBeforeSync moves each sync of the package behind the commit of the
 // checkpoint that claims its bytes: two syncs of the journal, pages and meta.
 func commitBeforeSync(l Log, job *Job) Log {
 	for n := 1; ; n++ {
@@ -47,14 +47,14 @@ func noSyncAfterRename(l Log, job *Job) Log {
 	return l.without(func(i int, _ Op) bool { return i == at })
 }
 
-// noSyncAfterCreate takes away every sync of the directory between the making
-// of the partial file and its first checkpoint.
+// noSyncAfterCreate removes every sync of the directory between the creation of
+// the partial file and its first checkpoint.
 func noSyncAfterCreate(l Log, job *Job) Log {
 	made, first := l.find(0, Create, job.part(), 1), l.find(0, Datasync, job.part(), 1)
 	return l.without(func(i int, o Op) bool { return made < i && i < first && o.is(Sync, ".") })
 }
 
-// journalInPlace makes journal.db where it will be, instead of renaming
+// journalInPlace creates journal.db under its final name, instead of renaming
 // journal.db.new when it is complete.
 func journalInPlace(l Log, _ *Job) Log {
 	renamed := l.find(0, Rename, journalDB+".new", 1)
@@ -67,8 +67,8 @@ func journalInPlace(l Log, _ *Job) Log {
 	return inPlace
 }
 
-// withoutSync takes away the first or the second of the two syncs that each
-// commit of the journal has.
+// withoutSync removes the first or the second of the two syncs of each commit
+// of the journal.
 func withoutSync(l Log, second int) Log {
 	n := 0
 	return l.without(func(_ int, o Op) bool {
@@ -84,7 +84,7 @@ func noFirstSync(l Log, _ *Job) Log  { return withoutSync(l, 1) }
 func noSecondSync(l Log, _ *Job) Log { return withoutSync(l, 0) }
 
 // readyBeforeRename puts the rename, with the syncs around it, behind the
-// commit of Ready and the line that tells it.
+// commit of Ready and the line that reports it.
 func readyBeforeRename(l Log, job *Job) Log {
 	from, to := l.find(0, Rename, job.part(), 1), len(l)-1
 	for l[from].Kind != Write {
@@ -93,7 +93,7 @@ func readyBeforeRename(l Log, job *Job) Log {
 	return l
 }
 
-// noSyncAtOpen takes away the sync with which the second process begins.
+// noSyncAtOpen removes the first sync of the second process.
 func noSyncAtOpen(l Log, _ *Job) Log {
 	second := l.find(1, Begin, "", 1)
 	at := l.find(second, Sync, journalDB, 1)
@@ -101,7 +101,7 @@ func noSyncAtOpen(l Log, _ *Job) Log {
 }
 
 // lied returns the log up to an operation of which the disk ignored the last n
-// syncs of the package, although it said that they were done.
+// syncs of the package, although it had acknowledged them.
 func (l Log) lied(to int, job *Job, n int) Log {
 	l = l[:to]
 	syncs := 0

@@ -1,15 +1,15 @@
-// Package crashstates enumerates what a power cut can leave of a run of otad,
-// and finishes the download from each of those states.
+// Package crashstates enumerates the states that a power cut can leave of a run
+// of otad, and finishes the download from each of them.
 //
 //	recorder.go   every file operation of the real, unmodified binary (seccomp)
-//	decode.go     what a system call means for the state directory
+//	decode.go     a system call as a change of the state directory
 //	oplog.go      the log of the operations
-//	witness.go    what otad told meanwhile, and therefore owes
+//	invariants.go what otad had reported, and what must therefore hold
 //	scenario.go   recording a run, and the proof that nothing is missing
-//	disk.go       the model: what of a log a disk may hold (content.go: its files)
+//	disk.go       the model: the states of a disk after a log (content.go: its files)
 //	enumerate.go  the states of a log, without repetition
 //	machine.go    otad, started on one of them
-//	verify.go     what must hold there
+//	verify.go     the checks of that start
 //	mutate.go     logs of an otad with a bug, which have to be caught
 //
 // It is a test, run by
@@ -22,7 +22,7 @@ import (
 	"slices"
 )
 
-// Kind is what an [Op] does.
+// Kind is the kind of an [Op].
 type Kind string
 
 // The kinds of operations. All but the last two are calls of the recorded
@@ -36,7 +36,7 @@ const (
 	Unlink   Kind = "unlink"
 	Datasync Kind = "datasync" // fdatasync: bytes and length of one file
 	Sync     Kind = "sync"     // fsync: and its mode; of the name ".", the directory
-	Say      Kind = "say"      // a line on stderr or stdout: somebody knows now
+	Print    Kind = "say"      // a line on stderr or stdout: a report of otad
 	Begin    Kind = "begin"    // a process was started, to fetch Job
 )
 
@@ -47,7 +47,7 @@ type Op struct {
 	To   string // Rename
 	At   int64  // Write: offset; Truncate: length
 	Mode uint32 // Create, Chmod
-	Data []byte // Write, Say
+	Data []byte // Write, Print
 	Job  *Job   // Begin
 }
 
@@ -59,7 +59,7 @@ func (o Op) String() string {
 		return fmt.Sprintf("truncate %s to %d", o.Name, o.At)
 	case Rename:
 		return fmt.Sprintf("rename %s to %s", o.Name, o.To)
-	case Say:
+	case Print:
 		return fmt.Sprintf("say %.100q", o.Data)
 	case Begin:
 		return "begin " + o.Job.Name
@@ -87,8 +87,8 @@ func (l Log) find(from int, k Kind, name string, n int) int {
 	return -1
 }
 
-// without returns the log less the operations that drop names. Neither log
-// shares its order with the other.
+// without returns the log without the operations for which drop returns true.
+// The log itself does not change.
 func (l Log) without(drop func(i int, o Op) bool) Log {
 	var kept Log
 	for i, o := range l {
@@ -99,7 +99,7 @@ func (l Log) without(drop func(i int, o Op) bool) Log {
 	return kept
 }
 
-// move returns the log with the operation at from put behind the one at to.
+// move returns the log with the operation at from moved behind the one at to.
 func (l Log) move(from, to int) Log {
 	moved := slices.Insert(slices.Clone(l), to+1, l[from])
 	return slices.Delete(moved, from, from+1)

@@ -12,12 +12,12 @@ import (
 	"otad/testdata/unotify"
 )
 
-// The recorder sees every call of an unmodified program that changes a
-// directory: the call is stopped, its arguments are read out of the caller's
-// memory and logged, and it goes on.
+// The recorder stops every call of an unmodified program that changes a
+// directory, reads its arguments from the caller's memory, logs them and lets
+// the call happen.
 
-// recorded are the calls that the recorder understands or, of the last two
-// lines, refuses: they change files too, but otad has no use for them.
+// recorded are the calls that the recorder supports or, in the last two lines,
+// refuses: they change files too, but otad does not use them.
 var recorded = []uint32{
 	unix.SYS_OPENAT, unix.SYS_PWRITE64, unix.SYS_WRITE, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE, unix.SYS_FCHMOD,
 	unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_UNLINKAT,
@@ -28,7 +28,7 @@ var recorded = []uint32{
 // BecomeShim does not return if this process was started to be recorded.
 func BecomeShim() { unotify.BecomeShim(filter, 0) }
 
-// filter notifies of the recorded calls and allows all others.
+// filter stops the recorded calls and allows all others.
 func filter() ([]unix.SockFilter, error) {
 	native := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
 	if native == 0 {
@@ -53,15 +53,15 @@ func filter() ([]unix.SockFilter, error) {
 type Recorder struct {
 	Dir string // absolute, without symbolic links
 	Log Log
-	// Kill, if not nil, is asked before each operation: true kills the program
-	// by SIGKILL, and the operation does not happen.
+	// Kill, if not nil, is called before each operation. If it returns true,
+	// the program is killed by SIGKILL, and the operation does not happen.
 	Kill func(Op) bool
 
 	err error // the first thing that could not be recorded
 }
 
-// Run runs the program at path to its end and returns its exit code, -1 when
-// it was killed. What it does to the directory and says is added to the log.
+// Run runs the program at path to its end and returns its exit code, -1 when it
+// was killed. Its changes of the directory and its output are added to the log.
 func (r *Recorder) Run(path string, args ...string) (int, error) {
 	cmd := exec.Command(path, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -73,7 +73,7 @@ func (r *Recorder) Run(path string, args ...string) (int, error) {
 	ended, served := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(served)
-		r.serve(listener, cmd.Process, ended)
+		r.fail(unotify.Serve(listener, ended, func(n unotify.Notification) { r.record(listener, cmd.Process, n) }))
 	}()
 	cmd.Wait() // its error is the exit code
 	close(ended)
@@ -81,40 +81,12 @@ func (r *Recorder) Run(path string, args ...string) (int, error) {
 	return cmd.ProcessState.ExitCode(), r.err
 }
 
-// serve treats one call after the other until the program has ended.
-func (r *Recorder) serve(listener int, program *os.Process, ended <-chan struct{}) {
-	for {
-		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
-		if _, err := unix.Poll(poll, 100); err != nil && err != unix.EINTR {
-			r.fail(os.NewSyscallError("poll", err))
-			return
-		}
-		switch {
-		case poll[0].Revents&unix.POLLIN != 0:
-			r.one(listener, program)
-		case poll[0].Revents != 0:
-			return // nobody is left who could make a call
-		}
-		select {
-		case <-ended:
-			return
-		default:
-		}
-	}
-}
-
-// one treats one call. It is logged only if the answer was taken: a signal, as
-// Go sends them to its own threads, ends the wait of a call, which is then made
-// anew.
-func (r *Recorder) one(listener int, program *os.Process) {
-	var call unotify.Notification
-	if unotify.Receive(listener, &call) != nil {
-		return // interrupted meanwhile
-	}
+// record handles one call. The call is logged only if the kernel accepts the
+// answer: a signal, such as Go sends to its own threads, ends the wait of a call,
+// and the program repeats the call.
+func (r *Recorder) record(listener int, program *os.Process, call unotify.Notification) {
 	ops, err := (&caller{tid: int(call.PID), dir: r.Dir}).decode(call)
-	if err != nil {
-		r.fail(err)
-	}
+	r.fail(err)
 	for _, o := range ops {
 		if r.Kill != nil && r.Kill(o) {
 			program.Kill()
@@ -128,7 +100,7 @@ func (r *Recorder) one(listener int, program *os.Process) {
 }
 
 func (r *Recorder) fail(err error) {
-	if r.err == nil {
+	if r.err == nil && err != nil {
 		r.err = fmt.Errorf("record: %w", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 type results struct {
 	tried  int
 	took   time.Duration
-	again  int64 // the most bytes asked for again
+	again  int64 // the largest number of bytes that a start requested again
 	found  map[string]int
 	broken []broken
 }
@@ -30,7 +30,7 @@ type broken struct {
 }
 
 func (r *results) String() string {
-	return fmt.Sprintf("%d states finished in %.1f s, %.0f a second; found %v; at most %d bytes asked for again, %d promises broken",
+	return fmt.Sprintf("%d states finished in %.1f s, %.0f a second; found %v; at most %d bytes requested again, %d promises broken",
 		r.tried, r.took.Seconds(), float64(r.tried)/r.took.Seconds(), r.found, r.again, len(r.broken))
 }
 
@@ -53,8 +53,8 @@ func (r *results) report(t *testing.T) {
 	}
 }
 
-// try finishes every state, or so many until enough promises are broken; 0 is
-// never enough.
+// try finishes every state. With enough above 0 it stops after so many broken
+// promises.
 func (r *Rig) try(t *testing.T, crashes []*Crash, enough int) *results {
 	t.Helper()
 	all := &results{found: make(map[string]int)}
@@ -113,8 +113,8 @@ func skipWithoutRecorder(t *testing.T, err error) {
 	}
 }
 
-// fastDir is a directory in memory, where there is one: a state is written,
-// finished and thrown away in a few milliseconds.
+// fastDir returns a directory in memory where there is one: a state is written,
+// finished and deleted within a few milliseconds.
 func fastDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "otad-crashstates-")

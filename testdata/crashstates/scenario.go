@@ -15,17 +15,18 @@ import (
 	"otad/netio/origintest"
 )
 
-// Interval is the checkpoint interval of every run, the smallest there is.
+// Interval is the checkpoint interval of every run, the smallest that otad
+// accepts.
 const Interval = 64 << 10
 
-// Job is a package to be fetched.
+// Job is a package to download.
 type Job struct {
 	Name string
-	MD5  string // that is asked for
-	// Spoiled: it is not the package's, so the job ends in Failed.
+	MD5  string // of the request
+	// Spoiled: MD5 is not that of the package, so the job ends in Failed.
 	Spoiled bool
-	Size    int64 // that is asked for; 0: learned from the first answer
-	// Script is how the origin misbehaves while it is recorded.
+	Size    int64 // of the request; 0: learned from the first response
+	// Script is the misbehaviour of the origin during the recording.
 	Script []*origintest.Rule
 
 	object origintest.Object
@@ -33,8 +34,8 @@ type Job struct {
 	addr   string // of that
 }
 
-// NewJob returns a job for a package of size bytes. The origin's object is made
-// once and for all, as it is served thousands of times.
+// NewJob returns a job for a package of size bytes. The bytes are generated
+// once, because they are served thousands of times.
 func NewJob(name string, size int64, script ...*origintest.Rule) *Job {
 	object := origintest.Object{Size: size, Seed: uint64(size)}
 	whole := make([]byte, size)
@@ -45,7 +46,7 @@ func NewJob(name string, size int64, script ...*origintest.Rule) *Job {
 
 func (j *Job) part() string { return j.Name + ".part" }
 
-// journalJob is the job as it is posted.
+// journalJob returns the job as it is posted.
 func (j *Job) journalJob() journal.Job {
 	return journal.Job{URL: j.url, Name: j.Name, MD5: j.MD5, Size: j.Size}
 }
@@ -62,7 +63,7 @@ type Step struct {
 }
 
 // Point is the n-th operation of this kind on this name in a step, from 1. A
-// process that is killed there does not get to do it.
+// process that is killed at a point does not perform the operation.
 type Point struct {
 	Kind Kind
 	Name string
@@ -72,28 +73,29 @@ type Point struct {
 // Scenario is several steps on one state directory.
 type Scenario struct {
 	Name  string
-	From  *Crash // what the first step finds; nil: an empty directory
+	From  *Crash // the state before the first step; nil: an empty directory
 	Steps []Step
 }
 
 // Run is a recorded scenario.
 type Run struct {
-	Name    string
-	Log     Log
-	From    *Crash
-	Start   *Disk
-	Witness *Witness // at the start
-	Jobs    []*Job
+	Name       string
+	Log        Log
+	From       *Crash
+	Start      *Disk
+	Invariants *Invariants // at the start
+	Jobs       []*Job
 }
 
-// Record runs the scenario with the otad at path in dir, which is made. It
-// shows that the log is complete: replayed, it gives the directory as it is.
+// Record runs the scenario with the otad at path in dir, which is created. It
+// checks that the log is complete: the replayed log must give the same
+// directory.
 func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
-	run := &Run{Name: s.Name, From: s.From, Start: new(Disk), Witness: new(Witness)}
+	run := &Run{Name: s.Name, From: s.From, Start: new(Disk), Invariants: new(Invariants)}
 	var start State
 	if s.From != nil {
 		start = s.From.State()
-		run.Start, run.Witness, run.Jobs = mount(start), s.From.Witness, slices.Clone(s.From.Run.Jobs)
+		run.Start, run.Invariants, run.Jobs = mount(start), s.From.Invariants, slices.Clone(s.From.Run.Jobs)
 	}
 	if err := start.write(dir); err != nil {
 		return nil, err
@@ -122,7 +124,7 @@ func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
 	return run, run.compare(dir)
 }
 
-// add makes job known to the run, with an origin of its own.
+// add adds a job to the run and starts an origin for it.
 func (r *Run) add(tb origintest.TB, job *Job) {
 	if !slices.Contains(r.Jobs, job) {
 		r.Jobs = append(r.Jobs, job)
@@ -156,7 +158,7 @@ func (p *Point) reached() func(Op) bool {
 	}
 }
 
-// compare holds the replayed log against the real directory, byte for byte.
+// compare compares the replayed log with the real directory, byte for byte.
 func (r *Run) compare(dir string) error {
 	disk := r.Start
 	for _, o := range r.Log {
@@ -186,7 +188,7 @@ func (r *Run) compare(dir string) error {
 	return nil
 }
 
-// write makes dir with the state in it and nothing else.
+// write creates dir with the state in it and nothing else.
 func (s State) write(dir string) error {
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
 		return err
@@ -200,7 +202,7 @@ func (s State) write(dir string) error {
 	return nil
 }
 
-// readState is the inverse of write.
+// readState returns the state of a directory.
 func readState(dir string) (State, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// Packages of a few intervals expose as much as large ones, and a hundred times
-// as fast.
+// Packages of a few intervals reveal as much as large ones, a hundred times
+// faster.
 const small = 4*Interval + 777
 
 func fetch() Scenario {
@@ -34,7 +34,7 @@ func scenarios() []Scenario {
 		{Name: "given up for another", Steps: []Step{{Job: NewJob("a.bin", small), Kill: middle}, {Job: second, More: replace}}},
 		{Name: "given up for another of the same name", Steps: []Step{{Job: NewJob("a.bin", small), Kill: middle}, {Job: NewJob("a.bin", small+1), More: replace}}},
 		{Name: "changed at the origin", Steps: []Step{{Job: changed, Kill: middle}, {Job: changed}}},
-		{Name: "connection lost, then failed, then asked for again", Steps: []Step{{Job: failing, Exit: 1}, {Job: failing}}},
+		{Name: "connection lost, then failed, then started again", Steps: []Step{{Job: failing, Exit: 1}, {Job: failing}}},
 	}
 	for _, p := range killPoints {
 		job := NewJob("a.bin", small)
@@ -43,8 +43,9 @@ func scenarios() []Scenario {
 	return list
 }
 
-// killPoints are where the first of two processes is killed: what it did not
-// sync is still seen by the second, and still lost by a power cut.
+// killPoints are the points at which the first of two processes is killed. The
+// second process still sees the changes that the first did not sync, and a power
+// cut can still lose them.
 var killPoints = []struct {
 	name string
 	Point
@@ -63,14 +64,14 @@ var killPoints = []struct {
 	{"Ready is durable", Point{Datasync, "journal.db", 18}},
 }
 
-// secondCuts is how many of the crash states are the beginning of another run.
+// secondCuts is the number of crash states from which another run is recorded.
 const secondCuts = 12
 
-// recoveries are what otad does after a cut: the same job, asked for again.
+// recoveries are runs of otad after a cut: the same job, started again.
 func recoveries(crashes []*Crash) []Scenario {
 	var list []Scenario
 	for i, c := range crashes {
-		step := Step{Job: c.Witness.Job, More: []string{"-replace"}}
+		step := Step{Job: c.Invariants.Job, More: []string{"-replace"}}
 		if step.Job.Spoiled {
 			step.Exit = 3
 		}

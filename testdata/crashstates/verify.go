@@ -15,16 +15,16 @@ import (
 	"otad/metrics"
 )
 
-// patience is how long a state may take to become a package.
+// patience is the time limit for a state to become a package.
 const patience = 5 * time.Second
 
 // Rig starts otad on crash states.
 type Rig struct {
-	// Dir is made for each state anew. A panic or a SIGBUS of otad ends this
-	// program too; the state that it died of is then still there.
+	// Dir is made for each state anew. A panic or a SIGBUS in otad ends this
+	// program too; the state is then still in Dir.
 	Dir string
-	// Lying expects of otad only what is possible on a disk that lost what it
-	// had called durable.
+	// Lying limits the checks to what is possible on a disk that lost bytes
+	// after it had called them durable.
 	Lying bool
 	// Readback is the flag of that name.
 	Readback bool
@@ -34,18 +34,18 @@ type Rig struct {
 	SingleCheckpoint bool
 }
 
-// Outcome is what a start on a crash state came to.
-type Outcome struct {
+// Result is the result of a start on a crash state.
+type Result struct {
 	Found fsm.State
-	Start int64 // offset of the first byte that was asked for; the size when there was no need to ask
-	Again int64 // bytes that had been written before the cut and were asked for again
+	Start int64 // offset of the first request; the size if there was none
+	Again int64 // bytes that had been written before the cut and were requested again
 }
 
-// Finish starts otad on the state, as the board's init would, finishes the job
-// that was asked for, and returns the first promise that is broken on the way.
-func (r *Rig) Finish(c *Crash) (Outcome, error) {
+// Finish starts otad on the state, as the board's init would, finishes the job,
+// and returns the first broken promise.
+func (r *Rig) Finish(c *Crash) (Result, error) {
 	type result struct {
-		Outcome
+		Result
 		error
 	}
 	ended := make(chan result, 1)
@@ -57,13 +57,13 @@ func (r *Rig) Finish(c *Crash) (Outcome, error) {
 	}()
 	select {
 	case e := <-ended:
-		return e.Outcome, e.error
+		return e.Result, e.error
 	case <-time.After(patience + time.Second):
-		return Outcome{}, fmt.Errorf("hangs for %v and does not heed its context", patience)
+		return Result{}, fmt.Errorf("hangs for %v and ignores its context", patience)
 	}
 }
 
-func (r *Rig) finish(ctx context.Context, c *Crash) (o Outcome, err error) {
+func (r *Rig) finish(ctx context.Context, c *Crash) (o Result, err error) {
 	state := c.State()
 	if err := state.write(r.Dir); err != nil {
 		return o, err
@@ -75,16 +75,16 @@ func (r *Rig) finish(ctx context.Context, c *Crash) (o Outcome, err error) {
 	defer func() { err = errors.Join(err, m.close()) }()
 	found := m.found()
 	o.Found = found.State
-	if err := c.Witness.check(found, state, r.Lying); err != nil {
+	if err := c.Invariants.check(found, state, r.Lying); err != nil {
 		return o, err
 	}
-	if err := m.finish(ctx, c.Witness.Job, r.Lying); err != nil {
+	if err := m.finish(ctx, c.Invariants.Job, r.Lying); err != nil {
 		return o, err
 	}
-	if o.Start, err = m.firstByte(c.Witness.Job); err != nil {
+	if o.Start, err = m.firstByte(c.Invariants.Job); err != nil {
 		return o, err
 	}
-	o.Again = max(0, c.Witness.Written-o.Start)
+	o.Again = max(0, c.Invariants.Written-o.Start)
 	if !r.Lying {
 		if err := m.checkAsked(found, o); err != nil {
 			return o, err
@@ -93,7 +93,7 @@ func (r *Rig) finish(ctx context.Context, c *Crash) (o Outcome, err error) {
 	return o, c.checkDirectory(r.Dir)
 }
 
-// finding is what a start found, before anything was done.
+// finding is the state of otad after a start, before anything runs.
 type finding struct {
 	Recovery journal.Recovery
 	State    fsm.State
@@ -101,30 +101,30 @@ type finding struct {
 	Durable  int64 // bytes that the newest checkpoint claims
 }
 
-// check holds what was found against what was told.
-func (w *Witness) check(found finding, state State, lying bool) error {
+// check compares the finding with the invariants.
+func (w *Invariants) check(found finding, state State, lying bool) error {
 	if found.Recovery.Result == journal.SetAside && !lying {
 		return fmt.Errorf("the journal was set aside: %s", found.Recovery.Reason)
 	}
 	accepted := w.State != ""
 	switch {
 	case found.Job == nil && found.State != fsm.Idle:
-		return fmt.Errorf("the journal is %s with a job that nobody asked for", found.State)
+		return fmt.Errorf("the journal is %s with an unknown job", found.State)
 	case accepted && found.Job != w.Job:
 		return fmt.Errorf("the job was %s, found is %s without it", w.State, found.State)
 	case accepted && rank(found.State) < rank(w.State):
-		return fmt.Errorf("%s was told, found is %s", w.State, found.State)
+		return fmt.Errorf("%s was reported, found is %s", w.State, found.State)
 	case !accepted && w.Ready != nil && found.Job != w.Job && (found.Job != w.Ready || found.State != fsm.Ready):
-		return fmt.Errorf("%s was told Ready, found is %s", w.Ready.Name, found.State)
+		return fmt.Errorf("%s was reported Ready, found is %s", w.Ready.Name, found.State)
 	case found.State == fsm.Downloading && found.Job == w.Job && found.Durable < w.Durable:
-		return fmt.Errorf("%d durable bytes were told, %d are claimed", w.Durable, found.Durable)
+		return fmt.Errorf("%d durable bytes were reported, %d are claimed", w.Durable, found.Durable)
 	case found.State == fsm.Ready && !found.Job.isWhole(state[found.Job.Name].bytes()):
 		return errors.New("it is Ready and the package is not whole")
 	}
-	for name, job := range w.Standing {
+	for name, job := range w.Published {
 		b := state[name].bytes()
 		if !job.isWhole(b) && (w.Job.Name != name || !w.Job.isWhole(b)) {
-			return fmt.Errorf("%s was told Ready and is not whole", name)
+			return fmt.Errorf("%s was reported Ready and is not whole", name)
 		}
 	}
 	return nil
@@ -144,49 +144,50 @@ func rank(s fsm.State) int {
 	}
 }
 
-// checkAsked is for honest disks: a claim of the journal holds, nothing is
-// fetched twice, and at most one interval is fetched again.
-func (m *machine) checkAsked(found finding, o Outcome) error {
+// checkAsked is for honest disks: a claim of the journal holds, no byte is
+// downloaded twice after the start, and at most one interval is downloaded
+// again.
+func (m *machine) checkAsked(found finding, o Result) error {
 	if found.State == fsm.Downloading {
 		first, err := m.firstByte(found.Job)
 		if err != nil {
 			return err
 		}
 		if first != found.Durable {
-			return fmt.Errorf("the journal claims %d bytes, and the first one asked for is %d", found.Durable, first)
+			return fmt.Errorf("the journal claims %d bytes, and the first one requested is %d", found.Durable, first)
 		}
 	}
 	if o.Again > Interval {
-		return fmt.Errorf("%d bytes were asked for again", o.Again)
+		return fmt.Errorf("%d bytes were requested again", o.Again)
 	}
 	for _, origin := range m.origins {
 		if n := origin.ServedTwice(); n > 0 {
-			return fmt.Errorf("%d bytes were asked for twice after the start", n)
+			return fmt.Errorf("%d bytes were requested twice after the start", n)
 		}
 	}
 	return nil
 }
 
-// checkDirectory is for the end: the packages are there, and nothing else.
+// checkDirectory checks the end: the packages are there, and nothing else.
 func (c *Crash) checkDirectory(dir string) error {
 	left, err := readState(dir)
 	if err != nil {
 		return err
 	}
-	standing := map[string]*Job{}
-	for name, job := range c.Witness.Standing {
-		standing[name] = job
+	published := map[string]*Job{}
+	for name, job := range c.Invariants.Published {
+		published[name] = job
 	}
-	if job := c.Witness.Job; !job.Spoiled {
-		standing[job.Name] = job
+	if job := c.Invariants.Job; !job.Spoiled {
+		published[job.Name] = job
 	}
-	for name, job := range standing {
+	for name, job := range published {
 		if p, there := left[name]; !there || !job.isWhole(p.bytes()) || p.mode != 0o644 {
 			return fmt.Errorf("at the end %s is not the package (%d bytes, mode %o)", name, p.size, p.mode)
 		}
 	}
 	for name := range left {
-		if name != journal.FileName && standing[name] == nil && !c.Run.mayPublish(name) {
+		if name != journal.FileName && published[name] == nil && !c.Run.mayPublish(name) {
 			return fmt.Errorf("at the end %s is left behind", name)
 		}
 	}
@@ -194,14 +195,14 @@ func (c *Crash) checkDirectory(dir string) error {
 	if err != nil {
 		return fmt.Errorf("at the end: %w", err)
 	}
-	if want := c.Witness.Job.end(); rec.State != string(want) {
+	if want := c.Invariants.Job.end(); rec.State != string(want) {
 		return fmt.Errorf("at the end the journal says %s instead of %s", rec.State, want)
 	}
 	return nil
 }
 
-// mayPublish reports whether the run has a job whose package has this name: one
-// that was given up just when it became whole.
+// mayPublish reports whether the run has a job with this package name: a job
+// that was given up just when its package became whole.
 func (r *Run) mayPublish(name string) bool {
 	for _, job := range r.Jobs {
 		if job.Name == name && !job.Spoiled {
@@ -211,7 +212,7 @@ func (r *Run) mayPublish(name string) bool {
 	return false
 }
 
-// end is the state that the job ends in.
+// end returns the final state of the job.
 func (j *Job) end() fsm.State {
 	if j.Spoiled {
 		return fsm.Failed
@@ -219,7 +220,7 @@ func (j *Job) end() fsm.State {
 	return fsm.Ready
 }
 
-// keep writes the state to a directory where a person can look at it.
+// keep writes the state to a directory for inspection.
 func (c *Crash) keep(parent string) error {
 	if err := os.MkdirAll(parent, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err

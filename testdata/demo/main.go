@@ -1,9 +1,11 @@
-// Command demo shows what otad is for: a download that is killed with SIGKILL in the middle and goes on where its last checkpoint was. It starts
-// an origin on loopback, runs ./bin/otad against it twice, and fails when anything is not as promised.
+// Command demo shows the purpose of otad: a download is killed with SIGKILL in
+// the middle and resumes at its last checkpoint. The command starts an origin on
+// the loopback, runs ./bin/otad twice, and exits with 1 if a promise is broken.
 //
 //	go run ./testdata/demo [-otad PROGRAM]
 //
-// It needs nothing but loopback and 64 MiB (and what otad wants to leave free) in the temporary directory, which it cleans up.
+// It needs the loopback, and 80 MiB in the temporary directory: the package and
+// the space that otad leaves free. It removes its files.
 package main
 
 import (
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"otad/netio/origintest"
+	"otad/testdata/otadrun"
 )
 
 const (
@@ -25,8 +28,8 @@ const (
 	interval = mib // from one of otad's checkpoints to the next, in bytes
 	size     = 64 * mib
 	rate     = 8 * mib         // bytes a second
-	killAt   = size/2 + mib/2  // bytes served: half way, and half way between two checkpoints
-	deadline = 2 * time.Minute // for a board-like disk; some 9 s are usual
+	killAt   = size/2 + mib/2  // bytes served: half of the package, between two checkpoints
+	deadline = 2 * time.Minute // for a slow disk; 9 s are usual
 )
 
 func main() {
@@ -36,7 +39,7 @@ func main() {
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not done after %v", deadline))
 	err := inTempDir(func(dir string) error { return demo(ctx, *otad, dir) })
 	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx) // the child's death is only what follows from it
+		err = context.Cause(ctx) // err only reports that the child was killed
 	}
 	cancel()
 	stop()
@@ -46,7 +49,7 @@ func main() {
 	}
 }
 
-// inTempDir gives f a directory and removes it.
+// inTempDir calls f with a new directory and removes the directory.
 func inTempDir(f func(dir string) error) error {
 	dir, err := os.MkdirTemp("", "otad-demo-")
 	if err != nil {
@@ -66,7 +69,7 @@ func demo(ctx context.Context, otad, dir string) error {
 	digest := object.MD5()
 	say("origin", "%s, %d MiB at %d MiB/s, MD5 %s", origin.URL(), size/mib, rate/mib, digest)
 
-	p := &program{path: otad, args: []string{"fetch", "-state-dir", dir, "-md5", digest, "-size", fmt.Sprint(size), origin.URL()}}
+	p := &program{path: otad, args: otadrun.FetchArgs(dir, digest, origin.URL(), "-size", fmt.Sprint(size))}
 	served, err := p.killWhen(ctx, origin.Reached(killAt), origin.BytesServed)
 	if err != nil {
 		return err
@@ -81,9 +84,11 @@ func demo(ctx context.Context, otad, dir string) error {
 	if err := checkResume(after, served, origin.ServedTwice()); err != nil {
 		return err
 	}
-	if err := checkDigest(ctx, filepath.Join(dir, filepath.Base(origin.URL())), digest); err != nil {
+	method, err := otadrun.CheckMD5(filepath.Join(dir, filepath.Base(origin.URL())), digest)
+	if err != nil {
 		return err
 	}
+	say(method, "%s, as the origin has it", digest)
 	if wrong := origin.Misuses(); len(wrong) > 0 {
 		return fmt.Errorf("otad misused the origin: %q", wrong)
 	}
@@ -91,10 +96,11 @@ func demo(ctx context.Context, otad, dir string) error {
 	return nil
 }
 
-// checkResume looks at the requests after the kill: the first one has to ask from a checkpoint, at most an interval back.
+// checkResume checks the requests after the kill: the first one has to start at
+// a checkpoint, at most one interval before the end of the served bytes.
 func checkResume(requests []origintest.Request, served, twice int64) error {
 	if len(requests) == 0 {
-		return errors.New("otad finished without asking for the rest")
+		return errors.New("otad finished without a request for the rest")
 	}
 	var from int64
 	if _, err := fmt.Sscanf(requests[0].Range, "bytes=%d-", &from); err != nil {
@@ -108,12 +114,12 @@ func checkResume(requests []origintest.Request, served, twice int64) error {
 	case from > served:
 		return fmt.Errorf("byte %d had not been served yet", from)
 	case twice > interval:
-		return fmt.Errorf("%d bytes were asked for twice, more than one checkpoint interval", twice)
+		return fmt.Errorf("%d bytes were requested twice, more than one checkpoint interval", twice)
 	}
 	return nil
 }
 
-// say prints a line of the story, its subject in a column of its own.
+// say prints a line, with the subject in a column of its own.
 func say(subject, format string, args ...any) {
 	fmt.Printf("%-8s %s\n", subject, fmt.Sprintf(format, args...))
 }

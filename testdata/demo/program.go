@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
+	"slices"
 	"strings"
-	"syscall"
-	"time"
+
+	"otad/testdata/otadrun"
 )
 
 // program is otad with its arguments, to be run more than once.
@@ -17,85 +16,60 @@ type program struct {
 	args []string
 }
 
-// killWhen runs the program, kills it as soon as now is closed, and returns how many bytes had been served by then.
+// killWhen runs the program, kills it as soon as now is closed, and returns the
+// number of bytes that the origin had served.
 func (p *program) killWhen(ctx context.Context, now <-chan struct{}, served func() int64) (int64, error) {
-	cmd, log := p.command(ctx)
-	if err := cmd.Start(); err != nil {
+	otad, err := p.start("started")
+	if err != nil {
 		return 0, fmt.Errorf("%w (make bin/otad builds it)", err)
 	}
-	say("otad", "started, process %d", cmd.Process.Pid)
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	select {
 	case <-now:
-	case <-ended:
-		log.breakLine()
-		return 0, fmt.Errorf("otad ended before it could be killed: %v%s", cmd.ProcessState, log)
+	case <-ctx.Done():
+	case <-otad.Done():
+		return 0, fmt.Errorf("otad ended before it could be killed: %w", otad.Wait().Err())
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		return 0, fmt.Errorf("kill otad: %w", err)
+	otad.Kill()
+	if otad.Cmd.ProcessState.String() != "signal: killed" {
+		return 0, fmt.Errorf("otad was not ended by SIGKILL: %v", otad.Cmd.ProcessState)
 	}
-	<-ended
-	log.breakLine()
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-		return 0, fmt.Errorf("otad was not ended by SIGKILL: %v", cmd.ProcessState)
+	if onTerminal() {
+		fmt.Fprintln(os.Stderr) // ends the line of the progress bar
 	}
-	return served(), nil
+	return served(), ctx.Err()
 }
 
 // finish runs the program to its end.
 func (p *program) finish(ctx context.Context) error {
-	cmd, log := p.command(ctx)
-	if err := cmd.Start(); err != nil {
+	otad, err := p.start("started again")
+	if err != nil {
 		return err
 	}
-	say("otad", "started again, process %d", cmd.Process.Pid)
-	if err := cmd.Wait(); err != nil {
-		log.breakLine()
-		return fmt.Errorf("otad: %w%s", err, log)
+	select {
+	case <-otad.Done():
+	case <-ctx.Done():
+		otad.Kill()
 	}
-	return nil
+	return otad.Wait().Err()
 }
 
-// command makes a process that dies with ctx. On a terminal it draws its progress bar there; elsewhere what it says is kept in log for the case
-// that it fails.
-func (p *program) command(ctx context.Context) (*exec.Cmd, *messages) {
-	cmd := exec.CommandContext(ctx, p.path, p.args...)
-	cmd.Env = plainEnvironment()
-	cmd.WaitDelay = time.Second
-	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+// start starts the program without the variables that would configure otad. On a
+// terminal otad shows its progress there; otherwise its stderr is kept for the
+// error message.
+func (p *program) start(verb string) (*otadrun.Process, error) {
+	cmd := otadrun.Command(p.path, p.args...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "OTAD_") })
+	if onTerminal() {
 		cmd.Stderr = os.Stderr
-		return cmd, nil
 	}
-	log := new(messages)
-	cmd.Stderr = &log.text
-	return cmd, log
+	otad, err := otadrun.Start(cmd)
+	if err == nil {
+		say("otad", "%s, process %d", verb, otad.Cmd.Process.Pid)
+	}
+	return otad, err
 }
 
-// plainEnvironment leaves out the variables that would configure otad.
-func plainEnvironment() []string {
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "OTAD_") {
-			env = append(env, v)
-		}
-	}
-	return env
-}
-
-// messages is what a process wrote to stderr; nil when that went to the terminal.
-type messages struct{ text bytes.Buffer }
-
-// breakLine goes to a new line where the progress bar of a process that died has left the terminal in the middle of one.
-func (m *messages) breakLine() {
-	if m == nil {
-		fmt.Fprintln(os.Stderr)
-	}
-}
-
-func (m *messages) String() string {
-	if m == nil || m.text.Len() == 0 {
-		return ""
-	}
-	return "\n" + strings.TrimSpace(m.text.String())
+func onTerminal() bool {
+	info, err := os.Stderr.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// measurement is what one program, or one part of otad, has cost. A nanosecond
+// measurement is the cost of one program, or of one part of otad. A nanosecond
 // is an instruction.
 type measurement struct {
 	Name    string
@@ -30,12 +30,12 @@ const (
 	nameHash  = "md5sum f"
 )
 
-// work is where everything is stored: on the disk.
+// work is the folder of all files, on the disk.
 const work = "/var/lib/work"
 
-// inside does in the guest what the plan says, and prints what it cost.
-func inside(orders string) {
-	if err := follow(orders); err != nil {
+// inside runs the plan in the guest, and prints the costs.
+func inside(planFile string) {
+	if err := runPlan(planFile); err != nil {
 		fmt.Printf("rig: error %v\n", err)
 	} else {
 		fmt.Println("rig: done")
@@ -43,8 +43,8 @@ func inside(orders string) {
 	time.Sleep(time.Hour) // the rig switches the board off
 }
 
-func follow(orders string) error {
-	content, err := os.ReadFile(orders)
+func runPlan(planFile string) error {
+	content, err := os.ReadFile(planFile)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func follow(orders string) error {
 // step is something to be measured.
 type step struct {
 	name string
-	// do returns the user and system time of what is measured.
+	// do returns the user and system time of the step.
 	do func() (time.Duration, error)
 	// keep leaves the files of the step before where they are.
 	keep bool
@@ -77,7 +77,7 @@ func (s step) measure() error {
 			return err
 		}
 	}
-	unix.Sync() // what an earlier step left to be written is not this one's
+	unix.Sync() // writes of an earlier step do not count in this one
 	before, err := busy()
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s step) measure() error {
 
 func programs(p plan) []step {
 	file := filepath.Join(work, "f")
-	fetch := func(p parcel) func() (time.Duration, error) {
+	fetch := func(p pkg) func() (time.Duration, error) {
 		return func() (time.Duration, error) {
 			return run("", "otad", "fetch", "-quiet", "-allow-http", "-state-dir", work, "-checkpoint", strconv.Itoa(checkpoint),
 				"-md5", p.MD5, "-size", strconv.FormatInt(p.Size, 10), p.URL)
@@ -113,7 +113,7 @@ func programs(p plan) []step {
 	}
 }
 
-// fresh empties a folder.
+// fresh makes an empty folder.
 func fresh(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -121,7 +121,7 @@ func fresh(dir string) error {
 	return os.Mkdir(dir, 0o755)
 }
 
-// run returns the time of a program, which has to print what is wanted.
+// run runs a program whose output must contain wanted, and returns its time.
 func run(wanted, name string, args ...string) (time.Duration, error) {
 	cmd := exec.Command(name, args...)
 	out, err := cmd.CombinedOutput()
@@ -134,9 +134,9 @@ func run(wanted, name string, args ...string) (time.Duration, error) {
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
-// busy is how long the processor has not been idle.
+// busy returns the time that the processor has not been idle.
 func busy() (time.Duration, error) {
-	// /proc/stat says the same in hundredths of a second.
+	// /proc/stat has the same in hundredths of a second.
 	text, err := os.ReadFile("/proc/timer_list")
 	if err != nil {
 		return 0, err

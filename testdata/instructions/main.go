@@ -2,17 +2,17 @@
 // instructions that `otad fetch` takes for each byte of a package, beside those
 // of BusyBox' md5sum of the same bytes and of BusyBox' wget. It does so in QEMU
 // guests (arm64 and armhf) in which an instruction takes one nanosecond, so that
-// a process' user and system time is the number of its instructions. The machine
-// around the guest shows only in how packets bunch up, a few percent between
+// the user and system time of a process is the number of its instructions. The
+// load of the host changes only the grouping of packets, a few percent between
 // rounds.
 //
 //	testdata/powercut/setup.sh "" arm64 armhf
 //	go run ./testdata/instructions -boards armhf -rounds 9
 //
-// A figure is no time: an instruction that misses the cache costs as much here as
-// one that does not. The guest has one core. What arrives while the processor
-// idles is counted for no process; the column of the whole board has that too,
-// and what the kernel's threads write until all bytes are on the disk.
+// A figure is not a time: an instruction that misses the cache costs as much here
+// as one that does not. The guest has one core. Interrupts while the processor is
+// idle count for no process. The column of the whole board includes them, and the
+// work of the kernel's threads until all bytes are on the disk.
 package main
 
 import (
@@ -69,12 +69,16 @@ func bench(ctx context.Context, o options, arch string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	origin, err := newOrigin(o.size)
-	if err != nil {
-		return err
+	p := plan{Rounds: o.rounds}
+	for size, to := range map[int64]*pkg{o.size: &p.Whole, shortSize: &p.Short} {
+		made, origin, err := serve(size)
+		if err != nil {
+			return err
+		}
+		defer origin.Close()
+		*to = made
 	}
-	defer origin.close()
-	r, err := newRig(ctx, o, arch, dir, origin.plan(o.rounds))
+	r, err := newRig(ctx, o, arch, dir, p)
 	if err != nil {
 		return err
 	}

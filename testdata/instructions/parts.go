@@ -25,7 +25,7 @@ const (
 	partJournal = "journal"
 )
 
-// As in otad: what is moved at a time, and how much a checkpoint covers.
+// As in otad: the bytes of one write, and of one checkpoint.
 const (
 	blockSize  = 512 << 10
 	checkpoint = 1 << 20
@@ -49,7 +49,7 @@ func parts(p plan) []step {
 		part(partFile, store), part(partJournal, commit)}
 }
 
-// ownTime is the processor time of this process.
+// ownTime returns the processor time of this process.
 func ownTime() (time.Duration, error) {
 	var u unix.Rusage
 	err := unix.Getrusage(unix.RUSAGE_SELF, &u)

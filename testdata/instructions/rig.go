@@ -23,7 +23,7 @@ const (
 	patience = 5 * time.Minute // for one board, from power-on to the last figure
 )
 
-// rig is a board that is ready to be started.
+// rig is a board that is ready to start.
 type rig struct {
 	machine boards.Machine
 	dir     string
@@ -31,7 +31,7 @@ type rig struct {
 	disk    string
 }
 
-// newRig builds what runs on the board, and the board around it.
+// newRig builds the programs of the board, and the board.
 func newRig(ctx context.Context, o options, arch, dir string, p plan) (*rig, error) {
 	r := &rig{boards.MachineOf(arch, o.cache), dir, filepath.Join(dir, "initrd"), filepath.Join(dir, "disk.img")}
 	programs := map[string]string{"usr/bin/otad": ".", "usr/bin/instructions": "./testdata/instructions"}
@@ -41,7 +41,7 @@ func newRig(ctx context.Context, o options, arch, dir string, p plan) (*rig, err
 	}
 	for name, folder := range programs {
 		built := filepath.Join(dir, filepath.Base(name))
-		if err := boards.Compile(ctx, arch, built, folder); err != nil {
+		if err := boards.Compile(ctx, arch, built, folder, ""); err != nil {
 			return nil, err
 		}
 		if err := a.Copy(name, built); err != nil {
@@ -53,11 +53,11 @@ func newRig(ctx context.Context, o options, arch, dir string, p plan) (*rig, err
 		return nil, err
 	}
 	a.File("init", init)
-	orders, err := json.Marshal(p)
+	planFile, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
-	a.File("etc/plan.json", orders)
+	a.File("etc/plan.json", planFile)
 	if err := os.WriteFile(r.initrd, a.Bytes(), 0o600); err != nil {
 		return nil, err
 	}
@@ -79,10 +79,10 @@ func (r *rig) format() error {
 	return nil
 }
 
-// run starts the board and takes down what it says. One instruction takes the
-// guest one nanosecond, so that its times are numbers of instructions. While it
-// waits it sleeps (sleep=on): its timers must not run ahead of the origin, which
-// lives in this machine's time.
+// run starts the board and collects its measurements. One instruction takes the
+// guest one nanosecond, so that its times are numbers of instructions. While
+// the guest waits, it sleeps (sleep=on): its timers must not run ahead of the
+// origin, which runs in this machine's time.
 func (r *rig) run(ctx context.Context) (costs, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -16,8 +16,8 @@ const (
 	nameBoth    = "wget -O f && md5sum f"
 )
 
-// derive adds the computed rows. What otad pays once shows in a short package:
-// the bytes that a whole one has on top of that carry none of it.
+// derive adds the computed rows. The difference between a whole and a short
+// package has none of the costs of otad's start and end.
 func (c costs) derive(size int64) {
 	share := float64(size) / float64(size-shortSize)
 	for i, whole := range c[nameOtad] {
@@ -57,7 +57,7 @@ func median(all []measurement, of func(measurement) float64) float64 {
 	return v[len(v)/2]
 }
 
-// spread is how far the rounds lie apart, in relation to their median.
+// spread returns the range of the rounds in relation to their median.
 func spread(all []measurement, of func(measurement) float64) float64 {
 	v := sorted(all, of)
 	return (v[len(v)-1] - v[0]) / v[len(v)/2]
@@ -72,5 +72,5 @@ func sorted(all []measurement, of func(measurement) float64) []float64 {
 	return v
 }
 
-// ratio is that of the processes' medians.
+// ratio returns the ratio of the medians.
 func ratio(a, b []measurement) float64 { return median(a, inProcess) / median(b, inProcess) }

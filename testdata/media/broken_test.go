@@ -11,21 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"otad/netio/origintest"
+	"otad/testdata/otadrun"
 )
 
-// breakages are the ways in which a medium goes wrong under an otad that works.
-var breakages = []struct {
+// failures are the ways in which a medium fails while otad works.
+var failures = []struct {
 	name   string
 	mount  func(*testing.T) *image
-	breaks func(*image) // in the middle; nil: it does by itself
+	breaks func(*image) // in the middle; nil: it fails by itself
 	ends   []end        // one of them
 }{
-	// 32 MiB that have room for 6: from some block on the loop device refuses
-	// every write that needs a new one. Where the package needs it first, its
-	// write fails, and otad's journal, whose blocks are there, still takes the end
-	// of the job. Where ext4's own journal does, a sync fails and the file system
-	// turns read-only, now or with the next thing it has to note down: a sync of
-	// the package may still be followed by otad's word of it.
+	// 32 MiB on a disk of 6 MiB: from some block on, the loop device refuses every
+	// write that needs a new block. If the package is the first to need one, its
+	// write fails, and otad's journal, which has its blocks, still records the end
+	// of the job. If ext4's own journal is the first, a sync fails and the file
+	// system turns read-only, now or with its next transaction: otad's journal may
+	// still record a sync of the package before.
 	{"disk that is smaller than it says", func(t *testing.T) *image { return newImage(t, 32, "6m") },
 		nil, []end{journalRefused, packageRefused, syncRefused}},
 	{"the same without a journal", func(t *testing.T) *image { return newImage(t, 32, "6m", "-O", "^has_journal") },
@@ -34,11 +35,11 @@ var breakages = []struct {
 		(*image).shutDown, []end{journalRefused}},
 }
 
-// end is what otad makes of a broken medium.
+// end is the end of a job on a broken medium.
 type end struct {
 	code   int    // of fetch
 	begins string // its error
-	stuck  bool   // otad's journal cannot be written either, and the daemon waits for it
+	stuck  bool   // otad's journal cannot be written either, and the daemon waits
 }
 
 var (
@@ -48,68 +49,63 @@ var (
 )
 
 func TestMediumThatBreaksUnderFetch(t *testing.T) {
-	for _, tt := range breakages {
+	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			m := tt.mount(t)
 			d := newDevice(t, m.dir, 12_000_000, origintest.On(1).StallAt(3*interval+1))
 			r := d.fetch()
-			<-d.origin.Stalled()
-			d.awaitDurable(3 * interval)
+			d.awaitStall(3 * interval)
 			if tt.breaks != nil {
 				tt.breaks(m)
 			}
 			begun := time.Now()
 			d.origin.Release()
 			if code, last := r.wait(); !slices.ContainsFunc(tt.ends, func(e end) bool { return code == e.code && strings.HasPrefix(last, e.begins) }) {
-				t.Errorf("otad ended with %d and %q, want one of %+v:\n%s", code, last, tt.ends, &r.errors)
+				t.Errorf("otad ended with %d and %q, want one of %+v:\n%s", code, last, tt.ends, &r.Stderr)
 			}
 			if took := time.Since(begun); took > 20*time.Second {
 				t.Errorf("that took %v", took)
 			}
-			m.mend(d)
+			m.replaceDisk(d)
 			d.fetch().wantReady()
 		})
 	}
 }
 
 func TestMediumThatBreaksUnderTheDaemon(t *testing.T) {
-	for _, tt := range breakages {
+	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			m := tt.mount(t)
 			d := newDevice(t, m.dir, 12_000_000, origintest.On(1).StallAt(3*interval+1))
-			o := d.serve()
-			o.post()
-			<-d.origin.Stalled()
-			d.awaitDurable(3 * interval)
+			o := d.serveJob()
+			d.awaitStall(3 * interval)
 			if tt.breaks != nil {
 				tt.breaks(m)
 			}
 			d.origin.Release()
 			failed := !o.wantOneOf(tt.ends).stuck
-			o.wantCalm(t)
+			o.wantIdle(t)
 			if took := o.stop(); took > 2*time.Second {
 				t.Errorf("the stop took %v", took)
 			}
-			m.mend(d)
+			m.replaceDisk(d)
 			if state, _ := d.recorded(); failed && state != "Failed" {
-				t.Errorf("it was told that the job failed, and the journal says %s", state)
+				t.Errorf("the job was reported as failed, and the journal says %s", state)
 			}
-			o = d.serve()
-			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o = d.serveJob()
+			o.wantReady()
 			o.stop()
 		})
 	}
 }
 
-// wantOneOf waits until the daemon tells of one of the ends, and returns it.
+// wantOneOf waits until the daemon reports one of the ends, and returns it.
 func (o *daemon) wantOneOf(ends []end) end {
 	o.dev.t.Helper()
-	var p progress
-	eventually(o.dev.t, "the daemon tells what became of the job", func() bool {
+	var p otadrun.Progress
+	eventually(o.dev.t, "the daemon reports the end of the job", func() bool {
 		p = o.progress()
 		return p.State == "Failed" || strings.HasPrefix(p.Message, "the journal cannot be written: ")
 	})
@@ -124,18 +120,17 @@ func (o *daemon) wantOneOf(ends []end) end {
 	return end{begins: p.Error, stuck: stuck}
 }
 
-// mend makes the medium one that works.
-func (m *image) mend(d *device) {
+// replaceDisk makes the medium large enough and repairs its file system.
+func (m *image) replaceDisk(d *device) {
 	m.t.Helper()
-	if err := unix.Mount("", m.disk, "", unix.MS_REMOUNT, "size=40m"); err != nil {
-		m.t.Fatal(err)
-	}
+	check(m.t, unix.Mount("", m.disk, "", unix.MS_REMOUNT, "size=40m"))
 	m.repair()
 	d.wantUnpublished()
 }
 
-// A journal that is gone under bbolt's hands cannot be written by this process any
-// more. The next one sets it aside, so the daemon ends and leaves it to init.
+// This process can never write a journal that was truncated under bbolt. The
+// next process sets the journal aside, so the daemon ends and init starts
+// another one.
 func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
 	for name, at := range map[string]int64{"in a download": 3*interval + 1, "at rest": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -147,12 +142,9 @@ func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
 			o := d.serve()
 			if at > 0 {
 				o.post()
-				<-d.origin.Stalled()
-				d.awaitDurable(at / interval * interval)
+				d.awaitStall(at / interval * interval)
 			}
-			if err := os.Truncate(d.path("journal.db"), 0); err != nil {
-				t.Fatal(err)
-			}
+			check(t, os.Truncate(d.path("journal.db"), 0))
 			if at == 0 {
 				if code := o.post(); code != 500 {
 					t.Errorf("a job that cannot be kept: code %d", code)
@@ -161,23 +153,19 @@ func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
 			d.origin.Release()
 			o.wantExit(2, "write the journal: ")
 			d.wantUnpublished()
-			o = d.serve()
-			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o = d.serveJob()
+			o.wantReady()
 			o.stop()
 		})
 	}
 }
 
-// Every kind of call of the middle fails once with EIO. What a sync has failed
-// for is never synced again: the next try begins behind the last checkpoint.
+// Every kind of call of the download fails once with EIO. Bytes whose sync has
+// failed are never synced again: the next attempt begins after the last
+// checkpoint.
 func TestInputOutputErrorAtEveryCall(t *testing.T) {
 	const part, journal = packageName + ".part", "journal.db"
-	tests := []struct {
-		what, file string
-		calls      []int
-	}{
+	atEachCall(t, 5, unix.EIO, []failingCall{
 		{"pwrite", part, []int{1, 3, 5}},
 		{"fdatasync", part, []int{1, 3, 5}},
 		{"pwrite", journal, []int{9, 11, 16, 22, 25}},
@@ -187,34 +175,26 @@ func TestInputOutputErrorAtEveryCall(t *testing.T) {
 		{"fsync", part, []int{1}},
 		{"fsync", packageName, []int{1}},
 		{"renameat", part, []int{1}},
-	}
-	for _, tt := range tests {
-		for _, n := range tt.calls {
-			t.Run(fmt.Sprintf("%s of %s number %d", tt.what, tt.file, n), func(t *testing.T) {
-				t.Parallel()
-				d := newDevice(t, t.TempDir(), 5*interval-1000)
-				d.medium = new(medium)
-				d.medium.set(nth(n, tt.what, tt.file, unix.EIO))
-				last := d.fetch().wantExit(1, "DOWNLOAD_FAILED: ")
-				if !strings.Contains(last, "input/output error") {
-					t.Errorf("the error does not tell: %q", last)
-				}
-				calls := d.medium.made(tt.what, tt.file)
-				if len(calls) < n {
-					t.Fatalf("only %d calls were made", len(calls))
-				}
-				if tt.file != journal && len(calls) > n {
-					t.Errorf("%d calls were made after the one that failed", len(calls)-n)
-				}
-				d.wantUnpublishedOrWhole()
-				d.medium.set(nil)
-				d.fetch().wantReady()
-			})
+	}, func(t *testing.T, d *device, tt failingCall, n int) {
+		last := d.fetch().wantExit(1, "DOWNLOAD_FAILED: ")
+		if !strings.Contains(last, "input/output error") {
+			t.Errorf("the error does not name the cause: %q", last)
 		}
-	}
+		calls := d.medium.made(tt.what, tt.file)
+		if len(calls) < n {
+			t.Fatalf("only %d calls were made", len(calls))
+		}
+		if tt.file != journal && len(calls) > n {
+			t.Errorf("%d calls were made after the one that failed", len(calls)-n)
+		}
+		d.wantUnpublishedOrWhole()
+		d.medium.set(nil)
+		d.fetch().wantReady()
+	})
 }
 
-// wantUnpublishedOrWhole is for failures around the rename.
+// wantUnpublishedOrWhole expects no package or a whole one, for failures around
+// the rename.
 func (d *device) wantUnpublishedOrWhole() {
 	d.t.Helper()
 	if n := d.size(packageName); n >= 0 && n != d.object.Len() {
@@ -222,7 +202,8 @@ func (d *device) wantUnpublishedOrWhole() {
 	}
 }
 
-// A journal is asked for three times before a download is given up for it.
+// otad reads a journal three times before it gives a download up because of
+// read errors.
 func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 	const journal, asideName = "journal.db", "journal.db.corrupt"
 	for _, what := range []string{"fsync", "pread"} {
@@ -231,17 +212,15 @@ func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 				t.Parallel()
 				d := newDevice(t, t.TempDir(), 1_000_000, origintest.On(1).StallAt(3*interval+1))
 				r := d.fetch()
-				<-d.origin.Stalled()
-				d.awaitDurable(3 * interval)
-				r.cmd.Process.Kill()
-				<-r.gone
+				d.awaitStall(3 * interval)
+				r.Kill()
 				d.origin.Release()
 				d.medium = new(medium)
 				d.medium.set(first(errors, what, journal, unix.EIO))
 				o := d.serve()
 				lost := errors == 3
 				if aside := d.size(asideName) >= 0; aside != lost {
-					t.Fatalf("set aside: %v\n%s", aside, &o.errors)
+					t.Fatalf("set aside: %v\n%s", aside, &o.Stderr)
 				}
 				if lost {
 					if d.size(packageName+".part") >= 0 {
@@ -249,8 +228,7 @@ func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 					}
 					o.post()
 				}
-				o.awaitState("Ready")
-				d.wantPublished()
+				o.wantReady()
 				if lost {
 					d.wantLastRange(0)
 				} else {
@@ -265,17 +243,16 @@ func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 	}
 }
 
-// A medium that goes on failing: each try of the same job ends by itself.
+// On a medium that goes on failing, each attempt of the same job ends by
+// itself.
 func TestDaemonOnAMediumThatGoesOnFailing(t *testing.T) {
 	for _, what := range []string{"pwrite", "fdatasync"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, t.TempDir(), 1_000_000, origintest.On(1).StallAt(2*interval+1))
 			d.medium = new(medium)
-			o := d.serve()
-			o.post()
-			<-d.origin.Stalled()
-			d.awaitDurable(2 * interval)
+			o := d.serveJob()
+			d.awaitStall(2 * interval)
 			d.medium.set(func(c call) fault {
 				if c.what == what && c.file == packageName+".part" {
 					return fault{errno: unix.EIO}
@@ -295,8 +272,7 @@ func TestDaemonOnAMediumThatGoesOnFailing(t *testing.T) {
 			o.wantFailed("DOWNLOAD_FAILED: ")
 			d.medium.set(nil)
 			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o.wantReady()
 			d.wantLastRange(2 * interval)
 			o.stop()
 		})

@@ -21,10 +21,10 @@ import (
 	"otad/netio/origintest"
 )
 
-// wallClock is the board's clock as otad sees it. Go asks the vDSO for the time,
-// without a system call; wallClock makes the runtime forget that there is one and
-// answers the calls that it makes then. The monotonic clock stays the kernel's,
-// as it does on a board whose clock is set.
+// wallClock is the board's clock as otad sees it. Go reads the time from the
+// vDSO, without a system call. wallClock clears the runtime's pointer to the
+// vDSO function and answers the system calls that the runtime makes then. The
+// monotonic clock stays the kernel's, as on a board whose clock is set.
 type wallClock struct {
 	ahead atomic.Int64 // nanoseconds, of the real clock
 	vdso  uintptr      // address of the runtime's pointer to the vDSO's function
@@ -34,14 +34,10 @@ type wallClock struct {
 func newWallClock(t *testing.T, binary string) *wallClock {
 	t.Helper()
 	f, err := elf.Open(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
 	symbols, err := f.Symbols()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for _, s := range symbols {
 		if s.Name == "runtime.vdsoClockgettimeSym" {
 			return &wallClock{vdso: uintptr(s.Value)}
@@ -53,12 +49,12 @@ func newWallClock(t *testing.T, binary string) *wallClock {
 
 func (w *wallClock) set(to time.Time) { w.ahead.Store(int64(time.Until(to))) }
 
-// take makes a process ask the kernel from now on.
+// take makes a process use system calls for the time from now on.
 func (w *wallClock) take(pid int) error {
 	return poke(pid, w.vdso, unsafe.Pointer(new(uintptr)), unsafe.Sizeof(uintptr(0)))
 }
 
-// answer writes the time where a process wants it.
+// answer writes the time into the memory of a process.
 func (w *wallClock) answer(pid int, at uintptr) error {
 	now := unix.NsecToTimespec(time.Now().Add(time.Duration(w.ahead.Load())).UnixNano())
 	return poke(pid, at, unsafe.Pointer(&now), unsafe.Sizeof(now))
@@ -72,12 +68,12 @@ func poke(pid int, at uintptr, from unsafe.Pointer, n uintptr) error {
 }
 
 var (
-	dawn = time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC) // a board without a battery
-	far  = time.Date(2091, 6, 1, 0, 0, 0, 0, time.UTC)
+	past   = time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC) // a board without a battery
+	future = time.Date(2091, 6, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// newDeviceWithClock is a device whose otad has its symbols, was built in 2100 by
-// its own account, and whose clock can be set.
+// newDeviceWithClock returns a device with a clock that can be set. Its otad
+// has its symbols and a build time in 2100.
 func newDeviceWithClock(t *testing.T, size int64, script ...*origintest.Rule) *device {
 	t.Helper()
 	d := newDevice(t, t.TempDir(), size, script...)
@@ -86,38 +82,32 @@ func newDeviceWithClock(t *testing.T, size int64, script ...*origintest.Rule) *d
 	return d
 }
 
-// A package, a partial file and a journal of the future, of the past, and a clock
-// that goes from one to the other in the middle: what is there stays there.
+// A package, a partial file and a journal with times in the future and in the
+// past, and a clock that jumps between them during a download: nothing is
+// deleted.
 func TestClockThatJumpsInTheMiddleCostsNothing(t *testing.T) {
-	for name, jump := range map[string][2]time.Time{"by a century ahead": {dawn, far}, "by a century back": {far, dawn}} {
+	for name, jump := range map[string][2]time.Time{"by a century ahead": {past, future}, "by a century back": {future, past}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDeviceWithClock(t, 2_000_000, origintest.On(1).StallAt(3*interval+1), origintest.On(2).StallAt(9*interval+1))
 			for _, foreign := range []string{"older.bin", "older.bin.part"} {
-				if err := os.WriteFile(d.path(foreign), []byte("kept"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chtimes(d.path(foreign), dawn, dawn); err != nil {
-					t.Fatal(err)
-				}
+				check(t, os.WriteFile(d.path(foreign), []byte("kept"), 0o600))
+				check(t, os.Chtimes(d.path(foreign), past, past))
 			}
 			d.medium.clock.set(jump[0])
 			r := d.fetch()
-			<-d.origin.Stalled()
-			d.awaitDurable(3 * interval)
+			d.awaitStall(3 * interval)
 			d.medium.clock.set(jump[1])
-			r.cmd.Process.Kill()
-			<-r.gone
+			r.Kill()
 			r = d.fetch()
-			<-d.origin.Stalled()
-			d.awaitDurable(9 * interval)
+			d.awaitStall(9 * interval)
 			d.medium.clock.set(jump[0])
 			d.origin.Release()
 			r.wantReady()
 			d.wantLastRange(3 * interval)
 			for _, year := range []string{jump[0].Format("2006"), jump[1].Format("2006")} {
-				if !strings.Contains(r.errors.String(), `"time":"`+year) {
-					t.Errorf("the clock that otad saw was never in %s:\n%s", year, &r.errors)
+				if !strings.Contains(r.Stderr.String(), `"time":"`+year) {
+					t.Errorf("the clock that otad saw was never in %s:\n%s", year, &r.Stderr)
 				}
 			}
 			for _, foreign := range []string{"older.bin", "older.bin.part"} {
@@ -129,8 +119,8 @@ func TestClockThatJumpsInTheMiddleCostsNothing(t *testing.T) {
 	}
 }
 
-// Waits are those of the monotonic clock, and a date is counted from the Date
-// of its own answer, wherever the board's clock stands or goes.
+// Waits use the monotonic clock, and a date is relative to the Date of its own
+// response, whatever the board's clock is set to.
 func TestWaitsDoNotFollowTheClock(t *testing.T) {
 	for name, rule := range map[string]*origintest.Rule{
 		"back-off":               origintest.On(1).ResetEarly(),
@@ -138,14 +128,14 @@ func TestWaitsDoNotFollowTheClock(t *testing.T) {
 		"Retry-After as a date":  origintest.On(1).Status(503).RetryAfterDate(time.Second),
 		"origin's clock ahead":   origintest.On(1).Status(503).ClockAhead(50 * 365 * 24 * time.Hour).RetryAfterDate(time.Second),
 	} {
-		for _, jump := range [][2]time.Time{{dawn, far}, {far, dawn}} {
+		for _, jump := range [][2]time.Time{{past, future}, {future, past}} {
 			t.Run(fmt.Sprintf("%s, from %d to %d", name, jump[0].Year(), jump[1].Year()), func(t *testing.T) {
 				t.Parallel()
 				d := newDeviceWithClock(t, 2*interval, rule)
 				d.medium.clock.set(jump[0])
 				begun := time.Now()
 				r := d.fetch()
-				eventually(t, "otad waits", func() bool { return strings.Contains(r.errors.String(), `"msg":"retrying"`) })
+				eventually(t, "otad waits", func() bool { return strings.Contains(r.Stderr.String(), `"msg":"retrying"`) })
 				d.medium.clock.set(jump[1])
 				r.wantReady()
 				if took := time.Since(begun); took < 800*time.Millisecond || took > 10*time.Second {
@@ -161,9 +151,9 @@ func TestClockIsNamedWhenACertificateDoesNotHold(t *testing.T) {
 		clock time.Time
 		says  string
 	}{
-		{dawn, "it says 1970-01-02, which is before this program was built (2100-01-01)"},
-		{far, "it says 2091-06-01, which is before this program was built (2100-01-01)"},
-		{far.AddDate(20, 0, 0), "expired or not yet valid"}, // nothing tells that this clock is wrong
+		{past, "it says 1970-01-02, which is before this program was built (2100-01-01)"},
+		{future, "it says 2091-06-01, which is before this program was built (2100-01-01)"},
+		{future.AddDate(20, 0, 0), "expired or not yet valid"}, // otad cannot know that this clock is wrong
 	} {
 		t.Run(tt.clock.Format(time.DateOnly), func(t *testing.T) {
 			t.Parallel()
@@ -181,9 +171,9 @@ func TestClockIsNamedWhenACertificateDoesNotHold(t *testing.T) {
 	}
 }
 
-// Wherever the product reads a date, it is one of these places; none of them
-// deletes, expires or decides anything. All else that it knows of time are
-// differences of time.Now, which Go takes from the monotonic clock.
+// These are all places where the product reads a date. None of them deletes,
+// expires or decides anything. All other uses of time are differences of
+// time.Now, which Go takes from the monotonic clock.
 func TestDatesAreReadInFewPlaces(t *testing.T) {
 	want := map[string]string{
 		"main.go":             "the build's own time",
@@ -213,9 +203,7 @@ func TestDatesAreReadInFewPlaces(t *testing.T) {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for name := range got {
 		if want[name] == "" {
 			t.Errorf("%s reads a date: what for?", name)

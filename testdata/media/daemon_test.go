@@ -1,82 +1,52 @@
 package media_test
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 // daemon is an `otad serve`.
 type daemon struct {
 	*run
-	addr string
+	client *otadrun.Client
 }
 
-// progress is what /progress answers, as far as it matters here.
-type progress struct {
-	State   string `json:"state"`
-	Durable int64  `json:"bytes_durable"`
-	Message string `json:"message"`
-	Error   string `json:"error"`
-}
-
-// serve starts the daemon and returns when it answers.
+// serve starts the daemon and returns when its API answers.
 func (d *device) serve() *daemon {
 	d.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	o := &daemon{run: d.start(append([]string{"serve", "-state-dir", d.dir, "-listen", addr}, d.flags...)...), addr: addr}
-	eventually(d.t, "otad serves", func() bool {
-		select {
-		case <-o.gone:
-			d.t.Fatalf("otad has ended:\n%s", &o.errors)
-		default:
-		}
-		return strings.Contains(o.errors.String(), `"msg":"serving"`)
-	})
+	addr, err := otadrun.FreeAddress("127.0.0.1")
+	check(d.t, err)
+	o := &daemon{d.start(append([]string{"serve", "-state-dir", d.dir, "-listen", addr}, d.flags...)...), otadrun.NewClient(addr)}
+	d.t.Cleanup(o.client.Close)
+	check(d.t, o.AwaitListener(addr, patience))
+	o.progress()
 	return o
 }
 
-// ask makes one request and returns the HTTP status and the body's data.
-func (o *daemon) ask(method, path string, body []byte, data any) (status, code int) {
-	t := o.dev.t
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+o.addr+path, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", method, path, err, &o.errors)
-	}
-	defer resp.Body.Close()
-	answer := struct {
-		Code int `json:"code"`
-		Data any `json:"data"`
-	}{Data: data}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
-	}
-	return resp.StatusCode, answer.Code
+// serveJob is serve with the device's package as the job.
+func (d *device) serveJob() *daemon {
+	d.t.Helper()
+	o := d.serve()
+	o.post()
+	return o
 }
 
-// post asks for the device's package and returns the code of the answer.
+// answer fails the test unless the daemon answered.
+func (o *daemon) answer(r otadrun.Response, err error) otadrun.Response {
+	o.dev.t.Helper()
+	if err != nil {
+		o.dev.t.Fatalf("%v\n%s", err, &o.Stderr)
+	}
+	return r
+}
+
+// post sends the device's package as a job and returns the code of the response.
 func (o *daemon) post() int {
 	o.dev.t.Helper()
 	return o.postURL(o.dev.origin.URL())
@@ -84,34 +54,35 @@ func (o *daemon) post() int {
 
 func (o *daemon) postURL(url string) int {
 	o.dev.t.Helper()
-	body, err := json.Marshal(map[string]any{"version": "1.2.3", "package_url": url, "package_name": packageName,
-		"package_size": o.dev.object.Len(), "package_md5": o.dev.object.MD5()})
+	return o.answer(o.client.Post(o.dev.t.Context(), otadrun.Job{Version: "1.2.3", URL: url, Name: packageName,
+		Size: o.dev.object.Len(), MD5: o.dev.object.MD5()})).Code
+}
+
+func (o *daemon) progress() otadrun.Progress {
+	o.dev.t.Helper()
+	return o.answer(o.client.Progress(o.dev.t.Context())).Data
+}
+
+// awaitState waits for a state and returns the progress in that state.
+func (o *daemon) awaitState(state string) otadrun.Progress {
+	o.dev.t.Helper()
+	p, err := o.client.AwaitState(o.dev.t.Context(), state, patience)
 	if err != nil {
-		o.dev.t.Fatal(err)
+		o.dev.t.Fatalf("%v: %+v\n%s", err, p, &o.Stderr)
 	}
-	_, code := o.ask(http.MethodPost, "/api/v1.0/download", body, nil)
-	return code
-}
-
-func (o *daemon) progress() progress {
-	o.dev.t.Helper()
-	var p progress
-	o.ask(http.MethodGet, "/progress", nil, &p)
 	return p
 }
 
-// awaitState waits for a state and returns what is shown then.
-func (o *daemon) awaitState(state string) (p progress) {
+// wantReady waits until the package is Ready. It hides the method of run, which
+// waits for the end of the process.
+func (o *daemon) wantReady() {
 	o.dev.t.Helper()
-	eventually(o.dev.t, "state "+state, func() bool {
-		p = o.progress()
-		return p.State == state
-	})
-	return p
+	o.awaitState("Ready")
+	o.dev.wantPublished()
 }
 
-// wantFailed waits for an error that begins so.
-func (o *daemon) wantFailed(begins string) progress {
+// wantFailed waits for an error with this beginning.
+func (o *daemon) wantFailed(begins string) otadrun.Progress {
 	o.dev.t.Helper()
 	p := o.awaitState("Failed")
 	if !strings.HasPrefix(p.Error, begins) {
@@ -121,18 +92,19 @@ func (o *daemon) wantFailed(begins string) progress {
 	return p
 }
 
-// health is the HTTP status of /healthz.
+// health returns the HTTP status of /healthz.
 func (o *daemon) health() int {
 	o.dev.t.Helper()
-	status, _ := o.ask(http.MethodGet, "/healthz", nil, nil)
+	_, status, err := o.client.Get(o.dev.t.Context(), "/healthz")
+	check(o.dev.t, err)
 	return status
 }
 
-// awaitStuck waits until the daemon tells that its journal cannot be written. The
-// last to tell is the message.
-func (o *daemon) awaitStuck() {
+// awaitJournalError waits until the daemon reports that its journal cannot be written.
+// The message is the last part of the report to change.
+func (o *daemon) awaitJournalError() {
 	o.dev.t.Helper()
-	eventually(o.dev.t, "the daemon tells that the journal cannot be written", func() bool {
+	eventually(o.dev.t, "the daemon reports that the journal cannot be written", func() bool {
 		return strings.HasPrefix(o.progress().Message, "the journal cannot be written: ")
 	})
 	if status := o.health(); status != 503 {
@@ -140,56 +112,51 @@ func (o *daemon) awaitStuck() {
 	}
 }
 
-// stop ends the daemon by SIGTERM, which has to do.
+// stop ends the daemon by SIGTERM and returns how long that took.
 func (o *daemon) stop() time.Duration {
 	o.dev.t.Helper()
 	begun := time.Now()
-	if err := o.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		o.dev.t.Fatal(err)
-	}
-	if code, last := o.wait(); code != 75 {
-		o.dev.t.Errorf("stopped by SIGTERM, otad ended with %d and %q", code, last)
+	r, err := o.Stop(patience)
+	check(o.dev.t, err)
+	if r.Code != 75 {
+		o.dev.t.Errorf("stopped by SIGTERM, otad ended with %d and %q", r.Code, r.LastLine())
 	}
 	return time.Since(begun)
 }
 
-// effort is what the daemon has done so far.
-type effort struct {
+// usage is the work of a daemon since its start.
+type usage struct {
 	cpu   time.Duration
 	lines int // of its log
 }
 
-func (o *daemon) effort() effort {
+func (o *daemon) usage() usage {
 	o.dev.t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.cmd.Process.Pid))
-	if err != nil {
-		o.dev.t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(stat), ") ") // the name may hold anything
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.Cmd.Process.Pid))
+	check(o.dev.t, err)
+	_, after, _ := strings.Cut(string(stat), ") ") // the name may contain anything
 	fields := strings.Fields(after)
 	var ticks int64
 	for _, field := range fields[11:13] { // utime and stime, see proc_pid_stat(5)
 		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			o.dev.t.Fatal(err)
-		}
+		check(o.dev.t, err)
 		ticks += n
 	}
-	return effort{cpu: time.Duration(ticks) * 10 * time.Millisecond, lines: strings.Count(o.errors.String(), "\n")}
+	return usage{cpu: time.Duration(ticks) * 10 * time.Millisecond, lines: strings.Count(o.Stderr.String(), "\n")}
 }
 
-// wantCalm watches the daemon for a while in which it cannot do its work: it must
-// neither spin nor fill the log.
-func (o *daemon) wantCalm(t *testing.T) {
+// wantIdle observes the daemon for some seconds in which it cannot work. It must
+// neither use the CPU nor fill the log.
+func (o *daemon) wantIdle(t *testing.T) {
 	t.Helper()
-	const while = 6 * time.Second // longer than the pause between two tries
-	before := o.effort()
+	const while = 6 * time.Second // longer than the pause between two attempts
+	before := o.usage()
 	time.Sleep(while)
-	after := o.effort()
+	after := o.usage()
 	if used := after.cpu - before.cpu; used > while/20 {
-		t.Errorf("in %v of nothing to do it used %v of CPU", while, used)
+		t.Errorf("in %v without work it used %v of CPU", while, used)
 	}
 	if lines := after.lines - before.lines; lines > 0 {
-		t.Errorf("in %v of nothing to do it wrote %d lines into the log:\n%s", while, lines, &o.errors)
+		t.Errorf("in %v without work it wrote %d lines to the log:\n%s", while, lines, &o.Stderr)
 	}
 }

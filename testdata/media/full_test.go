@@ -13,7 +13,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// space are the figures of a DISK_FULL.
+// space returns the figures in the text of a DISK_FULL.
 func space(t *testing.T, text string) (need, free int64) {
 	t.Helper()
 	m := regexp.MustCompile(`DISK_FULL: need (\d+) bytes, (\d+) free( \(.*no space left on device\))?$`).FindStringSubmatch(text)
@@ -25,22 +25,16 @@ func space(t *testing.T, text string) (need, free int64) {
 	return need, free
 }
 
-// freeBytes is what a user without privileges may still write.
+// freeBytes returns the bytes that a user without privileges may still write.
 func freeBytes(t *testing.T, dir string) int64 {
 	t.Helper()
 	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		t.Fatal(err)
-	}
+	check(t, unix.Statfs(dir, &st))
 	return int64(st.Bavail) * int64(st.Frsize)
 }
 
 func TestPackageThatDoesNotFitIsRefusedBeforeItsFirstByte(t *testing.T) {
-	for name, mount := range map[string]func(*testing.T) string{
-		"tmpfs":                func(t *testing.T) string { return mountTmpfs(t, "2m") },
-		"ext4":                 func(t *testing.T) string { return newImage(t, 8, "16m").dir },
-		"ext4 without extents": func(t *testing.T) string { return newImage(t, 8, "16m", "-O", "^extent,^64bit").dir },
-	} {
+	for name, mount := range fileSystems("2m") {
 		for _, learned := range []bool{false, true} {
 			for _, minFree := range []int64{0, 500_000} {
 				t.Run(fmt.Sprintf("%s, size learned %v, %d to be left", name, learned, minFree), func(t *testing.T) {
@@ -51,14 +45,14 @@ func TestPackageThatDoesNotFitIsRefusedBeforeItsFirstByte(t *testing.T) {
 					need, free := space(t, d.fetch().wantExit(4, "DISK_FULL"))
 					now := freeBytes(t, d.dir)
 					if slack := now - minFree - free; need != d.object.Len() || slack < 0 || slack > 8192 {
-						t.Errorf("%d bytes needed, %d free, are told; want %d and %d", need, free, d.object.Len(), now-minFree)
+						t.Errorf("%d bytes needed, %d free, are reported; want %d and %d", need, free, d.object.Len(), now-minFree)
 					}
 					if n := d.origin.BytesServed(); !learned && n != 0 {
 						t.Errorf("%d bytes were fetched", n)
 					}
 					d.wantOnlyJournal()
-					if said := d.status(); !strings.Contains(said, "Failed") || !strings.Contains(said, "DISK_FULL") {
-						t.Errorf("status: %s", said)
+					if output := d.status(); !strings.Contains(output, "Failed") || !strings.Contains(output, "DISK_FULL") {
+						t.Errorf("status: %s", output)
 					}
 				})
 			}
@@ -66,13 +60,11 @@ func TestPackageThatDoesNotFitIsRefusedBeforeItsFirstByte(t *testing.T) {
 	}
 }
 
-// wantOnlyJournal wants that a job has left nothing behind.
+// wantOnlyJournal expects that the job has left nothing but the journal.
 func (d *device) wantOnlyJournal() {
 	d.t.Helper()
 	entries, err := os.ReadDir(d.dir)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	check(d.t, err)
 	for _, e := range entries {
 		if e.Name() != "journal.db" && e.Name() != "lost+found" {
 			d.t.Errorf("left behind: %s", e.Name())
@@ -80,7 +72,7 @@ func (d *device) wantOnlyJournal() {
 	}
 }
 
-// The least space that is to be left decides, to the block.
+// The flag -min-free holds to the block.
 func TestMinFreeIsLeftToTheBlock(t *testing.T) {
 	const size = 1 << 20
 	for name, minFree := range map[string]int64{"just enough": 0, "one block short": 4096} {
@@ -102,8 +94,8 @@ func TestMinFreeIsLeftToTheBlock(t *testing.T) {
 	}
 }
 
-// What is reserved cannot be taken by others: the disk is full, and the package
-// becomes Ready.
+// Other programs cannot use the reserved space: the disk is full, and the
+// package becomes Ready.
 func TestReservedPackageOutlastsAFullDisk(t *testing.T) {
 	for name, mount := range map[string]func(*testing.T) string{
 		"tmpfs": func(t *testing.T) string { return mountTmpfs(t, "8m") },
@@ -113,8 +105,7 @@ func TestReservedPackageOutlastsAFullDisk(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, mount(t), 2_000_000, origintest.On(1).StallAt(3*interval+1))
 			r := d.fetch()
-			<-d.origin.Stalled()
-			d.awaitDurable(3 * interval)
+			d.awaitStall(3 * interval)
 			fill(t, d.dir)
 			d.origin.Release()
 			r.wantReady()
@@ -122,7 +113,7 @@ func TestReservedPackageOutlastsAFullDisk(t *testing.T) {
 	}
 }
 
-// full are file systems where nothing is reserved.
+// full are file systems on which otad cannot reserve space.
 var full = map[string]func(*testing.T) *device{
 	"ext4 without extents": func(t *testing.T) *device {
 		return newDevice(t, newImage(t, 8, "16m", "-O", "^extent,^64bit").dir, 2_000_000)
@@ -148,8 +139,7 @@ func TestDiskThatRunsFullInTheMiddle(t *testing.T) {
 				d := device(t)
 				d.restage(origintest.On(1).StallAt(at))
 				r := d.fetch()
-				<-d.origin.Stalled()
-				d.awaitDurable(at / interval * interval)
+				d.awaitStall(at / interval * interval)
 				filler := fill(t, d.dir)
 				d.origin.Release()
 				d.wantFull(r, at)
@@ -163,24 +153,24 @@ func TestDiskThatRunsFullInTheMiddle(t *testing.T) {
 	}
 }
 
-// restage gives the device another origin of the same package.
+// restage replaces the device's origin by another one with the same package.
 func (d *device) restage(script ...*origintest.Rule) {
 	d.t.Helper()
 	d.origin = origintest.New(d.t, d.object, script...)
 }
 
-// wantFull wants a run to end by a full disk, from byte at on.
+// wantFull expects that a run ends because the disk is full from byte at on.
 func (d *device) wantFull(r *run, at int64) {
 	d.t.Helper()
 	need, free := space(d.t, r.wantExit(4, "DISK_FULL"))
 	state, durable := d.recorded()
-	// What is written in place of what was there may still fit: the tail of a
-	// block, or a block of the file system that the filler could not use.
+	// A few more bytes may still fit: the tail of a block, or a block of the file
+	// system that the filler could not use.
 	if state != "Failed" || durable < at/interval*interval || durable > at+interval {
 		d.t.Errorf("the journal holds %s with %d bytes durable, the disk was full from %d on", state, durable, at)
 	}
 	if need != d.object.Len()-durable || free > interval {
-		d.t.Errorf("%d bytes needed, %d free, are told of %d missing", need, free, d.object.Len()-durable)
+		d.t.Errorf("%d bytes needed, %d free, are reported of %d missing", need, free, d.object.Len()-durable)
 	}
 	if left := d.size(packageName + ".part"); left != max(durable, 0) && (durable != 0 || left != -1) {
 		d.t.Errorf("the partial file has %d bytes, %d are durable", left, durable)
@@ -188,12 +178,12 @@ func (d *device) wantFull(r *run, at int64) {
 	d.wantUnpublished()
 }
 
-// wantStillFull runs otad on a disk that is full: the journal, whose space is its
-// own, takes the same end again, and status tells it.
+// wantStillFull runs otad on a disk that is full. The journal has its own space
+// and records the same end again, and status prints it.
 func (d *device) wantStillFull() {
 	d.t.Helper()
 	d.fetch().wantExit(4, "DISK_FULL")
-	if said := d.status(); !strings.Contains(said, "DISK_FULL") {
-		d.t.Errorf("status: %s", said)
+	if output := d.status(); !strings.Contains(output, "DISK_FULL") {
+		d.t.Errorf("status: %s", output)
 	}
 }

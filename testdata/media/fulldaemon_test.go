@@ -8,15 +8,11 @@ import (
 	"otad/netio/origintest"
 )
 
-// The journal's space is taken when it is made: on a disk that is full ever since,
-// it still takes as much as a record can hold, here a long URL and all the
-// transitions that nobody has been told of.
+// The journal's space is reserved when the journal is made. On a disk that is
+// full ever since, it still holds the largest record: here a long URL and all
+// the transitions that could not be delivered.
 func TestJournalThatGrowsOnAFullDisk(t *testing.T) {
-	for name, mount := range map[string]func(*testing.T) string{
-		"tmpfs":                func(t *testing.T) string { return mountTmpfs(t, "4m") },
-		"ext4":                 func(t *testing.T) string { return newImage(t, 8, "16m").dir },
-		"ext4 without extents": func(t *testing.T) string { return newImage(t, 8, "16m", "-O", "^extent,^64bit").dir },
-	} {
+	for name, mount := range fileSystems("4m") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, mount(t), 1_000_000)
@@ -26,7 +22,7 @@ func TestJournalThatGrowsOnAFullDisk(t *testing.T) {
 			for i := range 20 {
 				url := fmt.Sprintf("%s?n=%d&signature=%s", d.origin.URL(), i, strings.Repeat("x", 200*i))
 				if code := o.postURL(url); code != 200 {
-					t.Fatalf("job %d: code %d\n%s", i, code, &o.errors)
+					t.Fatalf("job %d: code %d\n%s", i, code, &o.Stderr)
 				}
 				o.wantFailed("DISK_FULL: need 1000000 bytes, ")
 			}
@@ -35,8 +31,7 @@ func TestJournalThatGrowsOnAFullDisk(t *testing.T) {
 			}
 			filler.free(t)
 			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o.wantReady()
 			o.stop()
 		})
 	}
@@ -52,8 +47,7 @@ func TestDaemonOnADiskThatRunsFull(t *testing.T) {
 			if code := o.post(); code != 200 {
 				t.Fatalf("post: %d", code)
 			}
-			<-d.origin.Stalled()
-			d.awaitDurable(4 * interval)
+			d.awaitStall(4 * interval)
 			filler := fill(t, d.dir)
 			d.origin.Release()
 			p := o.wantFailed("DISK_FULL: need ")
@@ -64,8 +58,7 @@ func TestDaemonOnADiskThatRunsFull(t *testing.T) {
 			o.wantFailed("DISK_FULL: need ")
 			filler.free(t)
 			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o.wantReady()
 			d.wantLastRange(p.Durable)
 			o.stop()
 		})

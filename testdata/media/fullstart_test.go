@@ -10,11 +10,7 @@ import (
 )
 
 func TestStateDirectoryThatIsFullAtTheStart(t *testing.T) {
-	for name, mount := range map[string]func(*testing.T) string{
-		"tmpfs":                func(t *testing.T) string { return mountTmpfs(t, "4m") },
-		"ext4":                 func(t *testing.T) string { return newImage(t, 8, "16m").dir },
-		"ext4 without extents": func(t *testing.T) string { return newImage(t, 8, "16m", "-O", "^extent,^64bit").dir },
-	} {
+	for name, mount := range fileSystems("4m") {
 		t.Run(name+", no journal yet", func(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, mount(t), 1_000_000)
@@ -33,14 +29,10 @@ func TestStateDirectoryThatIsFullAtTheStart(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, mount(t), 1_000_000, origintest.On(1).StallAt(2*interval+5))
 			r := d.fetch()
-			<-d.origin.Stalled()
-			d.awaitDurable(2 * interval)
-			r.cmd.Process.Kill()
-			<-r.gone
-			// What the killed one had reserved is free again.
-			if err := os.Truncate(d.path(packageName+".part"), 2*interval); err != nil {
-				t.Fatal(err)
-			}
+			d.awaitStall(2 * interval)
+			r.Kill()
+			// Free the space that the killed process had reserved.
+			check(t, os.Truncate(d.path(packageName+".part"), 2*interval))
 			filler := fill(t, d.dir)
 			d.fetch().wantExit(4, "DISK_FULL")
 			d.wantStillFull()

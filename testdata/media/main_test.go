@@ -1,14 +1,15 @@
 // Package media_test runs the real otad on disks that are full, slow, broken or
-// read-only, and by a clock that is wrong.
+// read-only, and with a clock that is wrong.
 //
 //	go test -count=1 ./testdata/media
 //
 // Two tools make such disks. The tests of small file systems mount them (tmpfs,
 // and ext4 on a loop device), for which root is needed. The others stop otad in
-// a system call, without root, and decide what becomes of the call (medium_test.go).
+// a system call, without root, and delay it or make it fail (medium_test.go).
 package media_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,17 +18,17 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
-// The test binary is started three times over: first it builds otad, then it
-// enters a mount namespace, where the tests run, and it is the shim of each
-// otad that is watched.
+// The test binary starts itself: it builds otad, then it runs the tests in a mount
+// namespace, and it is the shim of each otad whose system calls are intercepted.
 
-// otadVariable tells it in the namespace where the binaries are.
+// otadVariable names the directory of the binaries in that namespace.
 const otadVariable = "MEDIA_OTAD"
 
-// patience is how long anything here is waited for, on a machine that may have
-// more to do.
+// patience is the limit of every wait, on a machine that may have other work.
 const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
@@ -38,9 +39,9 @@ func TestMain(m *testing.M) {
 	os.Exit(outside())
 }
 
-// outside builds otad and runs the tests in a mount namespace of their own: the
-// mounts and, with them, the loop devices are gone when the last process in it
-// is, however it ends. Without root they run as they are.
+// outside builds otad and runs the tests in a mount namespace of their own. The
+// mounts and their loop devices vanish with the last process in it. Without
+// root the tests run without a namespace.
 func outside() int {
 	dir, err := os.MkdirTemp("", "otad-media-")
 	if err == nil {
@@ -51,11 +52,10 @@ func outside() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	// They wait more than they work.
-	cmd := exec.Command("/proc/self/exe", append([]string{"-test.parallel=8"}, os.Args[1:]...)...)
+	// The tests wait more than they work.
+	cmd := otadrun.Command("/proc/self/exe", append([]string{"-test.parallel=8"}, os.Args[1:]...)...)
 	cmd.Env = append(os.Environ(), otadVariable+"="+dir, "TMPDIR="+dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	}
@@ -70,36 +70,38 @@ func outside() int {
 }
 
 // build compiles otad as the Makefile does, and once more for the tests of the
-// clock (clock_test.go): with its symbols, and as if that had been in 2100.
+// clock (clock_test.go): with its symbols, and with a build time in 2100.
 func build(dir string) error {
 	for name, flags := range map[string]string{"otad": "-s -w", "otad-2100": "-X main.built=4102444800"} {
-		cmd := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2",
-			"-ldflags", flags+" -X main.version=test", "-o", filepath.Join(dir, name), "../..")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if said, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build otad: %w\n%s", err, said)
+		b := otadrun.Build{Out: filepath.Join(dir, name), LDFlags: flags + " -X main.version=test", KeepPaths: true}
+		if err := b.Run(context.Background()); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// otad is the path of one of the binaries.
+// otad returns the path of one of the binaries.
 func otad(name string) string { return filepath.Join(os.Getenv(otadVariable), name) }
 
-// eventually waits for what another process is about to do.
-func eventually(t *testing.T, what string, done func() bool) {
+// check ends the test if err is not nil.
+func check(t *testing.T, err error) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
-		}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
-// must runs a program that has to succeed.
+// eventually waits until done returns true.
+func eventually(t *testing.T, text string, done func() bool) {
+	t.Helper()
+	check(t, otadrun.Await(patience, text, func() (bool, error) { return done(), nil }))
+}
+
+// must runs a program and ends the test if it fails.
 func must(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if said, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, said)
+	if output, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, output)
 	}
 }

@@ -1,7 +1,6 @@
 package media_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,13 +13,13 @@ import (
 	"otad/testdata/unotify"
 )
 
-// A medium decides what becomes of the calls by which an otad changes files, and
-// of those that read at an offset: a seccomp filter stops the caller and notifies us (SECCOMP_RET_USER_NOTIF, see
-// seccomp_unotify(2)), and we let the call happen, later, or never. It works on
-// the unmodified binary and without root.
+// A medium decides on the calls with which otad changes files or reads at an
+// offset: each call happens, happens later, or fails. A seccomp filter stops
+// the caller and notifies us (SECCOMP_RET_USER_NOTIF, see seccomp_unotify(2)).
+// That works on the unmodified binary and without root.
 //
-// A filter is installed by the process that it is for. So the test binary is its
-// own shim: it installs the filter, passes the listener up and becomes otad.
+// A process installs the filter for itself. So the test binary is its own shim:
+// it installs the filter, passes the listener to its parent and becomes otad.
 type medium struct {
 	mu    sync.Mutex
 	rule  rule
@@ -28,7 +27,7 @@ type medium struct {
 	clock *wallClock // nil: the kernel's
 }
 
-// rule says what becomes of a call. The zero fault: it happens.
+// rule decides on a call. The zero fault lets it happen.
 type rule func(call) fault
 
 type fault struct {
@@ -43,8 +42,8 @@ type call struct {
 	grow bool   // of openat: it may make a file, or writes to one
 }
 
-// watched are the calls that stop, and where each has its file: in a descriptor,
-// or as a name beside one.
+// watched are the calls that stop, and where each has its file: a descriptor,
+// or a name relative to one.
 var watched = map[uintptr]struct {
 	what  string
 	named bool
@@ -61,14 +60,14 @@ var watched = map[uintptr]struct {
 	unix.SYS_FCHMOD:    {"fchmod", false},
 }
 
-// set puts another rule in force; nil: everything happens.
+// set replaces the rule; nil: everything happens.
 func (m *medium) set(r rule) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rule = r
 }
 
-// decide notes a call and asks the rule.
+// decide records a call and applies the rule.
 func (m *medium) decide(c call) fault {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,8 +85,8 @@ func (m *medium) made(what, file string) []call {
 	return slices.DeleteFunc(slices.Clone(m.calls), func(c call) bool { return c.what != what || c.file != file })
 }
 
-// unsynced returns how many writes to a file there were at most without a sync
-// in between.
+// unsynced returns the largest number of writes to a file without a sync in
+// between.
 func (m *medium) unsynced(file string) (most int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -137,8 +136,8 @@ func readOnly(c call) fault {
 	return fault{errno: unix.EROFS}
 }
 
-// treat says what becomes of a call.
-func (m *medium) treat(n unotify.Notification) unotify.Response {
+// respond returns the response to a call.
+func (m *medium) respond(n unotify.Notification) unotify.Response {
 	happens := unotify.Response{ID: n.ID, Flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 	if n.Nr == unix.SYS_CLOCK_GETTIME {
 		if m.clock == nil || m.clock.answer(int(n.PID), uintptr(n.Args[1])) != nil {
@@ -162,23 +161,12 @@ func decode(n unotify.Notification) call {
 	w := watched[uintptr(n.Nr)]
 	c := call{what: w.what}
 	if w.named {
-		c.file = filepath.Base(text(int(n.PID), uintptr(n.Args[1])))
+		path, _ := unotify.ReadPath(int(n.PID), uintptr(n.Args[1]))
+		c.file = filepath.Base(path)
 		c.grow = n.Args[2]&(unix.O_CREAT|unix.O_WRONLY|unix.O_RDWR) != 0
 		return c
 	}
 	path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.PID, n.Args[0]))
 	c.file = filepath.Base(path)
 	return c
-}
-
-// text reads a C string of another process, up to the end of its page.
-func text(pid int, at uintptr) string {
-	b := make([]byte, 4096-at%4096)
-	local := []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}}
-	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: at, Len: len(b)}}, 0)
-	if err != nil {
-		return ""
-	}
-	s, _, _ := bytes.Cut(b[:n], []byte{0})
-	return string(s)
 }

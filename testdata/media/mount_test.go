@@ -30,8 +30,8 @@ func mountTmpfs(t *testing.T, size string) string {
 	return dir
 }
 
-// unmount waits for the children of other tests: between fork and exec they hold
-// every file that is open.
+// unmount retries while children of other tests hold the files that are open:
+// between fork and exec they have all of them.
 func unmount(t *testing.T, dir string) {
 	t.Helper()
 	eventually(t, "unmount "+dir, func() bool {
@@ -43,7 +43,7 @@ func unmount(t *testing.T, dir string) {
 	})
 }
 
-// image is an ext4 in a file, which lies on a tmpfs, mounted by a loop device.
+// image is an ext4 in a file on a tmpfs, mounted by a loop device.
 type image struct {
 	t    *testing.T
 	disk string // directory of the tmpfs
@@ -55,13 +55,9 @@ func newImage(t *testing.T, mib int64, disk string, features ...string) *image {
 	t.Helper()
 	m := &image{t: t, disk: mountTmpfs(t, disk), dir: t.TempDir()}
 	f, err := os.Create(m.file())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
-	if err := f.Truncate(mib << 20); err != nil {
-		t.Fatal(err)
-	}
+	check(t, f.Truncate(mib<<20))
 	must(t, "mkfs.ext4", append(append([]string{"-q", "-F", "-m", "0"}, features...), m.file())...)
 	m.mount()
 	t.Cleanup(func() { unmount(t, m.dir) })
@@ -70,13 +66,15 @@ func newImage(t *testing.T, mib int64, disk string, features ...string) *image {
 
 func (m *image) file() string { return filepath.Join(m.disk, "image") }
 
-// mount lets mount(8) find a loop device, which goes with the mount.
+// mount mounts the image. mount(8) finds a loop device, which is freed by the
+// unmount.
 func (m *image) mount() {
 	m.t.Helper()
 	must(m.t, "mount", "-o", "loop,errors=remount-ro", m.file(), m.dir)
 }
 
-// repair does what a person would: unmount, check, mount. Nothing may use it.
+// repair does the work of an administrator: unmount, check, mount. Nothing may
+// use the file system.
 func (m *image) repair() {
 	m.t.Helper()
 	unmount(m.t, m.dir)
@@ -84,18 +82,14 @@ func (m *image) repair() {
 	m.mount()
 }
 
-// breaks makes ext4 find an error, upon which it refuses every write
-// (errors=remount-ro), as it would after one that it found by itself.
+// breaks makes ext4 find an error, after which it refuses every write
+// (errors=remount-ro), as after a real error.
 func (m *image) breaks() {
 	m.t.Helper()
 	var st unix.Stat_t
-	if err := unix.Stat(m.dir, &st); err != nil {
-		m.t.Fatal(err)
-	}
+	check(m.t, unix.Stat(m.dir, &st))
 	device, err := filepath.EvalSymlinks(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	check(m.t, err)
 	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(device), "trigger_fs_error")
 	if err := os.WriteFile(trigger, []byte("test"), 0); err != nil {
 		m.t.Skipf("no ext4 error can be triggered here: %v", err)
@@ -108,35 +102,39 @@ func (m *image) shutDown() {
 	m.t.Helper()
 	const shutdown, noLogFlush = 0x8004587d, 2 // EXT4_IOC_SHUTDOWN and its flag, fs/ext4/ext4.h
 	dir, err := os.Open(m.dir)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	check(m.t, err)
 	defer dir.Close()
 	if err := unix.IoctlSetPointerInt(int(dir.Fd()), shutdown, noLogFlush); err != nil {
 		m.t.Fatalf("shut the file system down: %v", err)
 	}
 }
 
-// filler is what another writer left on the disk.
+// fileSystems mounts file systems by name: a tmpfs of that size, and ext4 with 8
+// MiB, once without the means to reserve space.
+func fileSystems(tmpfs string) map[string]func(*testing.T) string {
+	return map[string]func(*testing.T) string{
+		"tmpfs":                func(t *testing.T) string { return mountTmpfs(t, tmpfs) },
+		"ext4":                 func(t *testing.T) string { return newImage(t, 8, "16m").dir },
+		"ext4 without extents": func(t *testing.T) string { return newImage(t, 8, "16m", "-O", "^extent,^64bit").dir },
+	}
+}
+
+// filler is a file that fills the disk.
 type filler string
 
-// fill takes every block of the file system that is to be had, and returns the
-// file that holds them.
+// fill writes until the file system is full, and returns the file.
 func fill(t *testing.T, dir string) filler {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
 	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
 	for _, step := range []int{1 << 20, 4096, 512} {
 		for block := make([]byte, step); err == nil; {
 			_, err = f.Write(block)
 		}
-		if err = errors.Join(onlyFull(err), onlyFull(f.Sync())); err != nil {
-			t.Fatal(err)
-		}
+		err = errors.Join(onlyFull(err), onlyFull(f.Sync()))
+		check(t, err)
 	}
 	return filler(path)
 }
@@ -148,10 +146,8 @@ func onlyFull(err error) error {
 	return err
 }
 
-// free gives the space back.
+// free removes the filler.
 func (f filler) free(t *testing.T) {
 	t.Helper()
-	if err := os.Remove(string(f)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Remove(string(f)))
 }

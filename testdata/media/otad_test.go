@@ -1,40 +1,33 @@
 package media_test
 
 import (
-	"bytes"
-	"crypto/md5"
-	"encoding/hex"
-	"errors"
-	"io"
-	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 
 	"otad/journal"
 	"otad/netio/origintest"
+	"otad/testdata/otadrun"
 )
 
-// interval is the checkpoint interval of every test, the least that otad takes.
+// interval is the checkpoint interval of every test, the smallest that otad
+// accepts.
 const interval = 64 << 10
 
 const packageName = "u.bin"
 
-// device is a board with one job to do: a state directory, an origin and what
-// it serves.
+// device is a board with one job: a state directory, an origin, and the package
+// that the origin serves.
 type device struct {
 	t      *testing.T
 	dir    string
 	object origintest.Object
 	origin *origintest.Origin
-	medium *medium  // nil: nothing stands between otad and its disk
+	medium *medium  // nil: otad's system calls are not intercepted
 	flags  []string // of fetch and serve
-	learns bool     // fetch is not told the size
+	learns bool     // fetch gets no -size
 	binary string   // of otad
 }
 
@@ -48,111 +41,66 @@ func newDevice(t *testing.T, dir string, size int64, script ...*origintest.Rule)
 
 // run is one process of otad.
 type run struct {
-	dev         *device
-	cmd         *exec.Cmd
-	gone        chan struct{} // closed when it has ended
-	out, errors output
+	*otadrun.Process
+	dev *device
 }
 
-// output may be read while it is written.
-type output struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.all.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.all.String()
-}
-
-// start starts a command of otad. It is killed at the end of the test.
+// start starts a command of otad. The process is killed at the end of the test.
 func (d *device) start(args ...string) *run {
 	d.t.Helper()
-	r := &run{dev: d, gone: make(chan struct{})}
-	r.cmd = exec.Command(d.binary, args...)
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.errors
+	start := (*exec.Cmd).Start
 	if d.medium != nil {
-		d.medium.start(d.t, r.cmd)
-	} else if err := r.cmd.Start(); err != nil {
-		d.t.Fatal(err)
+		start = d.medium.start(d.t)
 	}
-	go func() {
-		r.cmd.Wait()
-		close(r.gone)
-	}()
-	d.t.Cleanup(func() {
-		r.cmd.Process.Kill()
-		<-r.gone
-	})
-	return r
+	p, err := otadrun.StartBy(otadrun.Command(d.binary, args...), start)
+	check(d.t, err)
+	d.t.Cleanup(func() { p.Kill() })
+	return &run{p, d}
 }
 
 // fetch starts `otad fetch` of the device's package.
 func (d *device) fetch(more ...string) *run {
 	d.t.Helper()
-	args := append([]string{"fetch", "-state-dir", d.dir, "-name", packageName, "-version", "1.2.3",
-		"-md5", d.object.MD5()}, d.flags...)
+	flags := append([]string{"-name", packageName, "-version", "1.2.3"}, d.flags...)
 	if !d.learns {
-		args = append(args, "-size", strconv.FormatInt(d.object.Len(), 10))
+		flags = append(flags, "-size", strconv.FormatInt(d.object.Len(), 10))
 	}
-	return d.start(append(append(args, more...), d.origin.URL())...)
+	return d.start(otadrun.FetchArgs(d.dir, d.object.MD5(), d.origin.URL(), append(flags, more...)...)...)
 }
 
-// wait returns the exit code and the last line that otad said. It has to end by
-// itself, and soon.
+// wait returns the exit code and the last line on stderr. The process has to end
+// by itself, and soon.
 func (r *run) wait() (code int, last string) {
 	r.dev.t.Helper()
-	eventually(r.dev.t, "otad ends", func() bool {
-		select {
-		case <-r.gone:
-			return true
-		default:
-			return false
-		}
-	})
-	lines := strings.Split(strings.TrimSpace(r.errors.String()), "\n")
-	return r.cmd.ProcessState.ExitCode(), strings.TrimPrefix(lines[len(lines)-1], "otad: ")
+	result, err := r.WaitFor(patience)
+	check(r.dev.t, err)
+	return result.Code, result.LastLine()
 }
 
-// wantExit wants the exit code and an error of one line that begins so.
+// wantExit expects the exit code and an error of one line with this beginning.
 func (r *run) wantExit(code int, begins string) string {
 	r.dev.t.Helper()
 	got, last := r.wait()
 	if got != code || !strings.HasPrefix(last, begins) {
-		r.dev.t.Errorf("otad ended with %d and %q, want %d and %q:\n%s", got, last, code, begins, &r.errors)
+		r.dev.t.Errorf("otad ended with %d and %q, want %d and %q:\n%s", got, last, code, begins, &r.Stderr)
 	}
 	return last
 }
 
-// wantReady wants the package, and nothing beside it but the journal.
+// wantReady expects the package and no partial file.
 func (r *run) wantReady() {
 	r.dev.t.Helper()
 	if code, _ := r.wait(); code != 0 {
-		r.dev.t.Fatalf("otad ended with %d:\n%s", code, &r.errors)
+		r.dev.t.Fatalf("otad ended with %d:\n%s", code, &r.Stderr)
 	}
 	r.dev.wantPublished()
 }
 
 func (d *device) wantPublished() {
 	d.t.Helper()
-	f, err := os.Open(d.path(packageName))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer f.Close()
-	sum := md5.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		d.t.Fatal(err)
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != d.object.MD5() {
+	got, err := otadrun.MD5(d.path(packageName))
+	check(d.t, err)
+	if got != d.object.MD5() {
 		d.t.Errorf("the package that is Ready has the digest %s, want %s", got, d.object.MD5())
 	}
 	if d.size(packageName+".part") >= 0 {
@@ -160,7 +108,7 @@ func (d *device) wantPublished() {
 	}
 }
 
-// wantUnpublished wants that nothing is published.
+// wantUnpublished expects that no package is published.
 func (d *device) wantUnpublished() {
 	d.t.Helper()
 	if d.size(packageName) >= 0 {
@@ -170,19 +118,15 @@ func (d *device) wantUnpublished() {
 
 func (d *device) path(name string) string { return filepath.Join(d.dir, name) }
 
-// size is the length of a file in the state directory; -1: there is none.
+// size returns the length of a file in the state directory; -1: no such file.
 func (d *device) size(name string) int64 {
-	st, err := os.Stat(d.path(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return -1
-	}
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return st.Size()
+	d.t.Helper()
+	size, err := otadrun.FileSize(d.path(name))
+	check(d.t, err)
+	return size
 }
 
-// recorded is what the journal holds: the state, and how many bytes are durable.
+// recorded returns the state in the journal and the number of durable bytes.
 func (d *device) recorded() (state string, durable int64) {
 	rec, checkpoints, err := journal.Peek(d.dir)
 	if err == nil && len(checkpoints) > 0 {
@@ -200,22 +144,30 @@ func (d *device) awaitDurable(n int64) {
 	})
 }
 
-// status is what `otad status` prints; it has to work whatever the disk is like.
+// awaitStall waits until the origin stalls and n bytes are durable.
+func (d *device) awaitStall(n int64) {
+	d.t.Helper()
+	<-d.origin.Stalled()
+	d.awaitDurable(n)
+}
+
+// status returns what `otad status` prints. That command has to work whatever
+// the disk is like.
 func (d *device) status() string {
 	d.t.Helper()
 	r := d.start("status", "-state-dir", d.dir, "-listen", "127.0.0.1:1")
 	if code, _ := r.wait(); code != 0 {
-		d.t.Errorf("status ended with %d: %s", code, &r.errors)
+		d.t.Errorf("status ended with %d: %s", code, &r.Stderr)
 	}
-	return r.out.String()
+	return r.Stdout.String()
 }
 
-// wantLastRange wants that the origin was last asked from that byte on.
+// wantLastRange expects that the last request to the origin starts at that byte.
 func (d *device) wantLastRange(from int64) {
 	d.t.Helper()
 	asked := d.origin.Requests()
 	want := "bytes=" + strconv.FormatInt(from, 10) + "-"
 	if len(asked) == 0 || asked[len(asked)-1].Range != want {
-		d.t.Errorf("the origin was asked %d times, want %s last: %+v", len(asked), want, asked)
+		d.t.Errorf("the origin received %d requests, want the last for %s: %+v", len(asked), want, asked)
 	}
 }

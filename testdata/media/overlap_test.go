@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The network does not wait for the disk, nor the disk for the network: a
-// download takes as long as the slower of the two.
+// Network and disk do not wait for each other: a download takes as long as the
+// slower of the two.
 func TestNetworkAndDiskOverlap(t *testing.T) {
 	for _, sync := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond} {
 		p := slowPair{sync: sync, checkpoint: 1 << 20, size: 64 << 20}
@@ -25,8 +25,9 @@ func TestNetworkAndDiskOverlap(t *testing.T) {
 	}
 }
 
-// TestSlowMedia prints what -checkpoint is worth where syncs are slow: a larger
-// interval has fewer of them, and costs more bytes asked for again after a cut.
+// TestSlowMedia prints the effect of -checkpoint where syncs are slow: a larger
+// interval has fewer of them, and costs more bytes downloaded again after a
+// cut.
 func TestSlowMedia(t *testing.T) {
 	var table strings.Builder
 	fmt.Fprint(&table, "64 MiB; s, and times the slower of link and syncs\n\n",

@@ -10,14 +10,13 @@ import (
 	"otad/netio/origintest"
 )
 
-// The board's own way: ext4 finds an error and mounts itself read-only.
+// As on a real board: ext4 finds an error and turns itself read-only.
 func TestFetchOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	m := newImage(t, 16, "32m")
 	d := newDevice(t, m.dir, 2_000_000, origintest.On(1).StallAt(3*interval+1))
 	r := d.fetch()
-	<-d.origin.Stalled()
-	d.awaitDurable(3 * interval)
+	d.awaitStall(3 * interval)
 	m.breaks()
 	begun := time.Now()
 	d.origin.Release()
@@ -30,7 +29,7 @@ func TestFetchOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	}
 	d.wantUnpublished()
 	d.status()
-	// Before the repair it does not even start, and says why.
+	// Before the repair otad refuses to start and names the reason.
 	if code, last := d.fetch().wait(); code != 2 || !strings.Contains(last, "read-only") {
 		t.Errorf("otad ended with %d and %q", code, last)
 	}
@@ -40,20 +39,17 @@ func TestFetchOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	d.wantLastRange(durable)
 }
 
-// Once ext4 has done that, it takes an unmount to come back, and so it takes an
-// end of otad.
+// ext4 is writable again only after an unmount, for which otad has to end.
 func TestDaemonOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	m := newImage(t, 16, "32m")
 	d := newDevice(t, m.dir, 2_000_000, origintest.On(1).StallAt(3*interval+1))
-	o := d.serve()
-	o.post()
-	<-d.origin.Stalled()
-	d.awaitDurable(3 * interval)
+	o := d.serveJob()
+	d.awaitStall(3 * interval)
 	m.breaks()
 	d.origin.Release()
-	o.awaitStuck()
-	o.wantCalm(t)
+	o.awaitJournalError()
+	o.wantIdle(t)
 	if p := o.progress(); !strings.Contains(p.Message+p.Error, "read-only file system") {
 		t.Errorf("shown is %+v", p)
 	}
@@ -64,27 +60,24 @@ func TestDaemonOnAFileSystemThatTurnsReadOnly(t *testing.T) {
 	m.repair()
 	_, durable := d.recorded()
 	o = d.serve() // takes the job up by itself
-	o.awaitState("Ready")
-	d.wantPublished()
+	o.wantReady()
 	d.wantLastRange(durable)
 	o.stop()
 }
 
-// A file system that was read-only for a while and is not any more.
+// A file system that was read-only for some time is writable again.
 func TestDaemonRecoversWhenTheFileSystemIsWritableAgain(t *testing.T) {
 	for name, at := range map[string]int64{"in the middle": 3*interval + 1, "before the first checkpoint": 1, "at the last byte": 2_000_000 - 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, t.TempDir(), 2_000_000, origintest.On(1).StallAt(at))
 			d.medium = new(medium)
-			o := d.serve()
-			o.post()
-			<-d.origin.Stalled()
-			d.awaitDurable(at / interval * interval)
+			o := d.serveJob()
+			d.awaitStall(at / interval * interval)
 			d.medium.set(readOnly)
 			d.origin.Release()
-			o.awaitStuck()
-			o.wantCalm(t)
+			o.awaitJournalError()
+			o.wantIdle(t)
 			if code := o.post(); code != 200 {
 				t.Errorf("the same job again: code %d", code)
 			}
@@ -96,15 +89,14 @@ func TestDaemonRecoversWhenTheFileSystemIsWritableAgain(t *testing.T) {
 			}
 			_, durable := d.recorded()
 			o.post()
-			o.awaitState("Ready")
-			d.wantPublished()
+			o.wantReady()
 			d.wantLastRange(durable)
 			o.stop()
 		})
 	}
 }
 
-// A job that nobody can write down is refused, and the next one is not.
+// A job that cannot be recorded is refused. The next one is accepted.
 func TestDaemonThatRestsOnAReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
 	d := newDevice(t, t.TempDir(), 2*interval)
@@ -121,8 +113,7 @@ func TestDaemonThatRestsOnAReadOnlyFileSystem(t *testing.T) {
 	if code := o.post(); code != 200 || o.health() != 200 {
 		t.Errorf("writable again: code %d, healthz %d", code, o.health())
 	}
-	o.awaitState("Ready")
-	d.wantPublished()
+	o.wantReady()
 	o.stop()
 }
 
@@ -131,17 +122,13 @@ func TestReadOnlyStateDirectoryAtTheStart(t *testing.T) {
 	dir := mountTmpfs(t, "8m")
 	d := newDevice(t, dir, 2*interval)
 	d.fetch().wantReady()
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
+	check(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	if code, last := d.fetch().wait(); code != 2 || !strings.Contains(last, "read-only file system: mount it read-write") {
 		t.Errorf("otad ended with %d and %q", code, last)
 	}
-	if said := d.status(); !strings.Contains(said, "Ready") {
-		t.Errorf("status: %s", said)
+	if output := d.status(); !strings.Contains(output, "Ready") {
+		t.Errorf("status: %s", output)
 	}
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, ""); err != nil {
-		t.Fatal(err)
-	}
+	check(t, unix.Mount("", dir, "", unix.MS_REMOUNT, ""))
 	d.fetch().wantReady()
 }

@@ -12,11 +12,11 @@ import (
 )
 
 // becomeShim does not return if this process was started to become otad. Only a
-// fatal signal may end the wait for our answer: those that Go sends to its own
-// threads would make each call twice.
+// fatal signal may end the wait for our response: the signals that Go sends to
+// its own threads would make each call twice.
 func becomeShim() { unotify.BecomeShim(filter, unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) }
 
-// filter notifies of the watched calls and of looks at the clock.
+// filter stops the watched calls and reads of the clock.
 func filter() ([]unix.SockFilter, error) {
 	const nr, arg = 0, 16 // offsets in struct seccomp_data: the call's number, and the low half of its first argument
 	code := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: nr}}
@@ -33,44 +33,30 @@ func filter() ([]unix.SockFilter, error) {
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF}), nil
 }
 
-// start starts cmd on the medium. The listener is served until cmd has ended.
-func (m *medium) start(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	listener, err := unotify.Start(cmd)
-	if errors.Is(err, unotify.ErrUnavailable) {
-		t.Skip(err)
+// start returns a function that starts a command on the medium. The listener is
+// served until the command has ended.
+func (m *medium) start(t *testing.T) func(*exec.Cmd) error {
+	return func(cmd *exec.Cmd) error {
+		listener, err := unotify.Start(cmd)
+		if errors.Is(err, unotify.ErrUnavailable) {
+			t.Skip(err)
+		}
+		if err == nil {
+			go m.serve(listener)
+		}
+		return err
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	go m.serve(listener)
 }
 
-// serve treats the calls until nobody is left who could make one. Each waits on
-// its own: a slow sync holds nothing else up.
+// serve handles the calls until no process is left that could make one. Each
+// call waits in a goroutine of its own: a slow sync delays no other call.
 func (m *medium) serve(listener int) {
 	var pending sync.WaitGroup
-	defer func() {
-		pending.Wait()
-		unix.Close(listener)
-	}()
-	for {
-		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
-		if _, err := unix.Poll(poll, -1); err != nil && err != unix.EINTR {
-			return
-		}
-		if poll[0].Revents&unix.POLLIN == 0 {
-			if poll[0].Revents != 0 {
-				return
-			}
-			continue
-		}
-		var n unotify.Notification
-		if unotify.Receive(listener, &n) != nil {
-			continue // the caller is gone
-		}
+	_ = unotify.Serve(listener, nil, func(n unotify.Notification) {
 		pending.Go(func() {
-			_ = unotify.Send(listener, m.treat(n)) // the caller may be gone
+			_ = unotify.Send(listener, m.respond(n)) // an error: the caller is gone
 		})
-	}
+	})
+	pending.Wait()
+	unix.Close(listener)
 }

@@ -10,7 +10,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// slow is a rule: every call of that kind on the package takes that long.
+// slow is a rule that delays every call of that kind on the package.
 func slow(what string, d time.Duration) rule {
 	return func(c call) fault {
 		if c.what == what && c.file == packageName+".part" {
@@ -20,8 +20,7 @@ func slow(what string, d time.Duration) rule {
 	}
 }
 
-// awaitCall waits until otad is in the middle of call number n of a kind on the
-// package.
+// awaitCall waits until otad has made n calls of a kind on the package.
 func (d *device) awaitCall(what string, n int) {
 	d.t.Helper()
 	eventually(d.t, "otad is in "+what, func() bool { return len(d.medium.made(what, packageName+".part")) >= n })
@@ -32,8 +31,7 @@ func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
 	d := newDevice(t, t.TempDir(), 4*interval)
 	d.medium = new(medium)
 	d.medium.set(slow("fdatasync", long))
-	o := d.serve()
-	o.post()
+	o := d.serveJob()
 	d.awaitCall("fdatasync", 1)
 	begun := time.Now()
 	var took []time.Duration
@@ -45,11 +43,11 @@ func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
 		took = append(took, time.Since(at))
 	}
 	if time.Since(begun) > long {
-		t.Fatal("the sync was over before the questions were")
+		t.Fatal("the sync was over before the requests were")
 	}
 	slices.Sort(took)
 	t.Logf("median %v, longest %v", took[len(took)/2], took[len(took)-1])
-	// The longest is this machine's to answer for; a wait for the sync would show in all.
+	// A busy machine can delay one request; a wait for the sync would delay all.
 	if took[len(took)/2] > 100*time.Millisecond {
 		t.Errorf("progress takes %v", took)
 	}
@@ -63,7 +61,7 @@ func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
 }
 
 func TestStopOfASlowDisk(t *testing.T) {
-	const mega, block = 1 << 20, 512 << 10 // block is what otad writes at a time
+	const mega, block = 1 << 20, 512 << 10 // block is the size of otad's writes
 	for _, tt := range []struct {
 		what       string // that is slow
 		takes      time.Duration
@@ -74,11 +72,11 @@ func TestStopOfASlowDisk(t *testing.T) {
 		{"fdatasync", 300 * time.Millisecond, interval, 100 * interval, 3 * interval},
 		{"fdatasync", time.Second, interval, 100 * interval, 3 * interval},
 		{"fdatasync", time.Second, interval, 5 * interval, 3 * interval}, // all of it has been received before the stop
-		// What is in memory when the stop comes is many intervals.
+		// At the stop, many intervals are in memory.
 		{"pwrite", 100 * time.Millisecond, interval, 100 * interval, 2 * interval},
 		{"pwrite", 300 * time.Millisecond, interval, 100 * interval, 2 * interval},
 		{"pwrite", time.Second, interval, 100 * interval, 2 * interval},
-		// It is less than one.
+		// At the stop, less than one interval is in memory.
 		{"pwrite", 400 * time.Millisecond, 64 * mega, 100 * mega, mega},
 		{"pwrite", time.Second, 2 * mega, 100 * mega, mega}, // 0.5 MiB a second
 	} {
@@ -88,8 +86,7 @@ func TestStopOfASlowDisk(t *testing.T) {
 			d.flags[1] = strconv.FormatInt(tt.checkpoint, 10)
 			d.medium = new(medium)
 			d.medium.set(slow(tt.what, tt.takes))
-			o := d.serve()
-			o.post()
+			o := d.serveJob()
 			d.awaitCall(tt.what, 3)
 			took := o.stop()
 			state, durable := d.recorded()
@@ -111,16 +108,15 @@ func TestStopOfASlowDisk(t *testing.T) {
 	}
 }
 
-// What was stored since the last checkpoint is not worth another one that takes
-// longer than a stop may.
+// The bytes since the last checkpoint do not justify another one that takes
+// longer than a stop may take.
 func TestStopBetweenTwoSlowSyncs(t *testing.T) {
 	const mega = 1 << 20
 	d := newDevice(t, t.TempDir(), 100*mega, origintest.On(1).StallAt(5*mega/2))
 	d.flags[1] = strconv.Itoa(2 * mega)
 	d.medium = new(medium)
 	d.medium.set(slow("fdatasync", 2500*time.Millisecond))
-	o := d.serve()
-	o.post()
+	o := d.serveJob()
 	d.awaitCall("pwrite", 5)
 	d.awaitDurable(2 * mega)
 	if took := o.stop(); took > 2*time.Second {

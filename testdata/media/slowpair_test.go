@@ -15,7 +15,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// slowStore is a state directory on a medium whose syncs take their time.
+// slowStore is a state directory on a medium with slow syncs.
 type slowStore struct {
 	*storage.StateDir
 	sync time.Duration
@@ -38,7 +38,8 @@ func (p slowPartial) Sync() error {
 	return p.Partial.Sync()
 }
 
-// slowJournal lies on the same medium: a transaction of bbolt is two syncs.
+// slowJournal is a journal on the same medium: a transaction of bbolt makes two
+// syncs.
 type slowJournal struct {
 	*journal.Journal
 	sync time.Duration
@@ -54,8 +55,8 @@ func (j slowJournal) Update(f func(*journal.Record)) (journal.Record, error) {
 	return j.Journal.Update(f)
 }
 
-// slowPair is a medium and a link. Time is that of a bubble, so that what it
-// takes is exact, and the same on any machine.
+// slowPair is a medium and a link. Time is that of a synctest bubble, so
+// durations are exact, and the same on every machine.
 type slowPair struct {
 	sync           time.Duration // that one sync takes
 	bytesPerSecond int64         // of the link
@@ -63,23 +64,23 @@ type slowPair struct {
 	size           int64
 }
 
-// link is what the link alone takes.
+// link returns the time that the link alone takes.
 func (p slowPair) link() time.Duration {
 	return time.Duration(float64(p.size) / float64(p.bytesPerSecond) * float64(time.Second))
 }
 
-// disk is what the syncs alone take: of each interval one of the data and two of
-// the journal.
+// disk returns the time that the syncs alone take: for each interval one of the
+// data and two of the journal.
 func (p slowPair) disk() time.Duration {
 	return time.Duration((p.size+p.checkpoint-1)/p.checkpoint) * 3 * p.sync
 }
 
-// over is how many times as long as the slower of the two something took.
+// over returns took divided by the time of the slower of the two.
 func (p slowPair) over(took time.Duration) float64 {
 	return took.Seconds() / max(p.link(), p.disk()).Seconds()
 }
 
-// download tells how long a package takes from the start to Ready.
+// download returns the time from the start to Ready.
 func (p slowPair) download(t *testing.T) (took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -95,9 +96,7 @@ func (p slowPair) download(t *testing.T) (took time.Duration) {
 		ended := make(chan error)
 		go func() { ended <- u.Run(ctx) }()
 		begun := time.Now()
-		if err := u.Start(ctx, journal.Job{Version: "1.2.3", URL: o.URL(), Name: packageName, Size: p.size, MD5: object.MD5()}); err != nil {
-			t.Fatal(err)
-		}
+		check(t, u.Start(ctx, journal.Job{Version: "1.2.3", URL: o.URL(), Name: packageName, Size: p.size, MD5: object.MD5()}))
 		<-ready
 		took = time.Since(begun)
 		stop()
@@ -110,19 +109,13 @@ func (p slowPair) download(t *testing.T) (took time.Duration) {
 func (p slowPair) updater(t *testing.T, o *origintest.Origin, seen func(fsm.Snapshot)) *fsm.Updater {
 	t.Helper()
 	dir, err := storage.OpenStateDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { dir.Close() })
 	j, err := journal.Open(dir.Path(), journal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { j.Close() })
 	fetcher, err := netio.New(netio.Config{Dial: o.Dial})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(fetcher.Close)
 	labels := metrics.Labels{}
 	for _, s := range fsm.States() {
@@ -131,8 +124,6 @@ func (p slowPair) updater(t *testing.T, o *origintest.Origin, seen func(fsm.Snap
 	u, err := fsm.New(fsm.Deps{Journal: slowJournal{j, p.sync}, StateDir: slowStore{dir, p.sync}, Source: fsm.SourceOf(fetcher),
 		Metrics: metrics.New(labels, metrics.BuildInfo{Version: "test"}), Log: slog.New(slog.DiscardHandler)},
 		fsm.Config{Checkpoint: p.checkpoint, Retries: 3, OnChange: seen})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return u
 }

@@ -8,9 +8,11 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"otad/testdata/otadrun"
 )
 
-// contender is a way to get the package, or a lower bound of all of them.
+// contender is a way to download the package, or a lower bound of all of them.
 type contender struct {
 	name string
 	cmds func(dir string) []*exec.Cmd
@@ -37,7 +39,7 @@ func (s *stage) contenders() []contender {
 	shell := func(format string, args ...any) func(string) []*exec.Cmd {
 		script := fmt.Sprintf(format, args...)
 		return func(dir string) []*exec.Cmd {
-			cmd := child("sh", "-ec", script)
+			cmd := otadrun.Command("sh", "-ec", script)
 			cmd.Dir = dir
 			cmd.Stderr = os.Stderr
 			return []*exec.Cmd{cmd}
@@ -57,7 +59,7 @@ func (s *stage) contenders() []contender {
 	}
 }
 
-// bench prints what each contender costs.
+// bench prints the costs of each contender.
 func bench(s *stage, rounds int) error {
 	contenders := s.contenders()
 	costs, err := s.alternate(contenders, rounds)
@@ -85,9 +87,9 @@ func bench(s *stage, rounds int) error {
 	return nil
 }
 
-// The guard's limits. A ratio's is that of the best round: noise only ever adds,
-// so a build in which every round is beyond them has become slower. Where it was
-// when they were chosen stands in brackets.
+// The guard's limits. A ratio is that of the best round: noise only adds time,
+// so a build whose every round is beyond a limit has become slower. The values
+// when the limits were chosen are in brackets.
 const (
 	maxWallOfHash  = 1.5  // wall time over hashing alone (1.0)
 	maxWallOfCurls = 1.0  // wall time over curl && md5sum (0.5)
@@ -95,8 +97,8 @@ const (
 	maxRSS         = 20e6 // bytes (18.5 MB)
 )
 
-// guard fails where otad has become much slower or larger than it was, compared
-// with others in the same run and never by the clock alone.
+// guard returns an error if otad has become much slower or larger, compared
+// with other programs in the same run and never by time alone.
 func guard(s *stage) error {
 	costs, err := s.alternate(s.contenders()[:3], 5)
 	if err != nil {
@@ -122,10 +124,10 @@ func guard(s *stage) error {
 	return nil
 }
 
-// alternate lets the contenders take turns, so that a machine whose speed drifts
-// is as unfair to one as to the other. Each round has its own order: what one
-// leaves behind, a disk that is busy forgetting a large file, is not always the
-// same one's to bear.
+// alternate runs the contenders in turn, so that a drift of the machine's speed
+// affects all of them. Each round has its own order: the effects of one
+// contender on the next, such as a disk that is busy with the deletion of a
+// large file, do not always hit the same one.
 func (s *stage) alternate(contenders []contender, rounds int) (map[string][]cost, error) {
 	costs := map[string][]cost{}
 	for range rounds {
@@ -146,7 +148,7 @@ func (s *stage) alternate(contenders []contender, rounds int) (map[string][]cost
 	return costs, nil
 }
 
-// syncs counts otad's in a run of its own, under strace.
+// syncs counts the syncs of one run of otad under strace.
 func (s *stage) syncs() string {
 	dir, err := os.MkdirTemp(s.dir, "strace-")
 	if err != nil {
@@ -155,7 +157,7 @@ func (s *stage) syncs() string {
 	defer os.RemoveAll(dir)
 	run := s.fetch(dir)
 	log := dir + ".log"
-	cmd := child("strace", append([]string{"-f", "-qq", "-o", log, "-e", "trace=fsync,fdatasync"}, run.Args...)...)
+	cmd := otadrun.Command("strace", append([]string{"-f", "-qq", "-o", log, "-e", "trace=fsync,fdatasync"}, run.Args...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Sprintf("syncs not counted: %v %s", err, out)
 	}
@@ -191,7 +193,7 @@ func ratios(a, b []cost, of func(cost) float64) []float64 {
 	return v
 }
 
-// best is the wall time of the round that the machine disturbed least.
+// best returns the wall time of the fastest round.
 func best(costs []cost) float64 {
 	return slices.MinFunc(costs, func(a, b cost) int { return cmp.Compare(a.wall, b.wall) }).wall
 }

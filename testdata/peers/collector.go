@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// collectorSettings are what the Go runtime takes from the environment. Without
-// any of them main.go chooses.
+// collectorSettings are values of the Go runtime's environment variables.
+// Without any of them, main.go chooses.
 var collectorSettings = []string{
 	"", "GOGC=25", "GOGC=50", defaultCollector, "GOGC=200", "GOGC=100 GOMEMLIMIT=8MiB", "GOGC=off GOMEMLIMIT=12MiB",
 }
@@ -16,13 +16,13 @@ var collectorSettings = []string{
 // defaultCollector is the runtime's own choice.
 const defaultCollector = "GOGC=100"
 
-// collectors lets the settings take turns and prints what each costs and saves.
+// collectors measures the settings in turn and prints their costs.
 func (s *stage) collectors(rounds int) error {
 	runs := map[string][]cost{}
 	collections := map[string]float64{}
 	for range rounds {
 		for _, setting := range collectorSettings {
-			k, n, err := s.collected(setting)
+			k, n, err := s.measureCollector(setting)
 			if err != nil {
 				return fmt.Errorf("%s: %w", setting, err)
 			}
@@ -44,21 +44,18 @@ func (s *stage) collectors(rounds int) error {
 	return nil
 }
 
-// collected is what one download costs the daemon under a setting, and how many
-// collections there were.
-func (s *stage) collected(setting string) (cost, float64, error) {
-	d, err := s.serve(func(c *exec.Cmd) { c.Env = append(os.Environ(), strings.Fields(setting)...) }, "-rate-limit", "100MB")
+// measureCollector returns the cost of one download under a setting, and the
+// number of collections.
+func (s *stage) measureCollector(setting string) (cost, float64, error) {
+	d, err := s.serveJob(func(c *exec.Cmd) { c.Env = append(os.Environ(), strings.Fields(setting)...) }, "-rate-limit", "100MB")
 	if err != nil {
 		return cost{}, 0, err
 	}
 	defer d.end()
-	if err := d.post(s.url); err != nil {
-		return cost{}, 0, err
-	}
 	m, err := d.watch(nil)
 	if err != nil {
 		return cost{}, 0, err
 	}
-	peak, err := peakOf(d.cmd.Process.Pid)
+	peak, err := peakOf(d.Cmd.Process.Pid)
 	return cost{cpu: m["process_cpu_seconds_total"], rss: peak}, m["go_gc_duration_seconds_count"], err
 }

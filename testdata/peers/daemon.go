@@ -1,53 +1,50 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 // daemon is an `otad serve`.
 type daemon struct {
 	*stage
-	cmd  *exec.Cmd
-	addr string
-	dir  string // state directory
+	*otadrun.Process
+	client *otadrun.Client
+	dir    string // state directory
 }
 
 // serve starts otad's daemon on a state directory of its own. prepare, which may
-// be nil, is given the command before it starts.
+// be nil, changes the command before it starts.
 func (s *stage) serve(prepare func(*exec.Cmd), flags ...string) (*daemon, error) {
 	dir, err := os.MkdirTemp(s.dir, "serve-")
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := otadrun.FreeAddress("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
-	addr := l.Addr().String()
-	l.Close()
-	args := append([]string{"serve", "-log-level", "error", "-state-dir", dir, "-listen", addr}, flags...)
 	if s.ca != "" {
-		args = append(args, "-ca-file", s.ca)
+		flags = append(flags, "-ca-file", s.ca)
 	}
-	d := &daemon{stage: s, cmd: s.command(args...), addr: addr, dir: dir}
-	d.cmd.Stderr = os.Stderr
+	cmd := s.command(append([]string{"serve", "-state-dir", dir, "-listen", addr, "-log-level", "error"}, flags...)...)
+	cmd.Stderr = os.Stderr
 	if prepare != nil {
-		prepare(d.cmd)
+		prepare(cmd)
 	}
-	if err := start(d.cmd); err != nil {
+	d := &daemon{stage: s, client: otadrun.NewClient(addr), dir: dir}
+	if d.Process, err = start(cmd); err != nil {
 		return nil, err
 	}
-	if err := answers(addr); err != nil {
+	if err := d.AwaitListener(addr, 10*time.Second); err != nil {
 		d.end()
 		return nil, err
 	}
@@ -55,34 +52,42 @@ func (s *stage) serve(prepare func(*exec.Cmd), flags ...string) (*daemon, error)
 }
 
 func (d *daemon) end() {
-	d.cmd.Process.Kill()
-	d.cmd.Wait()
+	d.Kill()
+	d.client.Close()
 	os.RemoveAll(d.dir)
 }
 
-// post gives the daemon the package as its job, to be had from url.
+// post sends the package at url as the daemon's job.
 func (d *daemon) post(url string) error {
-	job := fmt.Sprintf(`{"version":"1.0.0","package_url":%q,"package_name":"package.bin","package_size":%d,"package_md5":%q}`, url, d.size, d.md5)
-	resp, err := http.Post("http://"+d.addr+"/api/v1.0/download", "application/json", strings.NewReader(job))
-	if err != nil {
-		return err
+	r, err := d.client.Post(context.Background(), otadrun.Job{Version: "1.0.0", URL: url, Name: "package.bin", Size: d.size, MD5: d.md5})
+	if err == nil {
+		err = r.Err()
 	}
-	defer resp.Body.Close()
-	if said, err := io.ReadAll(resp.Body); err != nil || !bytes.Contains(said, []byte(`"code":200`)) {
-		return fmt.Errorf("post: %w %s", err, said)
-	}
-	return nil
+	return err
 }
 
-// published tells whether the package is there under its name.
+// serveJob is serve with the package as the daemon's job.
+func (s *stage) serveJob(prepare func(*exec.Cmd), flags ...string) (*daemon, error) {
+	d, err := s.serve(prepare, flags...)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.post(s.url); err != nil {
+		d.end()
+		return nil, err
+	}
+	return d, nil
+}
+
+// published reports whether the package has its final name.
 func (d *daemon) published() bool {
 	_, err := os.Stat(filepath.Join(d.dir, "package.bin"))
 	return err == nil
 }
 
-// watch asks for /metrics each second and for /progress twice a second until the
-// package is published, and tells what /metrics said last. It calls look, which
-// may be nil, every 50 ms.
+// watch reads /metrics each second and the progress twice a second until the
+// package is published, and returns the last metrics. It calls look, which may be
+// nil, every 50 ms.
 func (d *daemon) watch(look func() error) (series, error) {
 	begun := time.Now()
 	for i := 0; !d.published(); i++ {
@@ -95,7 +100,7 @@ func (d *daemon) watch(look func() error) (series, error) {
 			}
 		}
 		if i%10 == 0 {
-			if _, err := d.get("/progress"); err != nil {
+			if _, err := d.client.Progress(context.Background()); err != nil {
 				return nil, err
 			}
 		}
@@ -109,48 +114,41 @@ func (d *daemon) watch(look func() error) (series, error) {
 	return d.metrics()
 }
 
-func (d *daemon) get(path string) ([]byte, error) {
-	resp, err := http.Get("http://" + d.addr + path)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	return io.ReadAll(resp.Body)
-}
-
-// series is what /metrics says; a labelled series has its labels in its name.
+// series are the values of /metrics by name; the name includes the labels.
 type series map[string]float64
 
 func (d *daemon) metrics() (series, error) {
-	text, err := d.get("/metrics")
+	text, _, err := d.client.Get(context.Background(), "/metrics")
 	if err != nil {
 		return nil, err
 	}
 	m := series{}
 	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if v, err := strconv.ParseFloat(value, 64); err == nil && name != "#" {
-			m[name] = v
-		}
+		m.add(strings.TrimSpace(line))
 	}
 	return m, nil
 }
 
-// watched measures the daemon's memory while it downloads, and is scraped and
-// polled.
-func watched(s *stage) error {
-	d, err := s.serve(nil, "-rate-limit", "40MB")
+// add adds a line of a name and a value; other lines are comments.
+func (m series) add(line string) {
+	name, value, _ := strings.Cut(line, " ")
+	if v, err := strconv.ParseFloat(value, 64); err == nil {
+		m[name] = v
+	}
+}
+
+// daemonMemory measures the daemon's memory during a download, while its metrics are
+// scraped and its progress is polled.
+func daemonMemory(s *stage) error {
+	d, err := s.serveJob(nil, "-rate-limit", "40MB")
 	if err != nil {
 		return err
 	}
 	defer d.end()
-	if err := d.post(s.url); err != nil {
-		return err
-	}
 	if _, err := d.watch(nil); err != nil {
 		return err
 	}
-	peak, err := peakOf(d.cmd.Process.Pid)
+	peak, err := peakOf(d.Cmd.Process.Pid)
 	if err != nil {
 		return err
 	}

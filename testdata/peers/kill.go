@@ -3,38 +3,30 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
 const interval = 1 << 20 // otad's default checkpoint interval in bytes
 
-// killedAndResumed ends otad by SIGKILL at about half of the package, starts it
-// again, and fails where the resume is not exact.
+// killedAndResumed kills otad at about half of the package, starts it again, and
+// returns an error if the resume is not exact.
 func killedAndResumed(s *stage) error {
 	state := filepath.Join(s.dir, "state")
 	if err := os.Mkdir(state, 0o755); err != nil {
 		return err
 	}
-	begun := time.Now()
-	first := s.fetch(state)
-	if err := start(first); err != nil {
-		return err
-	}
-	stored, err := killAt(first, filepath.Join(state, "package.bin.part"), s.size/2)
+	first, err := s.fetchKilled(state, s.size/2)
 	if err != nil {
 		return err
 	}
-	second := s.fetch(state)
-	if err := start(second); err != nil {
-		return err
-	}
-	if err := second.Wait(); err != nil {
+	second, err := s.fetchKilled(state, 0)
+	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	wall := time.Since(begun)
-	if err := s.sumAgrees(filepath.Join(state, "package.bin")); err != nil {
+	if err := s.checkMD5(state); err != nil {
 		return err
 	}
 	ranges, err := s.origin.ranges()
@@ -44,42 +36,49 @@ func killedAndResumed(s *stage) error {
 	if len(ranges) != 2 {
 		return fmt.Errorf("expected two requests, nginx saw ranges from %d", ranges)
 	}
-	from := ranges[1]
-	fmt.Printf("%d bytes, killed with %d of them stored, resumed at %d: %d stored bytes asked for twice (at most %d)\n",
+	from, stored := ranges[1], first.stored
+	fmt.Printf("%d bytes, killed with %d of them stored, resumed at %d: %d stored bytes requested twice (at most %d)\n",
 		s.size, stored, from, stored-from, interval)
-	fmt.Printf("wall %.2f s in all, peak RSS %.1f MB, md5sum agrees\n", wall.Seconds(), max(peakRSS(first), peakRSS(second))/1e6)
+	fmt.Printf("wall %.2f s in all, peak RSS %.1f MB, md5sum agrees\n", first.wall+second.wall, max(first.rss, second.rss)/1e6)
 	if from == 0 || from%interval != 0 || stored-from > interval || stored < from {
 		return fmt.Errorf("resumed at %d with %d bytes stored", from, stored)
 	}
 	return nil
 }
 
-// sumAgrees asks md5sum, which owes otad nothing.
-func (s *stage) sumAgrees(file string) error {
-	check := child("sh", "-c", `echo "$1  $2" | md5sum --check --quiet`, "sh", s.md5, file)
-	if out, err := check.CombinedOutput(); err != nil {
-		return fmt.Errorf("md5sum of the package: %w %s", err, out)
-	}
-	return nil
+// checkMD5 compares the digest of the package in a state directory.
+func (s *stage) checkMD5(state string) error {
+	_, err := otadrun.CheckMD5(filepath.Join(state, "package.bin"), s.md5)
+	return err
 }
 
-// killAt ends cmd by SIGKILL once n bytes of the package are in the file, and
-// tells how many are in it then.
-func killAt(cmd *exec.Cmd, part string, n int64) (int64, error) {
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		st, err := os.Stat(part)
-		if err != nil || st.Size() < n {
-			continue
-		}
-		cmd.Process.Kill()
-		cmd.Wait()
-		st, err = os.Stat(part)
-		if err != nil {
-			return 0, fmt.Errorf("otad was done before it could be killed: %w", err)
-		}
-		return st.Size(), nil
+// runCost is the cost of one process of a download.
+type runCost struct {
+	cost
+	stored int64 // bytes in the partial file when it was killed
+}
+
+// fetchKilled runs otad on a state directory and kills it by SIGKILL as soon as
+// the partial file has at bytes; 0: otad runs to its end.
+func (s *stage) fetchKilled(state string, at int64, flags ...string) (runCost, error) {
+	begun, c := time.Now(), runCost{stored: s.size}
+	p, err := start(s.fetch(state, flags...))
+	if err != nil {
+		return c, err
 	}
-	return 0, fmt.Errorf("%d bytes did not come within five minutes", n)
+	defer p.Kill()
+	if at > 0 {
+		part := filepath.Join(state, "package.bin.part")
+		if err := p.AwaitFile(part, at, 5*time.Minute); err != nil {
+			return c, err
+		}
+		p.Kill()
+		if c.stored, err = otadrun.FileSize(part); err == nil && c.stored < 0 {
+			err = fmt.Errorf("otad had finished before it could be killed")
+		}
+	} else {
+		err = p.Wait().Err()
+	}
+	c.wall, c.rss = time.Since(begun).Seconds(), peakRSS(p.Cmd)
+	return c, err
 }

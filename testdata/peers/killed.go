@@ -10,8 +10,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// killedProcesses is a process for each resume, ended by SIGKILL as soon as the
-// journal has another checkpoint, and one more that ends by itself.
+// killedProcesses runs a process for each resume, kills it as soon as the journal
+// has another checkpoint, and runs one more process that ends by itself.
 func (s *stage) killedProcesses(n int) error {
 	const piece = 3 * resumeCheckpoint // of which a process stores two at least before it is killed
 	object := origintest.Object{Size: int64(n)*piece + 1<<20, Seed: 4}
@@ -29,58 +29,41 @@ func (s *stage) killedProcesses(n int) error {
 	fmt.Println("| processes | offset | of the last tenth: peak RSS MB, median | largest | ms from start to kill, median | journal bytes |")
 	fmt.Println("|---|---|---|---|---|---|")
 	begun := time.Now()
-	var killed []lifetime
+	var killed []runCost
 	var tenths []float64 // medians of the peaks
+	var stored int64
 	for i := range n {
-		l, err := at.oneLife(dir, killed)
+		// A process that stores the second of two intervals has the first in the journal.
+		c, err := at.fetchKilled(dir, stored+2*resumeCheckpoint, "-checkpoint", fmt.Sprint(resumeCheckpoint))
 		if err != nil {
 			return fmt.Errorf("process %d: %w", i+1, err)
 		}
-		killed = append(killed, l)
+		killed, stored = append(killed, c), c.stored
 		if slices.Contains(marks(n), i+1) {
-			peak, err := tell(killed, dir, n/10)
+			peak, err := printLast(killed, dir, n/10)
 			if err != nil {
 				return err
 			}
 			tenths = append(tenths, peak)
 		}
 	}
-	if out, err := at.fetch(dir, "-checkpoint", fmt.Sprint(resumeCheckpoint)).CombinedOutput(); err != nil {
-		return fmt.Errorf("the last process: %w %s", err, out)
+	if _, err := at.fetchKilled(dir, 0, "-checkpoint", fmt.Sprint(resumeCheckpoint)); err != nil {
+		return fmt.Errorf("the last process: %w", err)
 	}
 	again, err := askedAgain(o.Requests(), killed)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nReady after %.1f s; %d stored bytes asked for twice at most (interval %d).\n", time.Since(begun).Seconds(), again, resumeCheckpoint)
+	fmt.Printf("\nReady after %.1f s; %d stored bytes requested twice at most (interval %d).\n", time.Since(begun).Seconds(), again, resumeCheckpoint)
 	if first, last := tenths[0], tenths[len(tenths)-1]; last > 1.1*first {
 		return fmt.Errorf("the peak grows with the resumes: %.0f, then %.0f", first, last)
 	}
-	return at.sumAgrees(filepath.Join(dir, "package.bin"))
+	return at.checkMD5(dir)
 }
 
-// lifetime is what became of one process.
-type lifetime struct {
-	cost
-	stored int64 // bytes in the file when it was killed
-}
-
-func (s *stage) oneLife(dir string, before []lifetime) (lifetime, error) {
-	var l lifetime
-	if len(before) > 0 {
-		l.stored = before[len(before)-1].stored
-	}
-	begun, cmd := time.Now(), s.fetch(dir, "-checkpoint", fmt.Sprint(resumeCheckpoint))
-	if err := start(cmd); err != nil {
-		return l, err
-	}
-	// Whoever has begun to store the second of two intervals has the first in the journal.
-	stored, err := killAt(cmd, filepath.Join(dir, "package.bin.part"), l.stored+2*resumeCheckpoint)
-	return lifetime{cost{wall: time.Since(begun).Seconds(), rss: peakRSS(cmd)}, stored}, err
-}
-
-// tell prints the last of the lifetimes, and gives the median of their peaks.
-func tell(all []lifetime, dir string, last int) (float64, error) {
+// printLast prints a row for the last processes and returns the median of their
+// peaks.
+func printLast(all []runCost, dir string, last int) (float64, error) {
 	var costs []cost
 	var largest float64
 	for _, l := range all[len(all)-last:] {
@@ -94,8 +77,9 @@ func tell(all []lifetime, dir string, last int) (float64, error) {
 	return median(costs, rss), nil
 }
 
-// askedAgain is the most that one process asked for of what was stored before it.
-func askedAgain(asked []origintest.Request, killed []lifetime) (most int64, err error) {
+// askedAgain returns the largest number of stored bytes that one process
+// requested again.
+func askedAgain(asked []origintest.Request, killed []runCost) (most int64, err error) {
 	if len(asked) != len(killed)+1 {
 		return 0, fmt.Errorf("%d requests of %d processes", len(asked), len(killed)+1)
 	}

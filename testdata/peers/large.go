@@ -22,14 +22,15 @@ const (
 	largeSize  = 1<<32 + 3<<20 + 12345
 	firstKill  = 1<<31 + 1<<20
 	secondKill = 1<<32 + 1<<20
-	// What is left after the second kill comes within milliseconds: the origin
-	// holds it back until then.
+	// The bytes after the second kill would arrive within milliseconds. The origin
+	// holds them back until the kill.
 	heldBack = 1<<32 + 2<<20
 )
 
-// large fetches 4 GiB with each build, killed twice, and fails where the resumes
-// are not exact, the digest is not right, or the memory is not that of a small
-// package. A build may come with what runs it, whose memory then counts too.
+// large downloads 4 GiB with each build, killed twice, and returns an error if
+// a resume is not exact, the digest is wrong, or the memory is more than that
+// of a small package. A build may include a program that runs it, whose memory
+// counts too.
 func large(s *stage, builds []string) error {
 	if len(builds) == 0 {
 		builds = s.otad
@@ -39,8 +40,8 @@ func large(s *stage, builds []string) error {
 	}
 	big := origintest.Object{Size: largeSize, Seed: 2}
 	md5 := big.MD5()
-	fmt.Printf("%d bytes, made up as they are asked for; md5 %s\n\n", big.Size, md5)
-	fmt.Println("| build | bytes of the package | process | asks from | ends at | s | peak RSS MB | / 64 MB | / 500 MB |")
+	fmt.Printf("%d bytes, generated on request; md5 %s\n\n", big.Size, md5)
+	fmt.Println("| build | bytes of the package | process | requests from | ends at | s | peak RSS MB | / 64 MB | / 500 MB |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|")
 	for _, build := range builds {
 		begun := time.Now()
@@ -71,7 +72,7 @@ func freeBytes(dir string) int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
-// generated is a stage whose package is made up as it is asked for.
+// generated returns a stage whose package is generated on request.
 func (s *stage) generated(object origintest.Object, md5 string, script ...*origintest.Rule) (*stage, *origintest.Origin, error) {
 	o, err := origintest.Start(origintest.Config{Object: object, Script: script})
 	if err != nil {
@@ -82,7 +83,8 @@ func (s *stage) generated(object origintest.Object, md5 string, script ...*origi
 	return &at, o, nil
 }
 
-// wholePeak is the peak of a fetch in one go, the median of three.
+// wholePeak returns the peak memory of a download without a kill, the median of
+// three.
 func (s *stage) wholePeak(object origintest.Object) (float64, error) {
 	at, o, err := s.generated(object, object.MD5())
 	if err != nil {
@@ -100,7 +102,8 @@ func (s *stage) wholePeak(object origintest.Object) (float64, error) {
 
 func (s *stage) build() string { return filepath.Base(s.otad[len(s.otad)-1]) }
 
-// killedTwice is a fetch by three processes: the first two are killed.
+// killedTwice downloads the package by three processes: the first two are
+// killed.
 func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float64) error {
 	at, o, err := s.generated(object, md5, origintest.On(2).StallAt(heldBack))
 	if err != nil {
@@ -114,36 +117,27 @@ func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float6
 	defer os.RemoveAll(dir)
 	var stored int64
 	for i, kill := range []int64{firstKill, secondKill, 0} {
-		begun, cmd, ends := time.Now(), at.fetch(dir), object.Size
-		if err := start(cmd); err != nil {
-			return err
-		}
-		if kill == 0 {
-			err = cmd.Wait()
-		} else {
-			ends, err = killAt(cmd, filepath.Join(dir, "package.bin.part"), kill)
-		}
+		c, err := at.fetchKilled(dir, kill)
 		if err != nil {
 			return err
 		}
-		took, asked := time.Since(begun), o.Requests()
+		asked := o.Requests()
 		if len(asked) != i+1 {
 			return fmt.Errorf("%d requests of %d processes", len(asked), i+1)
 		}
 		from := asked[i].Start
 		if from%interval != 0 || from > stored || stored-from > interval {
-			return fmt.Errorf("asked from %d with %d bytes stored", from, stored)
+			return fmt.Errorf("requested from %d with %d bytes stored", from, stored)
 		}
-		stored = ends
-		peak := peakRSS(cmd)
+		stored = c.stored
 		fmt.Printf("| %s | %d | %d of 3 | %d | %d | %.1f | %.1f | %.2f | %.2f |\n",
-			s.build(), object.Size, i+1, from, ends, took.Seconds(), peak/1e6, peak/peaks[0], peak/peaks[1])
-		if peak > 1.1*peaks[1] {
+			s.build(), object.Size, i+1, from, stored, c.wall, c.rss/1e6, c.rss/peaks[0], c.rss/peaks[1])
+		if c.rss > 1.1*peaks[1] {
 			return fmt.Errorf("the memory grows with the package")
 		}
 	}
 	if faults := o.Misuses(); len(faults) > 0 {
 		return fmt.Errorf("%s", strings.Join(faults, "; "))
 	}
-	return at.sumAgrees(filepath.Join(dir, "package.bin"))
+	return at.checkMD5(dir)
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// slowLinkTimes compares otad with the link alone, where the link is what takes
-// the time, and fails where otad adds more than a hundredth to it.
+// slowLinkTimes compares otad with the link alone on a slow link, and returns
+// an error if otad adds more than a hundredth to the time.
 func slowLinkTimes(s *stage, rounds int) error {
 	s.url = strings.Replace(s.url, "/package.bin", "/slow/package.bin", 1)
 	pair := slices.DeleteFunc(s.contenders(), func(c contender) bool { return c.name != nameOtad && c.name != nameLink })

@@ -1,14 +1,14 @@
 // Command peers measures otad against real programs on loopback: nginx serves,
-// and otad, curl, wget, aria2c and md5sum take turns within one run, so that the
-// ratios hold on a noisy machine where the times do not.
+// and otad, curl, wget, aria2c and md5sum run in turn, so that the ratios are
+// stable on a noisy machine where the times are not.
 //
 //	go run ./testdata/peers kill [-size BYTES]        one SIGKILL at half of the package, one resume
 //	go run ./testdata/peers bench [-size BYTES] [-rounds N] [-tls]   medians and ratios as a Markdown table
 //	go run ./testdata/peers resume                    from the start of the process to its first range request
 //	go run ./testdata/peers serve [-tls]              the daemon's memory while it is scraped and polled
 //	go run ./testdata/peers large [BINARY ...]        a package over 4 GiB, killed twice: offsets, digest, memory
-//	go run ./testdata/peers resumes [-rounds N]       N interrupted connections, N killed processes: what grows
-//	go run ./testdata/peers memory [-rounds N] [-tls] where the daemon's memory goes, and what the collector's settings do
+//	go run ./testdata/peers resumes [-rounds N]       N interrupted connections, N killed processes: does anything grow
+//	go run ./testdata/peers memory [-rounds N] [-tls] the daemon's memory by use, and the effect of the collector's settings
 //	go run ./testdata/peers link [-rounds N] [-tls]   what otad adds to the time of a slow link
 //	go run ./testdata/peers guard                     like bench, short, and fails where a ratio is far off
 //
@@ -17,19 +17,17 @@ package main
 
 import (
 	"cmp"
-	"crypto/md5"
-	"encoding/hex"
 	"flag"
-	"io"
 	"log"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
+
+	"otad/testdata/otadrun"
 )
 
 const otad = "bin/otad"
 
-// usualSizes are the bytes of the package where they are not asked for.
+// usualSizes are default sizes of the package in bytes.
 var usualSizes = map[string]int64{"link": 15e6} // 12 s of a slow link; otherwise 500 MB
 
 func main() {
@@ -52,7 +50,7 @@ func main() {
 		"kill":    withNginx(killedAndResumed),
 		"bench":   withNginx(func(s *stage) error { return bench(s, *rounds) }),
 		"resume":  withNginx(func(s *stage) error { return resumeTimes(s, 3**rounds) }),
-		"serve":   withNginx(watched),
+		"serve":   withNginx(daemonMemory),
 		"guard":   withNginx(guard),
 		"resumes": func() error { return inScratch(func(s *stage) error { return resumes(s, *rounds) }) },
 		"memory":  withNginx(func(s *stage) error { return memory(s, *rounds) }),
@@ -67,10 +65,11 @@ func main() {
 	}
 }
 
-// stage is what a measurement stands on: a package, and an origin that serves it.
+// stage is the environment of a measurement: a package, and an origin that
+// serves it.
 type stage struct {
 	dir    string   // temporary, on a real disk
-	otad   []string // the binary, or what runs it and the binary
+	otad   []string // the binary, after the program that runs it, if any
 	url    string   // of the package
 	ca     string   // PEM file to trust; empty without TLS
 	size   int64
@@ -79,7 +78,7 @@ type stage struct {
 	origin *nginx // nil where the package is generated
 }
 
-// inScratch is a stage without a package.
+// inScratch calls do with a stage without a package.
 func inScratch(do func(*stage) error) error {
 	dir, err := os.MkdirTemp(scratch(), "otad-peers-")
 	if err != nil {
@@ -89,11 +88,14 @@ func inScratch(do func(*stage) error) error {
 	return do(&stage{dir: dir, otad: []string{otad}})
 }
 
-// onStage is a stage with a package, and an nginx that serves it.
+// onStage calls do with a stage with a package and an nginx that serves it.
 func onStage(size int64, secure bool, do func(*stage) error) error {
 	return inScratch(func(s *stage) (err error) {
 		s.size, s.file = size, filepath.Join(s.dir, "www", "package.bin")
-		if s.md5, err = makePackage(s.file, size); err != nil {
+		if err = os.Mkdir(filepath.Dir(s.file), 0o755); err != nil {
+			return err
+		}
+		if s.md5, err = otadrun.WritePackage(s.file, size, ""); err != nil {
 			return err
 		}
 		if s.origin, err = startNginx(s.dir, secure); err != nil {
@@ -111,20 +113,4 @@ func scratch() string {
 		return dir
 	}
 	return ""
-}
-
-// makePackage writes size bytes that do not compress and returns their MD5.
-func makePackage(path string, size int64) (string, error) {
-	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
-		return "", err
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return "", err
-	}
-	sum := md5.New()
-	if _, err := io.CopyN(io.MultiWriter(f, sum), rand.NewChaCha8([32]byte{}), size); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), f.Close()
 }

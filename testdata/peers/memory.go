@@ -2,37 +2,38 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
+
+	"otad/testdata/otadrun"
 )
 
-// memory prints where the daemon's memory goes while it downloads, and what
-// the settings of the collector cost and save.
+// memory prints the daemon's memory by use during a download, and the costs of
+// the collector's settings.
 func memory(s *stage, rounds int) error {
-	told := *s
-	binary, err := s.buildThatAnswers()
+	inspected := *s
+	binary, err := s.buildWithInspection()
 	if err != nil {
 		return err
 	}
-	told.otad = []string{binary}
-	if err := told.whereItGoes(); err != nil {
+	inspected.otad = []string{binary}
+	if err := inspected.printMemory(); err != nil {
 		return err
 	}
-	if err := told.whoIsAlive(); err != nil {
+	if err := inspected.printLiveHeap(); err != nil {
 		return err
 	}
 	return s.collectors(rounds)
 }
 
-// buildThatAnswers is otad with one file more, and otherwise built like the
+// buildWithInspection builds otad with one more file, and otherwise like the
 // product: the pages of the program count.
-func (s *stage) buildThatAnswers() (string, error) {
+func (s *stage) buildWithInspection() (string, error) {
 	source, err := filepath.Abs("testdata/peers/overlay/answer.go")
 	if err != nil {
 		return "", err
@@ -49,62 +50,52 @@ func (s *stage) buildThatAnswers() (string, error) {
 	if err := os.WriteFile(overlay, list, 0o644); err != nil {
 		return "", err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-overlay", overlay, "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w %s", err, out)
-	}
-	return binary, nil
+	return binary, otadrun.Build{Out: binary, Package: ".", Overlay: overlay}.Run(context.Background())
 }
 
-// answering is a daemon that can be asked about its heap.
-type answering struct {
+// inspectedDaemon is a daemon that answers questions about its heap.
+type inspectedDaemon struct {
 	*daemon
 	questions *os.File
 	answers   *bufio.Scanner
 }
 
-func (s *stage) answering(rate string) (*answering, error) {
+func (s *stage) inspectedDaemon(rate string) (*inspectedDaemon, error) {
 	asked, questions, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	answers, said, err := os.Pipe()
+	answers, answered, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.serve(func(c *exec.Cmd) {
+	d, err := s.serveJob(func(c *exec.Cmd) {
 		c.Env = append(os.Environ(), "ANSWERS_ABOUT_MEMORY=yes", "GODEBUG=memprofilerate="+rate)
-		c.ExtraFiles = []*os.File{asked, said}
+		c.ExtraFiles = []*os.File{asked, answered}
 	}, "-rate-limit", "40MB")
 	asked.Close()
-	said.Close()
+	answered.Close()
 	if err != nil {
 		return nil, err
 	}
-	return &answering{d, questions, bufio.NewScanner(answers)}, d.post(s.url)
+	return &inspectedDaemon{d, questions, bufio.NewScanner(answers)}, nil
 }
 
-// ask gives the lines of the answer to a question (overlay/answer.go).
-func (a *answering) ask(question string) (series, error) {
+// ask returns the answer to a question (overlay/answer.go).
+func (a *inspectedDaemon) ask(question string) (series, error) {
 	if _, err := a.questions.WriteString(question); err != nil {
 		return nil, err
 	}
 	m := series{}
 	for a.answers.Scan() && a.answers.Text() != "" {
-		name, value, _ := strings.Cut(a.answers.Text(), " ")
-		v, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return nil, err
-		}
-		m[name] = v
+		m.add(a.answers.Text())
 	}
 	return m, a.answers.Err()
 }
 
-// whereItGoes prints the moment of the largest RSS.
-func (s *stage) whereItGoes() error {
-	a, err := s.answering("0")
+// printMemory prints the memory at the moment of the largest RSS.
+func (s *stage) printMemory() error {
+	a, err := s.inspectedDaemon("0")
 	if err != nil {
 		return err
 	}
@@ -116,7 +107,7 @@ func (s *stage) whereItGoes() error {
 		if err != nil {
 			return err
 		}
-		r, err := residentOf(a.cmd.Process.Pid, s.otad[0], uint64(m["arena"]))
+		r, err := residentOf(a.Cmd.Process.Pid, s.otad[0], uint64(m["arena"]))
 		if err == nil && r.rss > most.rss {
 			most, heap = r, m
 		}
@@ -124,7 +115,7 @@ func (s *stage) whereItGoes() error {
 	}); err != nil {
 		return err
 	}
-	peak, err := peakOf(a.cmd.Process.Pid)
+	peak, err := peakOf(a.Cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
@@ -146,7 +137,7 @@ func (s *stage) whereItGoes() error {
 		{"heap: free, or lost between objects", most.heap - objects - stacks},
 		{"the transfer's blocks", most.blocks},
 		{"the program's variables", most.variables},
-		{"the runtime's own books", most.books},
+		{"the runtime's own data", most.runtimeOwn},
 		{"**all of it**", most.rss},
 	} {
 		fmt.Printf("| %s | %.2f |\n", row.what, row.bytes/1e6)
@@ -154,10 +145,10 @@ func (s *stage) whereItGoes() error {
 	return nil
 }
 
-// whoIsAlive prints who allocated what is alive, of a run in which the runtime
-// notes every allocation.
-func (s *stage) whoIsAlive() error {
-	a, err := s.answering("1")
+// printLiveHeap prints the live heap by allocating function, of a run in which
+// the runtime records every allocation.
+func (s *stage) printLiveHeap() error {
+	a, err := s.inspectedDaemon("1")
 	if err != nil {
 		return err
 	}

@@ -2,49 +2,42 @@ package main
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"otad/testdata/certs"
+	"otad/testdata/otadrun"
 )
 
-// slowLink is 10 Mbit/s, in bytes a second: what nginx gives under /slow/.
+// slowLink is 10 Mbit/s, in bytes a second: the rate of nginx under /slow/.
 const slowLink = 1250000
 
 // nginx is Debian's, serving DIR/www on loopback.
 type nginx struct {
-	cmd *exec.Cmd
-	url string
-	ca  string // PEM file to trust; empty without TLS
-	log string // one line a request: status, body bytes, Range header
+	process *otadrun.Process
+	url     string
+	ca      string // PEM file to trust; empty without TLS
+	log     string // one line a request: status, body bytes, Range header
 }
 
 func startNginx(dir string, secure bool) (*nginx, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := otadrun.FreeAddress("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
-	addr := l.Addr().String()
-	l.Close()
 	o := &nginx{url: "http://" + addr + "/package.bin", log: filepath.Join(dir, "access.log")}
 	listen := "listen " + addr + ";"
 	if secure {
-		if err := selfSigned(dir); err != nil {
+		ca, err := certs.New(dir, "127.0.0.1")
+		if err != nil {
 			return nil, err
 		}
-		o.url, o.ca = "https://"+addr+"/package.bin", filepath.Join(dir, "cert.pem")
-		listen = fmt.Sprintf("listen %s ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem;", addr, dir)
+		o.url, o.ca = "https://"+addr+"/package.bin", ca.CA
+		listen = fmt.Sprintf("listen %s ssl; ssl_certificate %s; ssl_certificate_key %s;", addr, ca.Cert, ca.Key)
 	}
 	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log;
 events {}
@@ -64,35 +57,19 @@ http {
 	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
 		return nil, err
 	}
-	o.cmd = child("nginx", "-c", path, "-p", dir, "-e", filepath.Join(dir, "error.log"))
-	o.cmd.Stderr = os.Stderr
-	if err := o.cmd.Start(); err != nil {
+	cmd := otadrun.Command("nginx", "-c", path, "-p", dir, "-e", filepath.Join(dir, "error.log"))
+	cmd.Stderr = os.Stderr
+	if o.process, err = otadrun.Start(cmd); err != nil {
 		return nil, err
 	}
-	if err := answers(addr); err != nil {
+	if err := o.process.AwaitListener(addr, 10*time.Second); err != nil {
 		o.stop()
 		return nil, err
 	}
 	return o, nil
 }
 
-// answers waits until somebody listens on addr.
-func answers(addr string) error {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			return c.Close()
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("nginx does not listen: %w", err)
-		}
-	}
-}
-
-func (o *nginx) stop() {
-	o.cmd.Process.Kill()
-	o.cmd.Wait()
-}
+func (o *nginx) stop() { o.process.Kill() }
 
 // ranges are the Range headers of the requests so far, in order.
 func (o *nginx) ranges() ([]int64, error) {
@@ -111,33 +88,4 @@ func (o *nginx) ranges() ([]int64, error) {
 		out = append(out, from)
 	}
 	return out, nil
-}
-
-// selfSigned puts cert.pem and key.pem for 127.0.0.1 into dir.
-func selfSigned(dir string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "otad peers"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	for name, block := range map[string]*pem.Block{
-		"cert.pem": {Type: "CERTIFICATE", Bytes: cert}, "key.pem": {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -12,51 +12,48 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// child is a command that does not outlive this process.
-func child(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd
-}
+	"otad/testdata/otadrun"
+)
 
 func (s *stage) fetch(state string, flags ...string) *exec.Cmd {
 	return s.fetchFrom(s.url, state, flags...)
 }
 
 func (s *stage) fetchFrom(url, state string, flags ...string) *exec.Cmd {
-	args := append([]string{"fetch", "-quiet", "-state-dir", state, "-md5", s.md5, "-size", strconv.FormatInt(s.size, 10)}, flags...)
+	flags = append([]string{"-quiet", "-size", strconv.FormatInt(s.size, 10)}, flags...)
 	if s.ca != "" {
-		args = append(args, "-ca-file", s.ca)
+		flags = append(flags, "-ca-file", s.ca)
 	}
-	return s.command(append(args, url)...)
+	return s.command(otadrun.FetchArgs(state, s.md5, url, flags...)...)
 }
 
-// command is otad with arguments.
+// command returns otad with arguments.
 func (s *stage) command(args ...string) *exec.Cmd {
-	return child(s.otad[0], append(slices.Clone(s.otad[1:]), args...)...)
+	return otadrun.Command(s.otad[0], append(slices.Clone(s.otad[1:]), args...)...)
 }
 
-// start starts a command whose peak memory is to be known.
-func start(c *exec.Cmd) error {
+// start starts a command whose peak memory will be read.
+func start(c *exec.Cmd) (*otadrun.Process, error) {
 	if err := shrink(); err != nil {
-		return err
+		return nil, err
 	}
-	return c.Start()
+	return otadrun.Start(c)
 }
 
-// shrink gives back as much memory as can be: the kernel counts what this process
-// holds as a child's too, because for a moment they are the same.
+// shrink returns as much memory as possible to the kernel. The kernel counts the
+// memory of this process as the child's too, because for a moment they are the
+// same process.
 func shrink() error {
 	debug.FreeOSMemory()
 	return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
-// cost is what a run took: seconds, and bytes of memory and of the block layer.
+// cost is the cost of a run: seconds, and bytes of memory and of the block layer.
 type cost struct{ wall, cpu, rss, written float64 }
 
-// measure runs the commands one after another and adds their costs up.
+// measure runs the commands one after another and returns the sum of their
+// costs.
 func (s *stage) measure(cmds []*exec.Cmd) (cost, error) {
 	var k cost
 	if err := s.settle(); err != nil {
@@ -70,7 +67,7 @@ func (s *stage) measure(cmds []*exec.Cmd) (cost, error) {
 		if err := c.Start(); err != nil {
 			return k, err
 		}
-		// The ended process is looked at before it is reaped.
+		// Read /proc before the ended process is reaped.
 		if err := unix.Waitid(unix.P_PID, c.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 			return k, err
 		}
@@ -85,9 +82,9 @@ func (s *stage) measure(cmds []*exec.Cmd) (cost, error) {
 	return k, nil
 }
 
-// settle waits until the disk has what an earlier run left to be written, which
-// is not the next one's. It asks its own file system only: sync(2) waits for
-// every one of the machine, also for one that will never answer again.
+// settle waits until the data of earlier runs is on the disk, so that the next
+// run does not pay for it. It syncs its own file system only: sync(2) waits for
+// all file systems of the machine, also for one that never answers again.
 func (s *stage) settle() error {
 	dir, err := os.Open(s.dir)
 	if err != nil {
@@ -97,7 +94,8 @@ func (s *stage) settle() error {
 	return unix.Syncfs(int(dir.Fd()))
 }
 
-// writtenBy is what a process and its children have sent to the block layer.
+// writtenBy returns the bytes that a process and its children have sent to the
+// block layer.
 func writtenBy(pid int) float64 {
 	io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
 	if err != nil {
@@ -109,8 +107,8 @@ func writtenBy(pid int) float64 {
 	return n
 }
 
-// peakRSS is the largest memory in bytes that an ended command, or a child it
-// waited for, has held.
+// peakRSS returns the peak memory in bytes of an ended command and of the
+// children that it waited for.
 func peakRSS(c *exec.Cmd) float64 {
 	u, ok := c.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
@@ -119,7 +117,7 @@ func peakRSS(c *exec.Cmd) float64 {
 	return float64(u.Maxrss) * 1024
 }
 
-// peakOf is the same of a process that still runs.
+// peakOf returns the peak memory in bytes of a process that still runs.
 func peakOf(pid int) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -10,10 +10,12 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
-// resumeTimes measures from the start of the process to its first range request,
-// early and late in the package: what lies before it must not count. For
+// resumeTimes measures from the start of the process to its first range
+// request, early and late in the package: the offset must not matter. For
 // comparison: a downloader that keeps no digest state hashes the partial file.
 func resumeTimes(s *stage, rounds int) error {
 	early, late := int64(1<<20), s.size/interval*interval-interval
@@ -32,13 +34,13 @@ func resumeTimes(s *stage, rounds int) error {
 				return err
 			}
 			if from < at-interval {
-				return fmt.Errorf("asked from %d, though %d bytes are durable", from, at)
+				return fmt.Errorf("requested from %d, though %d bytes are durable", from, at)
 			}
 			times[at] = append(times[at], t)
 		}
 	}
 	begun := time.Now()
-	if err := child("md5sum", filepath.Join(dirs[late], "package.bin.part")).Run(); err != nil {
+	if err := otadrun.Command("md5sum", filepath.Join(dirs[late], "package.bin.part")).Run(); err != nil {
 		return err
 	}
 	rehash := time.Since(begun)
@@ -51,8 +53,8 @@ func resumeTimes(s *stage, rounds int) error {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// leaveAt leaves a state directory behind with at least n bytes of the package,
-// and not many more: the last of them come slowly.
+// leaveAt makes a state directory with at least n bytes of the package, and not
+// many more: the last of them come slowly.
 func (s *stage) leaveAt(dir string, n int64) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -65,28 +67,25 @@ func (s *stage) leaveAt(dir string, n int64) error {
 	return s.fetchUntil(dir, n, "10MB")
 }
 
-// fetchUntil stops otad by a signal, at a checkpoint, when n bytes are stored.
+// fetchUntil stops otad by SIGTERM when n bytes are stored.
 func (s *stage) fetchUntil(dir string, n int64, rate string) error {
-	cmd := s.fetch(dir, "-rate-limit", rate)
-	if err := cmd.Start(); err != nil {
+	p, err := otadrun.Start(s.fetch(dir, "-rate-limit", rate))
+	if err != nil {
 		return err
 	}
-	part := filepath.Join(dir, "package.bin.part")
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if st, err := os.Stat(part); err == nil && st.Size() >= n {
-			break
-		}
+	defer p.Kill()
+	if err := p.AwaitFile(filepath.Join(dir, "package.bin.part"), n, time.Minute); err != nil {
+		return err
 	}
-	cmd.Process.Signal(syscall.SIGTERM)
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 75 {
-		return fmt.Errorf("otad was to be stopped at %d bytes and ended with %d", n, code)
+	r, err := p.Stop(time.Minute)
+	if err == nil && r.Code != 75 {
+		err = fmt.Errorf("otad should stop at %d bytes and ended with %d", n, r.Code)
 	}
-	return nil
+	return err
 }
 
-// firstRequest starts otad on dir, and tells how long it took until its request
-// was here, and from where it asks.
+// firstRequest starts otad on dir. It returns the time until its request
+// arrived here, and the start of the range.
 func (s *stage) firstRequest(dir string) (time.Duration, int64, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

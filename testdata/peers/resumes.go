@@ -12,13 +12,13 @@ import (
 
 const (
 	resumeCheckpoint = 64 << 10
-	// What a connection gives before it ends: a checkpoint and a half, so that
+	// Bytes of a connection before it ends: a checkpoint and a half, so that
 	// the retries count anew and the end is not at a boundary each time.
 	resumePiece = resumeCheckpoint + resumeCheckpoint/2
 )
 
 // resumes interrupts one daemon n times, and then n processes once each, and
-// fails where anything grows with their number.
+// returns an error if anything grows with their number.
 func resumes(s *stage, n int) error {
 	if err := s.interruptedConnections(n); err != nil {
 		return err
@@ -27,11 +27,11 @@ func resumes(s *stage, n int) error {
 	return s.killedProcesses(n)
 }
 
-// marks are the counts of resumes after which is looked, the last one included.
+// marks are the numbers of resumes at which the resources are read.
 func marks(n int) []int { return []int{n / 10, n / 2, n} }
 
-// interruptedConnections is one daemon whose origin resets every connection. The
-// wait before a retry, a second at least, is ended by a newly signed URL.
+// interruptedConnections runs one daemon whose origin resets every connection.
+// A newly signed URL ends the wait before a retry, which is a second at least.
 func (s *stage) interruptedConnections(n int) error {
 	object := origintest.Object{Size: int64(n)*resumePiece + 1<<20, Seed: 3}
 	at, o, err := s.generated(object, object.MD5(), origintest.Span(1, n).ResetAfter(resumePiece))
@@ -73,7 +73,7 @@ func (s *stage) interruptedConnections(n int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nReady after %.1f s, %.1f ms a resume; %.0f resumes counted, %d bytes asked for twice.\n", time.Since(begun).Seconds(),
+	fmt.Printf("\nReady after %.1f s, %.1f ms a resume; %.0f resumes counted, %d bytes requested twice.\n", time.Since(begun).Seconds(),
 		ms(time.Since(begun))/float64(n), m.resumes(), o.ServedTwice())
 	if got := m.resumes(); got < float64(n) {
 		return fmt.Errorf("%.0f resumes instead of %d", got, n)
@@ -81,7 +81,8 @@ func (s *stage) interruptedConnections(n int) error {
 	return flat(seen)
 }
 
-// resumes adds up over the causes: the wait may end by itself before the URL is there.
+// resumes returns the sum over the causes: the wait may end by itself before
+// the new URL arrives.
 func (m series) resumes() (sum float64) {
 	for _, cause := range []string{"network", "new_url", "restart"} {
 		sum += m[fmt.Sprintf("ota_download_resumes_total{cause=%q}", cause)]
@@ -89,13 +90,13 @@ func (m series) resumes() (sum float64) {
 	return sum
 }
 
-// resumed prints what the daemon holds after a number of resumes.
+// resumed prints the daemon's resources after a number of resumes.
 func (d *daemon) resumed(count int) (series, error) {
 	m, err := d.metrics()
 	if err != nil {
 		return nil, err
 	}
-	peak, err := peakOf(d.cmd.Process.Pid)
+	peak, err := peakOf(d.Cmd.Process.Pid)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func (d *daemon) resumed(count int) (series, error) {
 	return m, nil
 }
 
-// flat compares the last look with the first.
+// flat compares the last values with the first.
 func flat(seen []series) error {
 	first, last := seen[0], seen[len(seen)-1]
 	for name, most := range map[string]float64{

@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// mapping is one of a process, its sizes in bytes.
+// mapping is a mapping of a process, with its sizes in bytes.
 type mapping struct {
 	start, end     uint64
 	path           string // empty: anonymous
 	rss, anonymous float64
-	huge           bool // the program has asked for huge pages
+	huge           bool // the program has requested huge pages
 }
 
-// mappings are those of a process, by address.
+// mappings returns the mappings of a process, by address.
 func mappings(pid int) ([]mapping, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps", pid))
 	if err != nil {
@@ -54,20 +54,20 @@ func mappings(pid int) ([]mapping, error) {
 	return all, nil
 }
 
-// resident is the memory of a process in bytes by what it is.
+// resident is the memory of a process in bytes by use.
 type resident struct {
-	rss       float64
-	code      float64 // file-backed, the program's own
-	files     float64 // file-backed, others such as the journal
-	variables float64 // the program's data and bss
-	heap      float64 // Go's, the goroutines' stacks included
-	blocks    float64 // of a transfer
-	books     float64 // anonymous memory elsewhere: the runtime's own
+	rss        float64
+	code       float64 // file-backed, the program's own
+	files      float64 // file-backed, others such as the journal
+	variables  float64 // the program's data and bss
+	heap       float64 // Go's, the goroutines' stacks included
+	blocks     float64 // of a transfer
+	runtimeOwn float64 // anonymous memory elsewhere: the runtime's own
 }
 
-// residentOf sorts the mappings of a process. They come in rows without a gap:
-// the row with the program in it ends in its bss, and that with onHeap, an
-// address, is the heap, parts of it in use and others in reserve.
+// residentOf adds up the mappings of a process. They come in groups without a
+// gap: the group with the program ends in its bss, and the group with onHeap,
+// an address, is the heap, parts of it in use and others in reserve.
 func residentOf(pid int, program string, onHeap uint64) (resident, error) {
 	all, err := mappings(pid)
 	var r resident
@@ -79,7 +79,7 @@ func residentOf(pid int, program string, onHeap uint64) (resident, error) {
 		heap := all[0].start <= onHeap && onHeap < all[n-1].end
 		for _, m := range all[:n] {
 			r.rss += m.rss
-			into := &r.books
+			into := &r.runtimeOwn
 			switch {
 			case heap:
 				into = &r.heap

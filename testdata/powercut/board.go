@@ -1,25 +1,30 @@
 package main
 
-import "context"
+import (
+	"context"
 
-// board is a machine with otad on it and a disk of ours in it: this host's
-// kernel, or a guest's.
+	"otad/testdata/otadrun"
+)
+
+// board is a machine with otad and with our disk: the kernel of this host, or
+// of a guest.
 type board interface {
-	// boot switches the machine on, with the disk on power already, and returns
-	// when otad has been started. An error after the disk died is the cut's
-	// doing.
+	// boot switches the machine on and returns when otad has been started. The
+	// disk must have power already. If the disk lost power meanwhile, the error
+	// is a consequence of the cut.
 	boot(ctx context.Context, checkpoint string) (*found, error)
-	// cut stops everything that runs on the machine, at once and without a word
-	// to it. Where that can be seen it tells how long the partial files had
-	// become in the machine's memory. It may be called again.
+	// cut stops everything that runs on the machine, without warning. Where the
+	// board can see them, it returns the lengths of the partial files in the
+	// machine's memory. It may be called again.
 	cut() (partials map[string]int64, err error)
-	// host is where the machine reaches the origin.
+	// host returns the address of the origin as the machine reaches it.
 	host() string
 }
 
-// found is what a board holds when it comes up, before otad has touched anything.
+// found is the content of a board after the boot, before otad has changed
+// anything.
 type found struct {
-	otad  *otad
+	otad  *otadrun.Client
 	files map[string]string // the files of the state directory, with their MD5s
 }
 

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// violation is a broken promise of otad: what the rig looks for.
+// violation is a broken promise of otad. The rig exists to find one.
 type violation string
 
 func (v violation) Error() string { return string(v) }
 
 func violated(format string, args ...any) error { return violation(fmt.Sprintf(format, args...)) }
 
-// campaign is a row of power cuts on one board, whose disk lives through all of
-// them.
+// campaign is a series of power cuts on one board. The disk keeps its content
+// over all of them.
 type campaign struct {
 	seed   uint64
 	limits limits
@@ -26,25 +26,25 @@ type campaign struct {
 	board  board
 	origin *origin
 	report *report
-	dir    string    // for what it leaves behind
+	dir    string    // for logs and the disk image
 	log    io.Writer // a line for each cycle
 
-	witness   witness
-	ledger    ledger
-	parcels   int // made so far
-	writesPer int // device writes from a boot to Ready, on average: the cuts are spread over these
+	invariants invariants
+	requestLog requestLog
+	packages   int // made so far
+	writesPer  int // device writes from a boot to Ready, on average: the cuts are spread over these
 }
 
-// limits are how patient the rig is with a board.
+// limits are the longest times that the rig waits for a board.
 type limits struct {
 	boot time.Duration // from the start of otad to an answer
 	idle time.Duration // between two signs of progress
 	poll time.Duration // between two questions to otad
 }
 
-// run does n cycles of boot, download and cut between two boots that are left
-// alone until Ready. The first shows how many writes that takes, the last that
-// nothing was left broken.
+// run runs n cycles of boot, download and cut between two boots without a cut.
+// The first boot shows how many writes a download takes, the last one that
+// nothing is broken.
 func (c *campaign) run(ctx context.Context, n int) error {
 	defer func() { _, _ = c.board.cut() }()
 	for i := range n + 2 {
@@ -60,8 +60,8 @@ func (c *campaign) run(ctx context.Context, n int) error {
 	return c.inspect(ctx)
 }
 
-// inspect looks at the disk that is left: with this machine's own eyes where
-// its kernel knows the file system.
+// inspect checks the disk at the end. It mounts the disk here if this kernel
+// supports the file system.
 func (c *campaign) inspect(ctx context.Context) error {
 	files, err := c.look(ctx)
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *campaign) inspect(ctx context.Context) error {
 			return violated("%s was left behind", name)
 		}
 	}
-	return c.witness.checkFiles(files)
+	return c.invariants.checkFiles(files)
 }
 
 func (c *campaign) look(ctx context.Context) (map[string]string, error) {
@@ -85,17 +85,17 @@ func (c *campaign) look(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	found.otad.close()
+	found.otad.Close()
 	return found.files, nil
 }
 
-// plan is what is decided before a cycle. It follows from the seed and the
-// number of the cycle, and from how many writes the cycles before needed.
+// plan holds the decisions before a cycle. They follow from the seed, the
+// number of the cycle, and the number of writes in earlier cycles.
 type plan struct {
 	number     int
 	rng        *rand.Rand
 	checkpoint interval
-	fate       fate
+	outcome    outcome
 	cutAt      int // write with which the power fails; 0: not before Ready
 }
 
@@ -108,9 +108,9 @@ func (c *campaign) plan(number int, cut bool) plan {
 	rng := rand.New(rand.NewPCG(c.seed, uint64(number)))
 	// Small intervals put many commits into a small package.
 	intervals := []interval{{"64KiB", 64 << 10}, {"128KiB", 128 << 10}, {"256KiB", 256 << 10}, {"1MiB", 1 << 20}}
-	p := plan{number: number, rng: rng, checkpoint: intervals[rng.IntN(len(intervals))], fate: fate(rng.IntN(int(fates)))}
-	if p.fate == torn512 && !c.fs.tears {
-		p.fate = torn4K
+	p := plan{number: number, rng: rng, checkpoint: intervals[rng.IntN(len(intervals))], outcome: outcome(rng.IntN(int(outcomes)))}
+	if p.outcome == torn512 && !c.fs.tears {
+		p.outcome = torn4K
 	}
 	if cut {
 		p.cutAt = 1 + rng.IntN(2*c.writesPer)
@@ -118,19 +118,19 @@ func (c *campaign) plan(number int, cut bool) plan {
 	return p
 }
 
-// cycle is one life of the board between power-on and power cut, and what the
-// cut leaves of it.
+// cycle runs the board from power-on to the power cut, and applies the effects
+// of the cut to the disk.
 func (c *campaign) cycle(ctx context.Context, p plan) error {
-	l := &life{campaign: c, plan: p, stage: "booting"}
+	l := &powerCycle{campaign: c, plan: p, stage: "booting"}
 	l.dead = c.disk.powerOn(p.cutAt)
-	err := l.live(untilClosed(ctx, l.dead))
+	err := l.run(untilClosed(ctx, l.dead))
 	if ctx.Err() != nil {
-		err = ctx.Err() // the user's doing, not otad's
+		err = ctx.Err() // the user interrupted the rig
 	}
 	c.disk.powerOff()
 	partials, cutErr := c.board.cut()
-	fmt.Fprintf(c.log, "cycle %d: checkpoint %s, cut at write %d %s, %d writes, fate %v: %v\n",
-		p.number, p.checkpoint.flag, p.cutAt, l.stage, c.disk.writesSeen(), p.fate, err)
+	fmt.Fprintf(c.log, "cycle %d: checkpoint %s, cut at write %d %s, %d writes, outcome %v: %v\n",
+		p.number, p.checkpoint.flag, p.cutAt, l.stage, c.disk.writesSeen(), p.outcome, err)
 	if err == nil {
 		err = cutErr
 	}
@@ -139,36 +139,33 @@ func (c *campaign) cycle(ctx context.Context, p plan) error {
 		asked, err = c.origin.transfers(originAddress)
 	}
 	if err == nil {
-		err = c.ledger.book(asked, partials, p.checkpoint.bytes, c.report)
+		err = c.requestLog.add(asked, partials, p.checkpoint.bytes, c.report)
 	}
 	if err != nil {
 		return err
 	}
-	c.disk.settle(p.fate, p.rng)
+	c.disk.applyOutcome(p.outcome, p.rng)
 	if p.cutAt > 0 {
-		c.report.cut(p.fate, l.stage)
+		c.report.cut(p.outcome, l.stage)
 	}
 	return nil
 }
 
-// learn keeps a running average.
-func (c *campaign) learn(writes int) {
+// recordWrites updates a running average.
+func (c *campaign) recordWrites(writes int) {
 	if c.writesPer == 0 {
 		c.writesPer = writes
 	}
 	c.writesPer += (writes - c.writesPer) / 4
 }
 
-// untilClosed returns a context that ends with ctx or when the power fails:
-// nobody waits for a dead board.
+// untilClosed returns a context that ends with ctx or with the power: there is no
+// answer from a board without power.
 func untilClosed(ctx context.Context, dead <-chan struct{}) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		defer cancel()
-		select {
-		case <-dead: // at the latest when the cycle ends
-		case <-ctx.Done():
-		}
+		<-dead // closed at the end of the cycle at the latest
+		cancel()
 	}()
 	return ctx
 }

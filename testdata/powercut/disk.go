@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// errNoPower is the answer to whatever still asks the disk for something after
-// the power failed. A disk that goes on acknowledging would turn what otad then
-// says into lies that are not otad's.
+// errNoPower is the result of every request after the power failed. If the disk
+// acknowledged them, otad would report false things through no fault of its
+// own.
 var errNoPower = errors.New("disk: no power")
 
 // disk is a block device with a volatile write cache, all of it in memory. A
@@ -16,11 +16,11 @@ var errNoPower = errors.New("disk: no power")
 // marked FUA is durable by itself. The kernel sees it as an NBD export (a
 // guest's disk) or as a FUSE file under a loop device (the host's).
 type disk struct {
-	lies bool // acknowledge a flush and do nothing: to see whether the rig notices
+	lies bool // acknowledge a flush and do nothing, to test the rig
 
 	mu      sync.Mutex
-	durable []byte        // what outlives the power
-	visible []byte        // what a read returns: durable plus every pending write
+	durable []byte        // content that survives a power cut
+	visible []byte        // content that a read returns: durable plus every pending write
 	pending []write       // since the last flush, in order of arrival
 	writes  int           // since power-on
 	cutAt   int           // the write during which the power fails
@@ -28,7 +28,7 @@ type disk struct {
 	off     bool
 }
 
-// write is one request that a power cut may undo, in whole or in part.
+// write is one request, which a power cut may undo, in whole or in part.
 type write struct {
 	off  int64
 	data []byte
@@ -41,8 +41,8 @@ func newDisk(image []byte) *disk {
 }
 
 // powerOn starts the disk and plans the next cut: during the cutAt-th write
-// from now, which is the last to reach the cache and is never acknowledged. The
-// channel is closed at that moment.
+// from now. That write reaches the cache and is never acknowledged. The channel
+// is closed at that moment.
 func (d *disk) powerOn(cutAt int) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -50,7 +50,7 @@ func (d *disk) powerOn(cutAt int) <-chan struct{} {
 	return d.dead
 }
 
-// powerOff cuts the power now; when it is off already nothing happens.
+// powerOff cuts the power. It does nothing if the power is off.
 func (d *disk) powerOff() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -60,9 +60,9 @@ func (d *disk) powerOff() {
 	}
 }
 
-// settle decides which pending writes have reached the medium. Called between a
-// cut and the next powerOn.
-func (d *disk) settle(f fate, rng *rand.Rand) {
+// applyOutcome decides which pending writes have reached the medium. It is
+// called between a cut and the next powerOn.
+func (d *disk) applyOutcome(f outcome, rng *rand.Rand) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	survives := f.plan(rng, len(d.pending))

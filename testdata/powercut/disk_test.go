@@ -10,7 +10,7 @@ import (
 
 const testBlocks = 8
 
-// newTestDisk is full of "o", for old.
+// newTestDisk returns a disk full of "o", for old.
 func newTestDisk() *disk {
 	d := newDisk(bytes.Repeat([]byte("o"), testBlocks*blockSize))
 	d.powerOn(0)
@@ -24,13 +24,13 @@ func mustWrite(t *testing.T, d *disk, block int, content byte, fua bool) {
 	}
 }
 
-func cut(d *disk, f fate, seed uint64) {
+func cut(d *disk, f outcome, seed uint64) {
 	d.powerOff()
-	d.settle(f, rand.New(rand.NewPCG(seed, 0)))
+	d.applyOutcome(f, rand.New(rand.NewPCG(seed, 0)))
 	d.powerOn(0)
 }
 
-// pieces splits a block and says what each sector holds; '?' is a mixture.
+// pieces returns one character for each sector of a block; '?' is a mixture.
 func pieces(block []byte) string {
 	var out []byte
 	for sector := range slices.Chunk(block, sectorSize) {
@@ -53,7 +53,7 @@ func (d *disk) block(t *testing.T, n int) []byte {
 }
 
 func TestFlushedWritesSurviveEveryCut(t *testing.T) {
-	for f := range fates {
+	for f := range outcomes {
 		d := newTestDisk()
 		mustWrite(t, d, 3, 'n', false)
 		if err := d.flush(); err != nil {
@@ -78,10 +78,10 @@ func TestWritesAreVisibleBeforeTheyAreDurable(t *testing.T) {
 	}
 }
 
-func TestAFateShowsEveryOutcomeItCanHave(t *testing.T) {
+func TestEachOutcomeLeavesEveryStateItCan(t *testing.T) {
 	tests := []struct {
-		fate fate
-		want []string // contents of the blocks 3 and 4, each written whole, in this order
+		outcome outcome
+		want    []string // contents of the blocks 3 and 4, each written whole, in this order
 	}{
 		{lost, []string{"o o"}},
 		{kept, []string{"n n"}},
@@ -95,16 +95,16 @@ func TestAFateShowsEveryOutcomeItCanHave(t *testing.T) {
 			d := newTestDisk()
 			mustWrite(t, d, 3, 'n', false)
 			mustWrite(t, d, 4, 'n', false)
-			cut(d, test.fate, seed)
+			cut(d, test.outcome, seed)
 			seen[string(d.block(t, 3)[:1])+" "+string(d.block(t, 4)[:1])] = true
 		}
 		for _, want := range test.want {
 			if !seen[want] {
-				t.Errorf("%v never leaves %q", test.fate, want)
+				t.Errorf("%v never leaves %q", test.outcome, want)
 			}
 		}
 		if len(seen) != len(test.want) {
-			t.Errorf("%v leaves %v", test.fate, seen)
+			t.Errorf("%v leaves %v", test.outcome, seen)
 		}
 	}
 }
@@ -146,7 +146,7 @@ func TestWhatExt4NeedsWholeIsNotTorn(t *testing.T) {
 }
 
 func TestAnOlderWriteDoesNotComeBackOverAForcedOne(t *testing.T) {
-	for f := range fates {
+	for f := range outcomes {
 		d := newTestDisk()
 		mustWrite(t, d, 3, 'x', false)
 		mustWrite(t, d, 3, 'n', true)

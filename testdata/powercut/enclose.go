@@ -14,9 +14,10 @@ import (
 	"otad/testdata/boards"
 )
 
-// outside builds otad and runs this program once more in a mount and a network
-// namespace of its own. Its mounts and loop devices vanish with it, however it
-// ends, its ports are free, and it reaches nothing but its own loopback.
+// outside builds otad and runs this program again in a mount and a network
+// namespace of its own. Its mounts and loop devices vanish when the last
+// process in them ends, all its ports are free, and it reaches only its own
+// loopback.
 func outside(ctx context.Context, o options) int {
 	dir, err := os.MkdirTemp("", "otad-powercut-")
 	if err != nil {
@@ -56,9 +57,9 @@ func enclose(ctx context.Context, args []string) int {
 	return 2 // ended by a signal
 }
 
-// bringUpLoopback is the first thing to do in a network namespace. Its sockets
-// get small buffers: what is in them when the power fails has been sent by the
-// origin and never been seen by otad.
+// bringUpLoopback enables the loopback of a new network namespace and gives its
+// sockets small buffers: bytes in them at a power cut were sent by the origin
+// and never seen by otad.
 func bringUpLoopback() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -81,16 +82,14 @@ func bringUpLoopback() error {
 	return nil
 }
 
-// build compiles the otad of the current directory for the board, with the
-// fault that is asked for.
-func build(ctx context.Context, o options, dir string) error {
-	var flags []string
+// build compiles the otad of the current directory for the board, with the fault
+// of the flag -break.
+func build(ctx context.Context, o options, dir string) (err error) {
+	list := ""
 	if o.fault != "" {
-		list, err := overlay(dir, o.fault)
-		if err != nil {
+		if list, err = overlay(dir, o.fault); err != nil {
 			return err
 		}
-		flags = []string{"-overlay", list}
 	}
-	return boards.Compile(ctx, o.board, o.otad, ".", flags...)
+	return boards.Compile(ctx, o.board, o.otad, ".", list)
 }

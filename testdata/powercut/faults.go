@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// A rig that has never found anything proves nothing. Each fault is an otad
-// that breaks one rule of durability; the rig must find out. The go command's
-// -overlay puts the changed file into the build, the source stays as it is.
+// A rig that finds nothing proves nothing. Each fault is an otad that breaks
+// one rule of durability, and the rig must find it. The go command's -overlay
+// puts the changed file into the build; the source stays as it is.
 type fault struct {
 	file     string // from the root of the repository
 	old, new string
@@ -44,8 +44,8 @@ func (f fault) apply(root string) ([]byte, error) {
 	return []byte(strings.Replace(string(source), f.old, f.new, 1)), nil
 }
 
-// overlay writes the file that makes the go command build the fault into the
-// otad of the current directory, and returns its name.
+// overlay writes the file for the go command's -overlay that builds the fault
+// into the otad of the current directory, and returns its name.
 func overlay(dir, name string) (string, error) {
 	f, ok := faults()[name]
 	if !ok {
@@ -71,7 +71,7 @@ func overlay(dir, name string) (string, error) {
 	return list, os.WriteFile(list, text, 0o600)
 }
 
-// faultNames lists what -break takes.
+// faultNames lists the values of the flag -break.
 func faultNames() string {
 	return strings.Join(slices.Sorted(maps.Keys(faults())), ", ")
 }

@@ -14,7 +14,7 @@ func TestEveryFaultFitsTheSource(t *testing.T) {
 			dir := t.TempDir()
 			list, err := overlay(dir, name)
 			if err == nil {
-				err = boards.Compile(t.Context(), "host", filepath.Join(dir, "otad"), ".", "-overlay", list)
+				err = boards.Compile(t.Context(), "host", filepath.Join(dir, "otad"), ".", list)
 			}
 			if err != nil {
 				t.Error(err)

@@ -11,31 +11,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystem is what a board's disk is formatted with.
+// fileSystem is the file system of a board's disk.
 type fileSystem struct {
 	name string
 	size int64 // of the disk: small, so that a leak of space shows within one campaign
 	mkfs []string
-	fsck []string // looks for damage and repairs nothing; nil: there is no such program
-	// tears says whether it stands blocks that are torn between sectors. The
-	// others count on blocks of 4 KiB being written whole.
+	fsck []string // finds damage and repairs nothing; nil: there is no such program
+	// tears reports whether the file system survives blocks that are torn
+	// between sectors. The others require that blocks of 4 KiB are written
+	// whole.
 	tears bool
-	// insistent says that it goes on trying to write to a disk without power,
-	// for ever: a cut in the middle of a mount is nothing for the kernel that
-	// runs the rig, which then cannot even be shut down.
-	insistent bool
+	// retriesForever reports whether the file system goes on writing to a disk
+	// without power for ever. A cut during a mount would then hang the kernel
+	// of the host, which could not even be shut down.
+	retriesForever bool
 }
 
-// fileSystems are those of boards. What otad promises holds on all of them but
-// vfat, where a rename is not atomic: a cut can leave neither name, or both
-// with the same bytes. It is here to show that, and what to keep otad's state
-// away from.
+// fileSystems are those of boards. The promises of otad hold on all of them but
+// vfat. A rename is not atomic there: a cut can leave neither name, or both
+// with the same bytes. vfat is here to show that.
 func fileSystems() []fileSystem {
 	return []fileSystem{
 		{name: "ext4", size: 48 << 20, tears: true, fsck: []string{"e2fsck", "-fn"},
 			mkfs: []string{"mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=4", "-E", "lazy_itable_init=0,lazy_journal_init=0"}},
 		{name: "f2fs", size: 96 << 20, mkfs: []string{"mkfs.f2fs", "-q"}},
-		{name: "xfs", size: 300 << 20, tears: true, insistent: true, mkfs: []string{"mkfs.xfs", "-q"}},
+		{name: "xfs", size: 300 << 20, tears: true, retriesForever: true, mkfs: []string{"mkfs.xfs", "-q"}},
 		{name: "btrfs", size: 128 << 20, mkfs: []string{"mkfs.btrfs", "-q", "-m", "single"}},
 		{name: "vfat", size: 48 << 20, tears: true, mkfs: []string{"mkfs.vfat"}},
 	}
@@ -67,14 +67,14 @@ func (f fileSystem) format(dir string) ([]byte, error) {
 	return os.ReadFile(image)
 }
 
-// known says whether this machine's kernel can mount it.
+// known reports whether this machine's kernel can mount the file system.
 func (f fileSystem) known() bool {
 	list, err := os.ReadFile("/proc/filesystems")
 	return err == nil && slices.Contains(strings.Fields(string(list)), f.name)
 }
 
-// read mounts a disk that no machine uses any more, digests otad's files on it,
-// and looks for damage.
+// read mounts a disk that no machine uses any more, returns the digests of
+// otad's files, and runs fsck.
 func (f fileSystem) read(dir string, disk []byte) (map[string]string, error) {
 	image, mount := filepath.Join(dir, "last.img"), filepath.Join(dir, "last")
 	if err := os.WriteFile(image, disk, 0o600); err != nil {
@@ -119,8 +119,8 @@ func (f fileSystem) mount(file, dir string) error {
 	return nil
 }
 
-// attach makes a free loop device show the open file backing, for as long as
-// anybody uses it.
+// attach connects a free loop device to the open file backing. The device
+// exists while it is in use.
 func attach(backing int) (loop int, device string, err error) {
 	control, err := unix.Open("/dev/loop-control", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -142,7 +142,7 @@ func attach(backing int) (loop int, device string, err error) {
 			return loop, device, nil
 		}
 		unix.Close(loop)
-		if err != unix.EBUSY { // EBUSY: somebody else was faster
+		if err != unix.EBUSY { // EBUSY: another process took this device first
 			return -1, "", fmt.Errorf("attach %s: %w", device, err)
 		}
 	}

@@ -82,8 +82,8 @@ type fuseIn struct {
 
 type fuseWriteOut struct{ Size, _ uint32 }
 
-// mountFUSE shows d as the file at path, which must exist, until the process
-// ends or the path is unmounted.
+// mountFUSE mounts d as the file at path, which must exist. The file is there
+// until the process ends or the path is unmounted.
 func mountFUSE(path string, d *disk) error {
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -104,8 +104,8 @@ type fuseServer struct {
 }
 
 // serve answers one request after another, so that the disk sees them in the
-// order in which the kernel sent them. It reads by plain system calls: the
-// runtime's poller has no use here.
+// order of the kernel. It reads by plain system calls, because the runtime's
+// poller does not support the device.
 func (s *fuseServer) serve() {
 	defer unix.Close(s.fd)
 	buf := make([]byte, fuseMaxWrite+4096)
@@ -143,7 +143,7 @@ func (s *fuseServer) answer(r fuseRequest, body []byte) {
 		s.reply(r, 0, fuseAttrOut{Valid: fuseForever, Ino: 1, Size: size, Blocks: size / 512,
 			Mode: unix.S_IFREG | 0o600, Nlink: 1, Blksize: 4096})
 	case fuseOpen:
-		s.reply(r, 0, fuseOpenOut{}) // no FOPEN_KEEP_CACHE: what the last power cut undid must not be read from the cache
+		s.reply(r, 0, fuseOpenOut{}) // no FOPEN_KEEP_CACHE: the cache would hold writes that the power cut has undone
 	case fuseRead:
 		var in fuseIn
 		decode(body, &in)
@@ -169,7 +169,7 @@ func errno(err error) unix.Errno {
 	return 0
 }
 
-// reply sends out, or only the error when there is one.
+// reply sends out, or only the error if there is one.
 func (s *fuseServer) reply(r fuseRequest, e unix.Errno, out ...any) {
 	var b bytes.Buffer
 	b.Write(make([]byte, 16)) // the header, filled in below
@@ -189,7 +189,7 @@ func (s *fuseServer) reply(r fuseRequest, e unix.Errno, out ...any) {
 func decode(b []byte, v any) []byte {
 	n, err := binary.Decode(b, binary.NativeEndian, v)
 	if err != nil {
-		panic(err) // the kernel never sends less than the protocol says
+		panic(err) // impossible: the kernel follows the protocol
 	}
 	return b[n:]
 }

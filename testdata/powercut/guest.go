@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"otad/testdata/boards"
+	"otad/testdata/otadrun"
 )
 
 // The guest's own files; the packages bring the rest.
@@ -19,10 +20,11 @@ import (
 //go:embed guest
 var guestFiles embed.FS
 
-// guestBoard runs otad in a QEMU guest whose disk is ours by NBD. A cut is
-// SIGKILL to QEMU. Most boots begin from the guest's memory as it was just
-// before its disk driver was loaded, which saves the seconds in which a kernel
-// decompresses itself and looks for hardware; every tenth is a cold one.
+// guestBoard runs otad in a QEMU guest whose disk is ours, over NBD. A cut is
+// SIGKILL to QEMU. Most boots start from a snapshot of the guest's memory that
+// was taken before the disk driver was loaded. That saves the seconds in which
+// a kernel decompresses itself and detects hardware. Every tenth boot is a cold
+// one.
 type guestBoard struct {
 	machine  boards.Machine
 	fs       string
@@ -41,7 +43,7 @@ const (
 	guestOtad    = boards.GuestAddress + ":12315"
 )
 
-// newGuestBoard puts the guest together and takes the snapshot of its memory.
+// newGuestBoard builds the guest and takes the snapshot of its memory.
 func newGuestBoard(ctx context.Context, o options, fs string, d *disk) (*guestBoard, error) {
 	b := &guestBoard{machine: boards.MachineOf(o.board, o.cache), fs: fs, dir: o.dir,
 		socket: filepath.Join(o.dir, "disk.sock"), initrd: filepath.Join(o.dir, "initrd"), snapshot: filepath.Join(o.dir, "memory")}
@@ -62,7 +64,7 @@ func newGuestBoard(ctx context.Context, o options, fs string, d *disk) (*guestBo
 	return b, b.takeSnapshot(ctx)
 }
 
-// archive is the guest's first file system.
+// archive returns the guest's first file system.
 func (b *guestBoard) archive(otad string) ([]byte, error) {
 	a, err := b.machine.FirstFileSystem()
 	if err != nil {
@@ -112,7 +114,7 @@ func (b *guestBoard) boot(ctx context.Context, checkpoint string) (*found, error
 	if err := b.guest.Console.Wait(ctx, "started", listed); err != nil {
 		return nil, err
 	}
-	return &found{otad: newOtad("http://" + guestForward), files: files}, nil
+	return &found{otad: otadrun.NewClient(guestForward), files: files}, nil
 }
 
 func (b *guestBoard) cut() (map[string]int64, error) {
@@ -121,7 +123,7 @@ func (b *guestBoard) cut() (map[string]int64, error) {
 	return nil, nil
 }
 
-// host is QEMU's name for this machine's loopback.
+// host returns QEMU's name for this machine's loopback.
 func (b *guestBoard) host() string {
 	_, port, _ := net.SplitHostPort(originAddress)
 	return boards.HostLoopback + ":" + port
@@ -140,8 +142,8 @@ func (b *guestBoard) start(extra ...string) error {
 	return err
 }
 
-// takeSnapshot boots the guest up to the rig's word and writes its memory to a
-// file.
+// takeSnapshot boots the guest until it waits for the rig, and writes its
+// memory to a file.
 func (b *guestBoard) takeSnapshot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, guestBoot)
 	defer cancel()

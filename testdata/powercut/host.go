@@ -2,29 +2,26 @@ package main
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
-	"otad/testdata/boards"
+	"otad/testdata/otadrun"
 )
 
 // hostBoard runs otad on this machine: a file system of its kernel, on a loop
-// device, on a FUSE file, on our disk. A boot is a mount and a start of otad, a
-// cut is SIGKILL and a disk that answers EIO from then on.
+// device, on a FUSE file, on our disk. A boot mounts the file system and starts
+// otad. A cut kills otad, and the disk answers EIO from then on.
 type hostBoard struct {
 	fs     fileSystem
 	binary string
 	file   string // our disk, as the kernel sees it
 	mount  string
 	log    string
-	otad   *exec.Cmd
+	otad   *otadrun.Process // nil: not started
 }
 
 // newHostBoard keeps its files in dir.
@@ -57,17 +54,17 @@ func (b *hostBoard) boot(_ context.Context, checkpoint string) (*found, error) {
 	}
 	defer log.Close()
 	const listen = "127.0.0.1:12315"
-	b.otad = boards.Child(b.binary, "serve", "-state-dir", state, "-listen", listen, "-allow-http", "-min-free", "1MiB",
+	cmd := otadrun.Command(b.binary, "serve", "-state-dir", state, "-listen", listen, "-allow-http", "-min-free", "1MiB",
 		"-checkpoint", checkpoint, "-callback-url", "http://"+b.host()+"/callback")
-	b.otad.Stdout, b.otad.Stderr = log, log
-	if err := b.otad.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = log, log
+	if b.otad, err = otadrun.Start(cmd); err != nil {
 		return nil, err
 	}
-	return &found{otad: newOtad("http://" + listen), files: files}, nil
+	return &found{otad: otadrun.NewClient(listen), files: files}, nil
 }
 
 func (b *hostBoard) cut() (map[string]int64, error) {
-	boards.Kill(b.otad)
+	b.otad.Kill()
 	b.otad = nil
 	partials := make(map[string]int64)
 	names, _ := filepath.Glob(filepath.Join(b.mount, stateFolder, "*.part"))
@@ -85,7 +82,7 @@ func (b *hostBoard) cut() (map[string]int64, error) {
 
 func (b *hostBoard) host() string { return originAddress }
 
-// provide makes the folder for otad's state, durably, on a disk that is new.
+// provide makes the state directory, durably, on a new disk.
 func provide(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	if errors.Is(err, os.ErrExist) {
@@ -102,7 +99,7 @@ func provide(dir string) error {
 	return unix.Syncfs(int(f.Fd()))
 }
 
-// digests reads every file in dir.
+// digests returns the MD5 of every file in dir.
 func digests(dir string) (map[string]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -110,12 +107,9 @@ func digests(dir string) (map[string]string, error) {
 	}
 	files := make(map[string]string)
 	for _, e := range entries {
-		content, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
+		if files[e.Name()], err = otadrun.MD5(filepath.Join(dir, e.Name())); err != nil {
 			return nil, err
 		}
-		sum := md5.Sum(content)
-		files[e.Name()] = hex.EncodeToString(sum[:])
 	}
 	return files, nil
 }

@@ -1,15 +1,15 @@
-// Powercut takes the power away from boards that run otad, again and again, and
-// holds otad to what it promises:
+// Powercut cuts the power of boards that run otad, again and again, and checks
+// the promises of otad:
 //
-//   - what was told to be Ready is Ready after every cut, and the file has the
-//     package's MD5;
-//   - a job that was accepted goes on by itself, from the last checkpoint that
-//     was told or a later one;
-//   - of what had been written no more than one checkpoint interval is asked for
-//     again (seen on the host's board only);
-//   - every boot has an otad that works;
-//   - each Ready is told to the callback URL at least once, and no partial file
-//     is left behind.
+//   - a package that was reported Ready is Ready after every cut, and the file
+//     has the package's MD5;
+//   - an accepted job goes on by itself, from the last checkpoint that was
+//     reported or a later one;
+//   - at most one checkpoint interval of written bytes is requested again (only
+//     the host's board can see this);
+//   - otad works after every boot;
+//   - each Ready is reported to the callback URL at least once, and no partial
+//     file is left behind.
 //
 // The board is either this machine's kernel with a file system of ours (-board
 // host) or a guest in QEMU with Debian's kernel and BusyBox init, in which
@@ -24,12 +24,12 @@
 //
 // Run it as root from the root of the repository; setup.sh fetches what the
 // guests are made of. The exit code is 0 when every promise held, 1 when one was
-// broken, 2 when the rig itself did not work. With -break and -lie, which show
-// that the rig notices, it is 0 when a broken promise was found.
+// broken, 2 when the rig itself did not work. With -break and -lie, which test
+// the rig, it is 0 when a broken promise was found.
 //
 // A seed repeats the plan of a run: packages, checkpoint intervals, what happens
-// to unflushed writes, and roughly the moments of the cuts. What the machine was
-// doing at that moment is as much a matter of its timing.
+// to unflushed writes, and roughly the moments of the cuts. The state of the
+// machine at that moment also depends on its timing.
 package main
 
 import (
@@ -70,8 +70,8 @@ func parse() options {
 	flag.Uint64Var(&o.seed, "seed", 0, "repeats the plan of an earlier run; 0: a new one")
 	flag.StringVar(&o.otad, "otad", "", "a binary for the board; none: built from the current directory")
 	flag.StringVar(&o.cache, "cache", boards.DefaultCache(), "where setup.sh has put the guests")
-	flag.BoolVar(&o.lie, "lie", false, "a disk that acknowledges a flush and does nothing, to see the rig find out")
-	flag.StringVar(&o.fault, "break", "", "build an otad that breaks a rule, to see the rig find out: "+faultNames())
+	flag.BoolVar(&o.lie, "lie", false, "a disk that acknowledges a flush and does nothing, to test the rig")
+	flag.StringVar(&o.fault, "break", "", "build an otad that breaks a rule, to test the rig: "+faultNames())
 	flag.StringVar(&o.dir, "inside", "", "used by the program itself")
 	flag.Parse()
 	if o.seed == 0 {
@@ -90,8 +90,7 @@ func main() {
 	os.Exit(inside(ctx, o))
 }
 
-// inside runs the campaign where nothing of it can reach the machine around it,
-// and returns the exit code.
+// inside runs the campaign in the namespaces and returns the exit code.
 func inside(ctx context.Context, o options) int {
 	fmt.Printf("%s, %s, %d power cuts, seed %d\n", o.board, o.fs, o.n, o.seed)
 	r := newReport()
@@ -156,7 +155,7 @@ func campaignOf(ctx context.Context, o options, r *report) error {
 
 func boardOf(ctx context.Context, o options, fs fileSystem, d *disk) (board, limits, error) {
 	if o.board == "host" {
-		if fs.insistent {
+		if fs.retriesForever {
 			return nil, limits{}, fmt.Errorf("%s would hang this machine's kernel: use a board with a guest", fs.name)
 		}
 		b, err := newHostBoard(o.dir, o.otad, fs, d)

@@ -42,12 +42,12 @@ const (
 	nbdInvalid = 22 // EINVAL
 )
 
-// errDisconnect ends a session in the regular way.
+// errDisconnect is the regular end of a session.
 var errDisconnect = errors.New("nbd: client disconnects")
 
-// serveNBD lets one client after another use d, until the listener is closed.
-// When the power fails the client gets no more answers: its machine is as dead
-// as the disk.
+// serveNBD serves d to one client after another, until the listener is closed.
+// When the power fails, the client gets no more responses, because its machine
+// has no power either.
 func serveNBD(l net.Listener, d *disk) {
 	for {
 		conn, err := l.Accept()
@@ -160,7 +160,7 @@ func (s *nbdSession) request() error {
 	return err
 }
 
-// put appends numbers to the answer; bufio.Writer remembers the first error for
+// put appends numbers to the response; bufio.Writer keeps the first error for
 // the Flush that follows.
 func (s *nbdSession) put(numbers ...any) {
 	for _, n := range numbers {

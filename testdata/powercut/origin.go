@@ -16,44 +16,44 @@ import (
 	"time"
 )
 
-// parcel is one update package and the job that asks for it.
-type parcel struct {
+// pkg is one update package and the job that asks for it.
+type pkg struct {
 	version string
 	name    string
 	md5     string
 	body    []byte
 }
 
-// newParcel makes the n-th package of a run; its bytes follow from the seed and
+// newPackage makes the n-th package of a run; its bytes follow from the seed and
 // n alone.
-func newParcel(seed uint64, n int, size int64, name string) *parcel {
+func newPackage(seed uint64, n int, size int64, name string) *pkg {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	binary.LittleEndian.PutUint64(key[8:], uint64(n))
 	body := make([]byte, size)
 	_, _ = rand.NewChaCha8(key).Read(body) // never fails
 	sum := md5.Sum(body)
-	return &parcel{version: fmt.Sprintf("1.0.%d", n), name: name, md5: hex.EncodeToString(sum[:]), body: body}
+	return &pkg{version: fmt.Sprintf("1.0.%d", n), name: name, md5: hex.EncodeToString(sum[:]), body: body}
 }
 
-// origin serves the newest package, keeps book of what is asked for, and takes
-// otad's callbacks.
+// origin serves the newest package, logs the requests, and receives otad's
+// callbacks.
 type origin struct {
 	mu     sync.Mutex
-	parcel *parcel
+	pkg    *pkg
 	log    []*transfer
-	told   map[string]int // callbacks by stage
+	stages map[string]int // callbacks by stage
 	open   int            // connections
 }
 
 // transfer is one answered request for bytes of a package.
 type transfer struct {
-	parcel *parcel
+	pkg    *pkg
 	offset int64
-	sent   atomic.Int64 // bytes given to the socket, a little more than what has arrived
+	sent   atomic.Int64 // bytes written to the socket, a little more than have arrived
 }
 
-func newOrigin() *origin { return &origin{told: make(map[string]int)} }
+func newOrigin() *origin { return &origin{stages: make(map[string]int)} }
 
 // serve answers on l until it is closed.
 func (o *origin) serve(l net.Listener) {
@@ -75,19 +75,20 @@ func (o *origin) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// offer puts p in the place of the package before it.
-func (o *origin) offer(p *parcel) {
+// offer replaces the package.
+func (o *origin) offer(p *pkg) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.parcel = p
+	o.pkg = p
 }
 
-// transfers returns and forgets the requests of a boot, whose board must be
-// without power: then its connections are closed, but what it had sent may still
-// be waiting to be read here. Counted in the next boot it would be a request for
-// bytes that the board had long had.
+// transfers returns and forgets the requests of a boot. The board must be
+// without power. Its connections are closed then, but its last request may not
+// have been read here yet; counted in the next boot, that would be a request
+// for bytes that the board has long had.
 func (o *origin) transfers(address string) ([]*transfer, error) {
-	// Connections are accepted in their order: with this one, all before it are.
+	// Connections are accepted in order: when this one is answered, all earlier
+	// ones are open.
 	last, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
@@ -115,23 +116,23 @@ func (o *origin) transfers(address string) ([]*transfer, error) {
 	}
 }
 
-// callbacks is how many of a stage have arrived.
+// callbacks returns the number of callbacks of a stage.
 func (o *origin) callbacks(stage string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.told[stage]
+	return o.stages[stage]
 }
 
 // download answers with ranges and If-Match as net/http does them.
 func (o *origin) download(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
-	p := o.parcel
+	p := o.pkg
 	if p == nil || p.version != r.PathValue("version") {
 		o.mu.Unlock()
 		http.NotFound(w, r)
 		return
 	}
-	t := &transfer{parcel: p, offset: firstByte(r.Header.Get("Range"))}
+	t := &transfer{pkg: p, offset: firstByte(r.Header.Get("Range"))}
 	o.log = append(o.log, t)
 	o.mu.Unlock()
 	w.Header().Set("ETag", `"`+p.md5+`"`)
@@ -146,7 +147,7 @@ func (o *origin) callback(_ http.ResponseWriter, r *http.Request) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.told[notice.Stage]++
+	o.stages[notice.Stage]++
 }
 
 // firstByte reads N from "bytes=N-"; anything else is a request from the start.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// slowListener is that of a machine that has more to do.
+// slowListener is the listener of a busy machine.
 type slowListener struct{ net.Listener }
 
 func (l slowListener) Accept() (net.Conn, error) {
@@ -22,7 +22,7 @@ func TestRequestsOfABoardCountInTheBootThatMadeThem(t *testing.T) {
 	}
 	defer l.Close()
 	o := newOrigin()
-	o.offer(newParcel(1, 1, 1<<20, "u.bin"))
+	o.offer(newPackage(1, 1, 1<<20, "u.bin"))
 	go o.serve(slowListener{l})
 	address := l.Addr().String()
 	for boot := range int64(3) {

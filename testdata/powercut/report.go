@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// report is what a campaign has seen.
+// report counts the events of a campaign.
 type report struct {
 	cycles      int
 	spent       time.Duration
-	fates       map[string]int
+	outcomes    map[string]int
 	stages      map[string]int // where the cuts fell
-	states      map[string]int // what the boots found
+	states      map[string]int // that the boots found
 	ready       int
 	quarantined map[string]bool // MD5s of the journals that otad has set aside
 	resumes     int
-	askedTwice  tally // bytes, by what the origin sent
-	wroteTwice  tally // bytes, by what had been written, where that is seen
+	askedTwice  tally // bytes that the origin sent again
+	wroteTwice  tally // bytes that had been written and were sent again, where the board can see them
 
 	seesPartials bool
 }
 
-// tally is a sum with its largest part.
+// tally is a sum and its largest term.
 type tally struct{ sum, max int64 }
 
 func (t *tally) add(n int64) {
@@ -34,7 +34,7 @@ func (t *tally) add(n int64) {
 }
 
 func newReport() *report {
-	return &report{fates: make(map[string]int), stages: make(map[string]int), states: make(map[string]int),
+	return &report{outcomes: make(map[string]int), stages: make(map[string]int), states: make(map[string]int),
 		quarantined: make(map[string]bool)}
 }
 
@@ -43,8 +43,8 @@ func (r *report) cycle(d time.Duration) {
 	r.spent += d
 }
 
-func (r *report) cut(f fate, stage string) {
-	r.fates[f.String()]++
+func (r *report) cut(f outcome, stage string) {
+	r.outcomes[f.String()]++
 	r.stages[stage]++
 }
 
@@ -66,7 +66,7 @@ func (r *report) resumed(askedTwice, wroteTwice int64) {
 func (r *report) print(w io.Writer) {
 	perCycle := r.spent / time.Duration(max(1, r.cycles))
 	fmt.Fprintf(w, "  power cuts           %d, %.3f s a cycle\n", r.cycles, perCycle.Seconds())
-	fmt.Fprintf(w, "    by fate of writes  %s\n", counts(r.fates))
+	fmt.Fprintf(w, "    by write outcome   %s\n", counts(r.outcomes))
 	fmt.Fprintf(w, "    by moment          %s\n", counts(r.stages))
 	fmt.Fprintf(w, "  found after a boot   %s\n", counts(r.states))
 	fmt.Fprintf(w, "  packages Ready       %d\n", r.ready)

@@ -1,19 +1,19 @@
 #!/bin/sh
-# Fetches what emulated boards (../boards) are made of: QEMU from Debian's packages, and for each guest a Debian kernel, a few
-# of its modules and a static BusyBox. The packages of another architecture are unpacked, never installed; the machine's own apt
-# keeps its lists as they are.
+# Downloads the parts of emulated boards (../boards): QEMU from Debian's packages, and for each guest a Debian kernel, a few of
+# its modules and a static BusyBox. The packages of another architecture are unpacked, never installed. The lists of this
+# machine's apt stay as they are.
 #
 #   setup.sh [CACHE [ARCH...]]     CACHE: default ${XDG_CACHE_HOME:-$HOME/.cache}/otad-powercut; ARCH: amd64 arm64 armhf, default all
 #
-# Run it as often as you like: it returns at once when everything is there. Removing CACHE makes it start afresh. Needs root.
+# It returns at once when everything is there. Remove CACHE to download everything again. It needs root.
 set -eu
 
 cache=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/otad-powercut}
 [ $# -gt 0 ] && shift
 [ $# -gt 0 ] || set -- amd64 arm64 armhf
 
-# In the order in which the guest has to load them; what a kernel has built in is not there as a file and is passed over. The
-# driver of the disk is last: the guest loads it only when the disk may be looked at (../boards/guest/hardware).
+# In the order in which the guest has to load them. A module that is built into the kernel is not a file and is skipped. The
+# driver of the disk is last: the guest loads it only when it may read the disk (../boards/guest/hardware).
 modules="crc16 crc32c_generic libcrc32c mbcache jbd2 ext4
 crc32_generic lzo_compress lz4_compress lz4hc_compress xxhash zstd_compress zstd_common zstd_decompress f2fs
 xfs
@@ -47,12 +47,12 @@ private_apt() {
 update_lists() {
 	[ -e "$cache/apt/updated" ] && return 0
 	mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
-	# A list that cannot be had (a mirror in the middle of its own update) is passed over: what then is missing shows at the download.
+	# Skip a list that cannot be downloaded (a mirror during its own update): a missing package then fails at its download.
 	private_apt apt-get update || echo "setup: going on with the lists that are here"
 	touch "$cache/apt/updated"
 }
 
-# kernel_package ARCH: the versioned package behind the name that always means the newest kernel.
+# kernel_package ARCH: the versioned package of the newest kernel.
 kernel_package() {
 	case $1 in
 	amd64) name=linux-image-cloud-amd64 ;;
@@ -62,11 +62,11 @@ kernel_package() {
 	private_apt apt-cache depends --no-recommends --no-suggests "$name:$1" | sed -n 's/.*Depends: *\(linux-image-[^: ]*\).*/\1/p' | head -n 1
 }
 
-# uncompressed VMLINUZ: the ELF image inside an x86 kernel, which Debian packs with LZ4. Unpacking it costs an emulated machine
-# the better part of a second at each boot.
+# uncompressed VMLINUZ: the ELF image inside an x86 kernel, which Debian compresses with LZ4. Without this, an emulated machine
+# uncompresses it at each boot, which takes most of a second.
 uncompressed() {
 	offset=$(LC_ALL=C grep -obUaP '\x02\x21\x4c\x18' "$1" | head -n 1 | cut -d : -f 1)
-	tail -c "+$((offset + 1))" "$1" | lz4 -dc 2>/dev/null || true # what follows the stream is not LZ4, and lz4 says so
+	tail -c "+$((offset + 1))" "$1" | lz4 -dc 2>/dev/null || true # lz4 fails at the bytes after the stream
 }
 
 fetch_guest() {

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"otad/testdata/certs"
 )
 
 // A product is a server of plain files as Debian ships it.
@@ -30,7 +32,7 @@ var products = []product{
 	{"Caddy", "caddy", "Caddyfile", []string{"run", "--adapter", "caddyfile", "--config", "CONFIG"}, []string{"version"}, parseCaddy},
 }
 
-// parseLine reads the form of log that the configurations here have in common.
+// parseLine parses the log format of most configurations here.
 func parseLine(line string) (request, bool) {
 	fields := strings.Split(line, "|")
 	if len(fields) != 5 {
@@ -60,24 +62,24 @@ func parseCaddy(line string) (request, bool) {
 	return request{e.Request.URI, h.Get("User-Agent"), fmt.Sprint(e.Status), h.Get("Range"), h.Get("If-Match")}, true
 }
 
-// A fileOrigin is a product at work.
+// A fileOrigin is a running server of plain files.
 type fileOrigin struct {
 	product
-	authority
+	certs.Authority
 	Dir, Root          string
-	Plain, TLS, Mutual address // Mutual: TLS that wants a client certificate
+	Plain, TLS, Mutual address // Mutual: TLS that requires a client certificate
 	Modules            string  // of Apache
 	User               string  // that Apache becomes, when root starts it
 	server             *process
 }
 
-// newFileOrigin starts p on host, which its certificate names, along with
-// further names.
+// newFileOrigin starts p on host. The certificate has the host and the further
+// names.
 func newFileOrigin(t *testing.T, p product, host string, names ...string) *fileOrigin {
 	t.Helper()
 	listens := freeAddresses(t, host, 3)
 	o := &fileOrigin{
-		product: p, authority: newAuthority(t, append(names, host)...), Dir: openDir(t), Root: openDir(t),
+		product: p, Authority: newAuthority(t, append(names, host)...), Dir: openDir(t), Root: openDir(t),
 		Plain: listens[0], TLS: listens[1], Mutual: listens[2], Modules: "/usr/lib/apache2/modules",
 	}
 	if os.Getuid() == 0 {
@@ -92,50 +94,46 @@ func newFileOrigin(t *testing.T, p product, host string, names ...string) *fileO
 	return o
 }
 
-func (o *fileOrigin) publish(t *testing.T, room string, p pkg) {
+func (o *fileOrigin) publish(t *testing.T, folder string, p pkg) {
 	t.Helper()
-	dir := filepath.Join(o.Root, room)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// As one publishes without a gap: beside it, and then renamed.
+	dir := filepath.Join(o.Root, folder)
+	check(t, os.MkdirAll(dir, 0o755))
+	// Publish without a gap: make another file and rename it.
 	beside := filepath.Join(dir, "next")
-	if err := os.Link(p.path, beside); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(beside, filepath.Join(dir, packageName)); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the server shows what was published", func() bool { return shows(t, o.client(), o.url(room), p) })
+	check(t, os.Link(p.path, beside))
+	check(t, os.Rename(beside, filepath.Join(dir, packageName)))
+	eventually(t, "the server shows what was published", func() bool { return shows(t, o.client(), o.url(folder), p) })
 }
 
-func target(room string) string { return "/" + room + "/" + packageName }
+func target(folder string) string { return "/" + folder + "/" + packageName }
 
-func (o *fileOrigin) url(room string) string { return "http://" + o.Plain.String() + target(room) }
+func (o *fileOrigin) url(folder string) string { return "http://" + o.Plain.String() + target(folder) }
 
-func (o *fileOrigin) tlsURL(room string) string { return "https://" + o.TLS.String() + target(room) }
+func (o *fileOrigin) tlsURL(folder string) string {
+	return "https://" + o.TLS.String() + target(folder)
+}
 
-func (o *fileOrigin) mutualURL(room string) string {
-	return "https://" + o.Mutual.String() + target(room)
+func (o *fileOrigin) mutualURL(folder string) string {
+	return "https://" + o.Mutual.String() + target(folder)
 }
 
 func (o *fileOrigin) flags() []string      { return nil }
 func (o *fileOrigin) process() *process    { return o.server }
-func (o *fileOrigin) client() *http.Client { return newClient(o.authority) }
+func (o *fileOrigin) client() *http.Client { return newClient(o.Authority) }
 
-func (o *fileOrigin) requests(t *testing.T, room string, n int) []request {
+func (o *fileOrigin) requests(t *testing.T, folder string, n int) []request {
 	t.Helper()
-	return readRequests(t, filepath.Join(o.Dir, "access.log"), target(room), n, o.parseLog)
+	return readRequests(t, filepath.Join(o.Dir, "access.log"), target(folder), n, o.parseLog)
 }
 
-// version is what the program says of itself.
+// release returns the version that the program prints.
 func (o *fileOrigin) release(t *testing.T) string { return versionOf(t, o.program, o.version...) }
 
 func versionOf(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	said, err := exec.Command(lookPath(t, program), args...).CombinedOutput()
+	output, err := exec.Command(lookPath(t, program), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %q: %v", program, args, err)
 	}
-	return regexp.MustCompile(`\d+\.\d+\.\d+`).FindString(string(said))
+	return regexp.MustCompile(`\d+\.\d+\.\d+`).FindString(string(output))
 }

@@ -9,21 +9,23 @@ import (
 	"path"
 	"strings"
 	"testing"
+
+	"otad/testdata/certs"
 )
 
-// An origin is a server that has packages. Each trial has a room of its own at
-// it, so that one's requests are not another's.
+// An origin is a server that has packages. Each trial has a folder of its own,
+// so that its requests can be distinguished in the log.
 type origin interface {
-	// publish puts p into the room in place of what was there, and returns when
-	// the server shows it.
-	publish(t *testing.T, room string, p pkg)
-	// url is where the package of the room is to be fetched.
-	url(room string) string
-	// flags are what otad needs to trust the origin.
+	// publish replaces the package of the folder by p, and returns when the server
+	// serves it.
+	publish(t *testing.T, folder string, p pkg)
+	// url returns the URL of the package of the folder.
+	url(folder string) string
+	// flags are the flags with which otad trusts the origin.
 	flags() []string
-	// requests are those that otad made to the room, from the server's log, once
-	// there are n.
-	requests(t *testing.T, room string, n int) []request
+	// requests waits for n requests of otad to the folder in the server's log, and
+	// returns all of them.
+	requests(t *testing.T, folder string, n int) []request
 	process() *process
 	client() *http.Client
 }
@@ -36,22 +38,21 @@ type request struct {
 	match       string // the header If-Match
 }
 
-// notLogged stands for what a server does not log.
+// notLogged is the value of a field that a server does not log.
 const notLogged = "not logged"
 
-// isFrom tells whether the request may have asked for the bytes from offset on.
+// isFrom reports whether the request may have started at offset.
 func (r request) isFrom(offset int64) bool {
 	return r.ranges == notLogged || r.ranges == fmt.Sprintf("bytes=%d-", offset)
 }
 
-// isAbout tells whether the request may have been about the object of that
-// strong ETag alone.
+// isAbout reports whether the request may have required that strong ETag.
 func (r request) isAbout(etag string) bool {
 	return r.match == notLogged || r.match == etag
 }
 
-// room is the name of t as a path element.
-func room(t *testing.T) string {
+// folder is the name of t as a path element.
+func folder(t *testing.T) string {
 	return strings.ReplaceAll(path.Base(t.Name()), "_", "-")
 }
 
@@ -75,20 +76,17 @@ func readRequests(t *testing.T, logFile, target string, n int, parse func(line s
 	return found
 }
 
-// shows tells whether a server has p where url says: some look at a file only
+// shows reports whether a server serves p at url: some read a file again only
 // every second or so.
 func shows(t *testing.T, client *http.Client, url string, p pkg) bool {
 	t.Helper()
 	resp, got := get(t, client, url, "Range", "bytes=0-31")
 	f, err := os.Open(p.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
 	want := make([]byte, len(got))
-	if _, err := io.ReadFull(f, want); err != nil {
-		t.Fatal(err)
-	}
+	_, err = io.ReadFull(f, want)
+	check(t, err)
 	size := resp.ContentLength
 	if _, total, ok := strings.Cut(resp.Header.Get("Content-Range"), "/"); ok {
 		fmt.Sscan(total, &size)
@@ -96,13 +94,11 @@ func shows(t *testing.T, client *http.Client, url string, p pkg) bool {
 	return size == p.size && len(got) > 0 && string(got) == string(want)
 }
 
-// get asks for url and reads the first bytes of the answer.
+// get requests url and reads the first bytes of the body.
 func get(t *testing.T, client *http.Client, url string, header ...string) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
@@ -110,19 +106,23 @@ func get(t *testing.T, client *http.Client, url string, header ...string) (*http
 		req.Header.Set("Accept-Encoding", "identity")
 	}
 	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return resp, body
 }
 
-// newClient is a client for the tests' own requests, which must not meet what
-// an earlier process of a server left of a connection.
-func newClient(ca authority) *http.Client {
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.pool}}}
+// newAuthority makes certificates for a server of the given names.
+func newAuthority(t *testing.T, names ...string) certs.Authority {
+	t.Helper()
+	a, err := certs.New(openDir(t), names...)
+	check(t, err)
+	return a
+}
+
+// newClient returns a client for the requests of the tests. It keeps no
+// connection, which could be one of an earlier process of a server.
+func newClient(ca certs.Authority) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.Pool}}}
 }

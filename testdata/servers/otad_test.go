@@ -1,21 +1,18 @@
 package servers_test
 
 import (
-	"bytes"
-	"crypto/md5"
-	"encoding/hex"
 	"encoding/json"
-	"io"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"otad/testdata/otadrun"
 )
 
-// A job is one package and the state directory of the board that wants it. Each
-// run of it is otad anew.
+// A job is one package and the state directory of the board that downloads it.
+// Each run of the job is a new process of otad.
 type job struct {
 	dir  string
 	url  string
@@ -26,7 +23,7 @@ type job struct {
 
 const packageName = "package.bin"
 
-// slowly makes the middle of a download last.
+// slowly makes a download slow enough to disturb it in the middle.
 var slowly = []string{"-rate-limit", "8MiB"}
 
 func newJob(t *testing.T, url string, want pkg, args ...string) *job {
@@ -36,69 +33,49 @@ func newJob(t *testing.T, url string, want pkg, args ...string) *job {
 func (j *job) partial() string   { return filepath.Join(j.dir, packageName+".part") }
 func (j *job) published() string { return filepath.Join(j.dir, packageName) }
 
-// stored is how many bytes the partial file holds; -1: there is none.
+// stored returns the length of the partial file; -1: there is none.
 func (j *job) stored() int64 {
-	st, err := os.Stat(j.partial())
-	if err != nil {
-		return -1
-	}
-	return st.Size()
+	size, _ := otadrun.FileSize(j.partial())
+	return size
 }
 
 // A run is one process of otad.
 type run struct {
-	job         *job
-	cmd         *exec.Cmd
-	gone        chan struct{} // closed when cmd has ended
-	out, errors bytes.Buffer  // to be read after that
+	*otadrun.Process
+	job *job
 }
 
 func (j *job) start(t *testing.T, more ...string) *run {
 	t.Helper()
 	path, err := otadPath()
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := append([]string{"fetch", "-state-dir", j.dir, "-log-format", "json", "-name", packageName, "-md5", j.want.md5}, j.args...)
-	r := &run{job: j, cmd: child(path, append(append(args, more...), j.url)...), gone: make(chan struct{})}
-	r.cmd.Env = j.env
-	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.errors
-	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		r.cmd.Wait()
-		close(r.gone)
-	}()
+	check(t, err)
+	flags := append([]string{"-log-format", "json", "-name", packageName}, j.args...)
+	cmd := otadrun.Command(path, otadrun.FetchArgs(j.dir, j.want.md5, j.url, append(flags, more...)...)...)
+	cmd.Env = j.env
+	p, err := otadrun.Start(cmd)
+	check(t, err)
+	r := &run{p, j}
 	t.Cleanup(func() { r.kill(t) })
 	return r
 }
 
-// reach returns when n bytes are stored.
+// reach waits until n bytes are stored.
 func (r *run) reach(t *testing.T, n int64) {
 	t.Helper()
-	eventually(t, "otad stores the first bytes", func() bool {
-		select {
-		case <-r.gone:
-			t.Fatalf("otad has ended before the middle: %s", &r.errors)
-		default:
-		}
-		return r.job.stored() >= n
-	})
+	check(t, r.AwaitFile(r.job.partial(), n, patience))
 }
 
 // kill ends otad by SIGKILL, unless it has ended by itself.
 func (r *run) kill(t *testing.T) outcome {
 	t.Helper()
-	r.cmd.Process.Kill()
+	r.Kill()
 	return r.wait(t)
 }
 
-// wait returns when otad has ended by itself.
+// wait waits until otad has ended by itself.
 func (r *run) wait(t *testing.T) outcome {
 	t.Helper()
-	<-r.gone
-	o := outcome{code: r.cmd.ProcessState.ExitCode(), stdout: r.out.String(), stderr: r.errors.String()}
+	o := outcome{r.Wait()}
 	r.job.checkSecrets(t, o)
 	return o
 }
@@ -109,38 +86,33 @@ func (j *job) run(t *testing.T, more ...string) outcome {
 	return j.start(t, more...).wait(t)
 }
 
-// killedInTheMiddle runs otad until SIGKILL in the middle of the package, and
-// returns how many bytes are stored then.
+// killedInTheMiddle runs otad, kills it in the middle of the package, and
+// returns the length of the partial file.
 func (j *job) killedInTheMiddle(t *testing.T) int64 {
 	t.Helper()
 	r := j.start(t, slowly...)
 	r.reach(t, middle)
 	if o := r.kill(t); j.stored() < 0 {
-		t.Fatalf("otad had ended before it could be killed: %s", o.stderr)
+		t.Fatalf("otad had ended before it could be killed: %s", o.Stderr)
 	}
 	return j.stored()
 }
 
-// checkSecrets finds the values of the URL's query in what otad said.
+// checkSecrets fails the test if the output contains a value of the URL's query.
 func (j *job) checkSecrets(t *testing.T, o outcome) {
 	t.Helper()
 	u, err := url.Parse(j.url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for _, key := range []string{"X-Amz-Signature", "X-Amz-Credential"} {
 		secret := u.Query().Get(key)
-		if secret != "" && (strings.Contains(o.stdout+o.stderr, secret) || strings.Contains(o.stdout+o.stderr, url.QueryEscape(secret))) {
-			t.Errorf("the output holds the %s: %s", key, o.stderr)
+		if secret != "" && (strings.Contains(o.Stdout+o.Stderr, secret) || strings.Contains(o.Stdout+o.Stderr, url.QueryEscape(secret))) {
+			t.Errorf("the output contains the %s: %s", key, o.Stderr)
 		}
 	}
 }
 
-// An outcome is what a run that ended by itself left to be seen.
-type outcome struct {
-	code           int
-	stdout, stderr string
-}
+// An outcome is the exit code and the output of a run.
+type outcome struct{ otadrun.Result }
 
 // An entry is a line of otad's log.
 type entry struct {
@@ -149,10 +121,10 @@ type entry struct {
 	Offset int64  `json:"offset"`
 }
 
-// entries are the lines of the log with that message.
+// entries returns the lines of the log with that message.
 func (o outcome) entries(msg string) []entry {
 	var found []entry
-	for line := range strings.Lines(o.stderr) {
+	for line := range strings.Lines(o.Stderr) {
 		var e entry
 		if json.Unmarshal([]byte(line), &e) == nil && e.Msg == msg {
 			found = append(found, e)
@@ -161,43 +133,23 @@ func (o outcome) entries(msg string) []entry {
 	return found
 }
 
-// last is the line that names the error.
-func (o outcome) last() string {
-	lines := strings.Split(strings.TrimSpace(o.stderr), "\n")
-	return strings.TrimPrefix(lines[len(lines)-1], "otad: ")
-}
-
 func (j *job) wantReady(t *testing.T, o outcome) {
 	t.Helper()
-	if o.code != 0 || strings.TrimSpace(o.stdout) != j.published() {
-		t.Fatalf("otad ended with %d, stdout %q: %s", o.code, o.stdout, o.stderr)
+	if o.Code != 0 || strings.TrimSpace(o.Stdout) != j.published() {
+		t.Fatalf("otad ended with %d, stdout %q: %s", o.Code, o.Stdout, o.Stderr)
 	}
-	if got := md5Of(t, j.published()); got != j.want.md5 {
-		t.Fatalf("the package that is Ready has MD5 %s, want %s", got, j.want.md5)
+	if got, err := otadrun.MD5(j.published()); err != nil || got != j.want.md5 {
+		t.Fatalf("the package that is Ready has MD5 %s, want %s (%v)", got, j.want.md5, err)
 	}
 }
 
-// wantFailed wants the exit code, and an error of one line that begins so.
+// wantFailed expects the exit code and an error of one line with this beginning.
 func (j *job) wantFailed(t *testing.T, o outcome, code int, begins string) {
 	t.Helper()
-	if o.code != code || !strings.HasPrefix(o.last(), begins) {
-		t.Errorf("otad ended with %d, want %d and %q: %s", o.code, code, begins, o.stderr)
+	if o.Code != code || !strings.HasPrefix(o.LastLine(), begins) {
+		t.Errorf("otad ended with %d, want %d and %q: %s", o.Code, code, begins, o.Stderr)
 	}
-	if _, err := os.Stat(j.published()); err == nil || o.stdout != "" {
-		t.Errorf("a package is published, stdout %q", o.stdout)
+	if _, err := os.Stat(j.published()); err == nil || o.Stdout != "" {
+		t.Errorf("a package is published, stdout %q", o.Stdout)
 	}
-}
-
-func md5Of(t *testing.T, path string) string {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	sum := md5.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		t.Fatal(err)
-	}
-	return hex.EncodeToString(sum.Sum(nil))
 }

@@ -15,8 +15,8 @@ type signer struct {
 	access, secret, region string
 }
 
-// presign returns u as anyone may ask for it by method, from at on until
-// lifetime later. The signature covers the Host header alone.
+// presign returns u signed for a method, valid from at on for lifetime. The
+// signature covers the Host header alone.
 func (s signer) presign(method string, u url.URL, at time.Time, lifetime time.Duration) string {
 	now := at.UTC().Format("20060102T150405Z")
 	scope := fmt.Sprintf("%s/%s/s3/aws4_request", now[:8], s.region)
@@ -45,9 +45,7 @@ func TestSignatureIsThatOfTheDocumentation(t *testing.T) {
 	s := signer{"AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "us-east-1"}
 	u := url.URL{Scheme: "https", Host: "examplebucket.s3.amazonaws.com", Path: "/test.txt"}
 	signed, err := url.Parse(s.presign("GET", u, time.Date(2013, 5, 24, 0, 0, 0, 0, time.UTC), 24*time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	const want = "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
 	if got := signed.Query().Get("X-Amz-Signature"); got != want {
 		t.Errorf("signature %s, want %s", got, want)

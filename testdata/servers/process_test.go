@@ -2,45 +2,41 @@ package servers_test
 
 import (
 	"bytes"
-	"context"
 	"embed"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+	"slices"
 	"testing"
 	"text/template"
 	"time"
+
+	"otad/testdata/otadrun"
 )
 
-// patience is how long anything here is waited for, on a machine that may have
-// more to do.
+// patience is the limit of every wait, on a machine that may have other work.
 const patience = 60 * time.Second
 
 //go:embed conf
 var conf embed.FS
 
 // An address is where a server listens.
-type address struct {
-	Host string
-	Port int
-}
+type address struct{ Host, Port string }
 
-func (a address) String() string { return fmt.Sprintf("%s:%d", a.Host, a.Port) }
+func (a address) String() string { return net.JoinHostPort(a.Host, a.Port) }
 
-// freeAddresses finds n ports that nobody listens on.
+// freeAddresses returns n addresses that nobody listens on.
 func freeAddresses(t *testing.T, host string, n int) []address {
 	t.Helper()
 	var free []address
-	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-		if err != nil {
-			t.Fatal(err)
+	for len(free) < n {
+		addr, err := otadrun.FreeAddress(host)
+		check(t, err)
+		_, port, _ := net.SplitHostPort(addr)
+		if a := (address{host, port}); !slices.Contains(free, a) {
+			free = append(free, a)
 		}
-		defer l.Close() // not before all are chosen: no port twice
-		free = append(free, address{host, l.Addr().(*net.TCPAddr).Port})
 	}
 	return free
 }
@@ -53,72 +49,37 @@ type process struct {
 	listens []address
 	output  string // file for stdout and stderr
 
-	cmd  *exec.Cmd
-	gone chan struct{} // closed when cmd has ended
+	running *otadrun.Process // nil: not started yet
 }
 
-// start returns when the process listens. It is ended with the test that starts
-// it first.
+// start starts the process and waits until it listens. The test that starts it
+// first kills it at its end.
 func (p *process) start(t *testing.T) {
 	t.Helper()
 	out, err := os.OpenFile(p.output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer out.Close()
-	first := p.cmd == nil
-	p.cmd = child(lookPath(t, p.program), p.args...)
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, p.env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+	cmd := otadrun.Command(lookPath(t, p.program), p.args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, p.env...)
+	cmd.Stdout, cmd.Stderr = out, out
+	if p.running == nil {
+		t.Cleanup(p.kill) // kills the process of the last start
 	}
-	gone, cmd := make(chan struct{}), p.cmd
-	p.gone = gone
-	go func() {
-		cmd.Wait()
-		close(gone)
-	}()
-	if first {
-		t.Cleanup(p.kill) // whichever cmd it is then
+	if p.running, err = otadrun.Start(cmd); err != nil {
+		t.Fatal(err)
 	}
 	for _, a := range p.listens {
-		p.await(t, a)
+		if err := p.running.AwaitListener(a.String(), patience); err != nil {
+			output, _ := os.ReadFile(p.output)
+			t.Fatalf("%s: %v\n%s", p.program, err, output)
+		}
 	}
 }
 
-func (p *process) await(t *testing.T, a address) {
-	t.Helper()
-	eventually(t, p.program+" listens on "+a.String(), func() bool {
-		select {
-		case <-p.gone:
-			said, _ := os.ReadFile(p.output)
-			t.Fatalf("%s has ended: %s", p.program, said)
-		default:
-		}
-		c, err := net.Dial("tcp", a.String())
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
-}
+// kill kills the process and waits for its end. A second call does nothing.
+func (p *process) kill() { p.running.Kill() }
 
-// kill ends the process and returns when it is gone. A second call does nothing.
-func (p *process) kill() {
-	p.cmd.Process.Kill()
-	<-p.gone
-}
-
-// child is a command that does not outlive this process.
-func child(name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(context.Background(), name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd
-}
-
-// lookPath also looks where Debian has its servers, which is not in everyone's
-// PATH.
+// lookPath also searches /usr/sbin, where Debian has its servers.
 func lookPath(t *testing.T, program string) string {
 	t.Helper()
 	for _, name := range []string{program, "/usr/sbin/" + program} {
@@ -130,26 +91,27 @@ func lookPath(t *testing.T, program string) string {
 	return ""
 }
 
-// configure writes the template of conf/ filled in with data, and returns where.
+// configure fills in the template of conf/ with data, and returns the path of
+// the result.
 func configure(t *testing.T, dir, name string, data any) string {
 	t.Helper()
 	var text bytes.Buffer
-	if err := template.Must(template.ParseFS(conf, "conf/"+name)).Execute(&text, data); err != nil {
-		t.Fatal(err)
-	}
+	check(t, template.Must(template.ParseFS(conf, "conf/"+name)).Execute(&text, data))
 	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(path, text.Bytes(), 0o644))
 	return path
 }
 
-// eventually waits for what another process is about to do.
-func eventually(t *testing.T, what string, done func() bool) {
+// check ends the test if err is not nil.
+func check(t *testing.T, err error) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
-		}
+	if err != nil {
+		t.Fatal(err)
 	}
+}
+
+// eventually waits until done returns true.
+func eventually(t *testing.T, text string, done func() bool) {
+	t.Helper()
+	check(t, otadrun.Await(patience, text, func() (bool, error) { return done(), nil }))
 }

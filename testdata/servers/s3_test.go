@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"otad/testdata/certs"
+	"otad/testdata/otadrun"
 )
 
 const (
@@ -18,7 +21,7 @@ const (
 
 // An s3Origin is an S3 server with real signatures, here over TLS.
 type s3Origin struct {
-	authority
+	certs.Authority
 	signer
 	listens address
 	log     string
@@ -29,15 +32,13 @@ func newS3Origin(t *testing.T) *s3Origin {
 	t.Helper()
 	dir := openDir(t)
 	o := &s3Origin{
-		authority: newAuthority(t, "127.0.0.1"),
+		Authority: newAuthority(t, "127.0.0.1"),
 		signer:    signer{access: "testkey", secret: "testsecret", region: "us-east-1"},
 		listens:   freeAddresses(t, "127.0.0.1", 1)[0],
 		log:       filepath.Join(dir, "access.log"),
 	}
 	for _, sub := range []string{"data", "data/" + bucket, "metadata"} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
 	}
 	o.server = &process{
 		program: installGateway(t),
@@ -50,71 +51,63 @@ func newS3Origin(t *testing.T) *s3Origin {
 	return o
 }
 
-// installGateway builds the server once; it stays in the user's cache.
+// installGateway builds the server once and keeps it in the user's cache.
 func installGateway(t *testing.T) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	bin := filepath.Join(cache, "otad-servers", gatewayVersion)
 	program := filepath.Join(bin, "versitygw")
 	if _, err := os.Stat(program); err == nil {
 		return program
 	}
 	t.Logf("building %s@%s, which takes minutes", gateway, gatewayVersion)
-	cmd := child("go", "install", "-trimpath", gateway+"@"+gatewayVersion)
+	cmd := otadrun.Command("go", "install", "-trimpath", gateway+"@"+gatewayVersion)
 	cmd.Env = append(os.Environ(), "GOBIN="+bin, "CGO_ENABLED=0", "GOFLAGS=")
-	if said, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go install %s: %v\n%s", gateway, err, said)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go install %s: %v\n%s", gateway, err, output)
 	}
 	return program
 }
 
-func (o *s3Origin) object(room string) url.URL {
-	return url.URL{Scheme: "https", Host: o.listens.String(), Path: "/" + bucket + target(room)}
+func (o *s3Origin) object(folder string) url.URL {
+	return url.URL{Scheme: "https", Host: o.listens.String(), Path: "/" + bucket + target(folder)}
 }
 
-func (o *s3Origin) url(room string) string { return o.signed(room, time.Hour) }
+func (o *s3Origin) url(folder string) string { return o.signed(folder, time.Hour) }
 
-// signed is a URL of the room's package that is good for so long from now on.
-func (o *s3Origin) signed(room string, lifetime time.Duration) string {
-	return o.presign(http.MethodGet, o.object(room), time.Now(), lifetime)
+// signed is a URL of the folder's package that is good for so long from now on.
+func (o *s3Origin) signed(folder string, lifetime time.Duration) string {
+	return o.presign(http.MethodGet, o.object(folder), time.Now(), lifetime)
 }
 
-func (o *s3Origin) publish(t *testing.T, room string, p pkg) {
+func (o *s3Origin) publish(t *testing.T, folder string, p pkg) {
 	t.Helper()
 	f, err := os.Open(p.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer f.Close()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, o.presign(http.MethodPut, o.object(room), time.Now(), time.Hour), f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, o.presign(http.MethodPut, o.object(folder), time.Now(), time.Hour), f)
+	check(t, err)
 	req.ContentLength = p.size
 	resp, err := o.client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || !shows(t, o.client(), o.url(room), p) {
-		t.Fatalf("PUT of %s: %s", room, resp.Status)
+	if resp.StatusCode != http.StatusOK || !shows(t, o.client(), o.url(folder), p) {
+		t.Fatalf("PUT of %s: %s", folder, resp.Status)
 	}
 }
 
 func (o *s3Origin) flags() []string           { return []string{"-ca-file", o.CA} }
 func (o *s3Origin) process() *process         { return o.server }
-func (o *s3Origin) client() *http.Client      { return newClient(o.authority) }
+func (o *s3Origin) client() *http.Client      { return newClient(o.Authority) }
 func (o *s3Origin) release(*testing.T) string { return strings.TrimPrefix(gatewayVersion, "v") }
 
-func (o *s3Origin) requests(t *testing.T, room string, n int) []request {
+func (o *s3Origin) requests(t *testing.T, folder string, n int) []request {
 	t.Helper()
-	return readRequests(t, o.log, target(room), n, parseS3)
+	return readRequests(t, o.log, target(folder), n, parseS3)
 }
 
-// parseS3 reads the format of Amazon S3's server access log.
+// parseS3 parses the format of Amazon S3's server access log.
 func parseS3(line string) (request, bool) {
 	f := strings.Fields(line)
 	if len(f) < 18 {
@@ -135,25 +128,26 @@ var onS3 = []struct {
 	{"refusals", refusesClearly},
 }
 
-// goesOnWithANewSignature cuts a download after its signature's time is over.
+// goesOnWithANewSignature interrupts a download after its signature has
+// expired.
 func goesOnWithANewSignature(t *testing.T, r trial, o *s3Origin) {
 	const lifetime = 2 * time.Second
-	o.publish(t, r.room, r.shelf.first)
-	j := r.job(t, r.shelf.first)
+	o.publish(t, r.folder, r.packages.first)
+	j := r.job(t, r.packages.first)
 	over := time.Now().Add(lifetime + time.Second) // S3 counts whole seconds
-	j.url = o.signed(r.room, lifetime)
+	j.url = o.signed(r.folder, lifetime)
 	running := j.start(t, "-rate-limit", "3MiB")
 	eventually(t, "the signature's time is over", func() bool { return time.Now().After(over) && j.stored() >= middle })
 	o.server.kill()
 	o.server.start(t)
-	said := running.wait(t)
-	j.wantFailed(t, said, 1, "DOWNLOAD_FAILED: URL_EXPIRED ")
-	r.seen.note("signature expired in the middle", strings.TrimPrefix(said.last(), "DOWNLOAD_FAILED: "))
+	output := running.wait(t)
+	j.wantFailed(t, output, 1, "DOWNLOAD_FAILED: URL_EXPIRED ")
+	r.seen.note("signature expired in the middle", strings.TrimPrefix(output.LastLine(), "DOWNLOAD_FAILED: "))
 	kept := j.stored()
-	if kept < middle || kept >= r.shelf.first.size {
+	if kept < middle || kept >= r.packages.first.size {
 		t.Fatalf("%d bytes are kept of a download that reached %d", kept, middle)
 	}
-	j.url = o.signed(r.room, time.Hour)
+	j.url = o.signed(r.folder, time.Hour)
 	again := j.run(t)
 	j.wantReady(t, again)
 	if offset := resumedAt(t, again); offset > kept || kept-offset > interval {
@@ -166,21 +160,21 @@ func goesOnWithANewSignature(t *testing.T, r trial, o *s3Origin) {
 }
 
 func refusesClearly(t *testing.T, r trial, o *s3Origin) {
-	o.publish(t, r.room, r.shelf.first)
+	o.publish(t, r.folder, r.packages.first)
 	forger := o.signer
 	forger.secret = "another"
 	for _, c := range []struct {
 		name, url, says string
 	}{
-		{"wrong signature", forger.presign(http.MethodGet, o.object(r.room), time.Now(), time.Hour), "DOWNLOAD_FAILED: HTTP 403 SignatureDoesNotMatch"},
+		{"wrong signature", forger.presign(http.MethodGet, o.object(r.folder), time.Now(), time.Hour), "DOWNLOAD_FAILED: HTTP 403 SignatureDoesNotMatch"},
 		{"missing key", o.signed("nothing-here", time.Hour), "DOWNLOAD_FAILED: HTTP 404 NoSuchKey"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			j := r.job(t, r.shelf.first)
+			j := r.job(t, r.packages.first)
 			j.url = c.url
-			said := j.run(t)
-			j.wantFailed(t, said, 1, c.says)
-			r.seen.note(c.name, strings.TrimPrefix(said.last(), "DOWNLOAD_FAILED: "))
+			output := j.run(t)
+			j.wantFailed(t, output, 1, c.says)
+			r.seen.note(c.name, strings.TrimPrefix(output.LastLine(), "DOWNLOAD_FAILED: "))
 		})
 	}
 }

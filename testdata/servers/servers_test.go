@@ -5,7 +5,7 @@
 //
 //	make test-servers
 //
-// At the end the log holds a table of what each server was seen to do.
+// The log ends with a table of the behaviour of each server.
 package servers_test
 
 import (
@@ -37,28 +37,28 @@ func otadPath() (string, error) {
 	return filepath.Abs(path)
 }
 
-// A trial is what one behaviour of otad is tried on.
+// A trial is the environment of one test of one behaviour.
 type trial struct {
-	origin origin
-	shelf  shelf
-	room   string // where the package of this trial is, its own
-	seen   *column
+	origin   origin
+	packages packages
+	folder   string // of the package of this trial alone
+	seen     *column
 }
 
-// everywhere holds at each origin.
+// everywhere are the tests of each origin.
 var everywhere = []struct {
 	name string
 	try  func(*testing.T, trial)
 }{
 	{"plain", fetchesInOneRequest},
 	{"range", goesOnAfterSIGKILL},
-	{"replaced by the same size", func(t *testing.T, r trial) { startsOverWhenReplaced(t, r, r.shelf.next) }},
-	{"replaced by another size", func(t *testing.T, r trial) { startsOverWhenReplaced(t, r, r.shelf.shorter) }},
-	{"replaced by the same size and time", neverMixesTwins},
+	{"replaced by the same size", func(t *testing.T, r trial) { startsOverWhenReplaced(t, r, r.packages.next) }},
+	{"replaced by another size", func(t *testing.T, r trial) { startsOverWhenReplaced(t, r, r.packages.shorter) }},
+	{"replaced by the same size and time", neverMixesSameSizeAndTime},
 	{"answers", answersProbes},
 }
 
-// onFiles holds at each server of plain files.
+// onFiles are the tests of each server of plain files.
 var onFiles = []struct {
 	name string
 	try  func(*testing.T, trial, *fileOrigin)
@@ -70,7 +70,7 @@ var onFiles = []struct {
 }
 
 func TestServers(t *testing.T) {
-	shelf, table := newShelf(t), new(table)
+	packages, table := newPackages(t), new(table)
 	t.Run("behind", func(t *testing.T) {
 		for _, p := range products {
 			seen := table.add(p.name)
@@ -78,9 +78,9 @@ func TestServers(t *testing.T) {
 				t.Parallel()
 				o := newFileOrigin(t, p, "127.0.0.1")
 				seen.note("version", o.release(t))
-				tryEverywhere(t, o, shelf, seen)
+				tryEverywhere(t, o, packages, seen)
 				for _, c := range onFiles {
-					t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, shelf, room(t), seen}, o) })
+					t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, packages, folder(t), seen}, o) })
 				}
 			})
 		}
@@ -89,23 +89,23 @@ func TestServers(t *testing.T) {
 			t.Parallel()
 			o := newS3Origin(t)
 			seen.note("version", o.release(t))
-			tryEverywhere(t, o, shelf, seen)
+			tryEverywhere(t, o, packages, seen)
 			for _, c := range onS3 {
-				t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, shelf, room(t), seen}, o) })
+				t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, packages, folder(t), seen}, o) })
 			}
 		})
 		proxied := table.add("nginx through tinyproxy")
 		t.Run("tinyproxy", func(t *testing.T) {
 			t.Parallel()
-			throughProxy(t, shelf, proxied)
+			throughProxy(t, packages, proxied)
 		})
 	})
 	t.Logf("what was seen:\n\n%s", table)
 }
 
-func tryEverywhere(t *testing.T, o origin, shelf shelf, seen *column) {
+func tryEverywhere(t *testing.T, o origin, packages packages, seen *column) {
 	for _, c := range everywhere {
-		t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, shelf, room(t), seen}) })
+		t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, packages, folder(t), seen}) })
 	}
-	t.Run("restarted", func(t *testing.T) { outlivesRestart(t, trial{o, shelf, room(t), seen}, o.process()) })
+	t.Run("restarted", func(t *testing.T) { outlivesRestart(t, trial{o, packages, folder(t), seen}, o.process()) })
 }

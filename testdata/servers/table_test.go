@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// A table is what was seen of each server, as Markdown.
+// A table is the behaviour of each server, as Markdown.
 type table struct {
 	columns []*column
 }
 
-// A column is what was seen of one server.
+// A column is the behaviour of one server.
 type column struct {
 	name string
 	mu   sync.Mutex
@@ -29,7 +29,7 @@ func (t *table) add(name string) *column {
 	return c
 }
 
-// note keeps what was seen; a second value for the key is put beside the first,
+// note records a value; a second value for the key is appended to the first,
 // unless it is the same.
 func (c *column) note(key, value string) {
 	c.mu.Lock()
@@ -43,7 +43,7 @@ func (c *column) note(key, value string) {
 	}
 }
 
-// String has a line for each behaviour.
+// String returns the table with a line for each behaviour.
 func (t *table) String() string {
 	var keys []string
 	var b strings.Builder
@@ -67,11 +67,11 @@ func (t *table) String() string {
 	return b.String()
 }
 
-// answersProbes asks the server what otad's resuming rests on.
+// answersProbes records the server's answers on which a resume depends.
 func answersProbes(t *testing.T, r trial) {
-	r.origin.publish(t, r.room, r.shelf.first)
+	r.origin.publish(t, r.folder, r.packages.first)
 	ask := func(header ...string) *http.Response {
-		resp, _ := get(t, r.origin.client(), r.origin.url(r.room), header...)
+		resp, _ := get(t, r.origin.client(), r.origin.url(r.folder), header...)
 		return resp
 	}
 	part := fmt.Sprintf("bytes=%d-", middle)
@@ -80,12 +80,12 @@ func answersProbes(t *testing.T, r trial) {
 	r.seen.note("answer to a range", fmt.Sprint(ask("Range", part).StatusCode))
 	r.seen.note("wrong If-Match", honoured(ask("Range", part, "If-Match", `"other"`), http.StatusPreconditionFailed))
 	r.seen.note("wrong If-Range", honoured(ask("Range", part, "If-Range", `"other"`), http.StatusOK))
-	beyond := ask("Range", fmt.Sprintf("bytes=%d-", r.shelf.first.size))
+	beyond := ask("Range", fmt.Sprintf("bytes=%d-", r.packages.first.size))
 	told := beyond.Header.Get("Content-Range")
 	if told == "" {
 		told = "no Content-Range"
 	} else {
-		told = "`" + strings.Replace(told, fmt.Sprint(r.shelf.first.size), "SIZE", 1) + "`"
+		told = "`" + strings.Replace(told, fmt.Sprint(r.packages.first.size), "SIZE", 1) + "`"
 	}
 	r.seen.note("range from the end", fmt.Sprintf("%d, %s", beyond.StatusCode, told))
 	if whole.StatusCode != http.StatusPartialContent {

@@ -1,10 +1,10 @@
-// Command size prints what each dependency costs in the binary of each board:
+// Command size prints the size of each dependency in the binary of each board:
 //
 //	go run ./testdata/size BINARY...
 //
 // The binaries are otad's with their symbols (make size builds them). A symbol's
 // bytes are its module's; the line tables that the Go runtime needs to unwind
-// (.gopclntab) have no symbols and are shared out in proportion to the code.
+// (.gopclntab) have no symbols and are divided in proportion to the code.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	show(columns)
 }
 
-// column is one binary: bytes by what they belong to.
+// column is one binary: bytes by owner.
 type column struct {
 	name  string
 	bytes map[string]int64
@@ -86,10 +86,11 @@ func measure(path string) (column, error) {
 	return c, nil
 }
 
-// nobody is what no symbol, or one of the linker's own, stands for.
+// nobody is the owner of bytes without a symbol, and of the linker's own
+// symbols.
 const nobody = "strings, type descriptors, tables"
 
-// loaded is the size of what a stripped binary still holds.
+// loaded returns the size of the sections that a stripped binary has.
 func loaded(f *elf.File) (n int64) {
 	for _, s := range f.Sections {
 		if s.Flags&elf.SHF_ALLOC != 0 && s.Type != elf.SHT_NOBITS {
@@ -113,8 +114,8 @@ var groups = []struct{ name, prefixes string }{
 	{"Go runtime", "runtime internal/runtime internal/abi"},
 }
 
-// ownerOf is the module, or the part of the standard library, that a symbol like
-// go.etcd.io/bbolt.(*DB).Update belongs to.
+// ownerOf returns the module, or the part of the standard library, of a symbol
+// such as go.etcd.io/bbolt.(*DB).Update.
 func ownerOf(symbol string, modules []string) string {
 	name := strings.TrimPrefix(symbol, "type:.eq.")
 	dir, base := "", name

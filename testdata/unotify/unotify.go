@@ -1,5 +1,5 @@
-// Package unotify stops system calls of an unmodified program and asks what is
-// to become of them, without root, ptrace, FUSE or LD_PRELOAD: a seccomp filter
+// Package unotify stops system calls of an unmodified program, and lets the caller
+// decide on each of them, without root, ptrace, FUSE or LD_PRELOAD: a seccomp filter
 // stops the caller and notifies a listener (SECCOMP_RET_USER_NOTIF, Linux 5.0),
 // which lets the call go on (SECCOMP_USER_NOTIF_FLAG_CONTINUE, Linux 5.5) or
 // answers it. See seccomp_unotify(2).
@@ -10,6 +10,7 @@
 package unotify
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -22,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnavailable means that this machine does not let a process without
-// privileges listen to another one.
+// ErrUnavailable means that this machine does not allow a process without
+// privileges to listen to another one.
 var ErrUnavailable = errors.New("seccomp user notification does not work here")
 
 // beShim is set in the environment of a process that is to become another.
@@ -48,8 +49,8 @@ type Response struct {
 	Flags uint32
 }
 
-// BecomeShim does not return if this process was started by Start. filter says
-// which calls to notify of; flags are added to those of the seccomp call.
+// BecomeShim does not return if this process was started by Start. The filter
+// selects the calls; flags are added to those of the seccomp call.
 func BecomeShim(filter func() ([]unix.SockFilter, error), flags uintptr) {
 	if os.Getenv(beShim) == "" {
 		return
@@ -69,7 +70,7 @@ func BecomeShim(filter func() ([]unix.SockFilter, error), flags uintptr) {
 	unix.Exit(1)
 }
 
-// install puts the filter on the calling thread and returns its listener.
+// install installs the filter on the calling thread and returns its listener.
 func install(filter func() ([]unix.SockFilter, error), flags uintptr) (int, error) {
 	code, err := filter()
 	if err != nil {
@@ -112,7 +113,7 @@ func Start(cmd *exec.Cmd) (listener int, err error) {
 	return listener, err
 }
 
-// receive takes the listener that the shim sends, or its error.
+// receive receives the listener or the error of the shim.
 func receive(socket int) (int, error) {
 	text, rights := make([]byte, 256), make([]byte, unix.CmsgSpace(4))
 	n, m, _, _, err := unix.Recvmsg(socket, text, rights, unix.MSG_CMSG_CLOEXEC)
@@ -130,14 +131,14 @@ func receive(socket int) (int, error) {
 	return fds[0], nil
 }
 
-// Receive takes the next notification. Its error means that the caller is gone,
+// Receive reads the next notification. An error means that the caller has ended
 // or was interrupted meanwhile.
 func Receive(listener int, n *Notification) error {
 	return ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(n))
 }
 
-// Send answers a notification. Its error means that the call does not wait any
-// more: the caller is gone, or makes the call anew after a signal.
+// Send answers a notification. An error means that the call no longer waits:
+// the caller has ended, or repeats the call after a signal.
 func Send(listener int, r Response) error {
 	return ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r))
 }
@@ -147,4 +148,63 @@ func ioctl(fd int, request uint, arg unsafe.Pointer) error {
 		return errno
 	}
 	return nil
+}
+
+// Serve calls handle for each notification until stop is closed or no process is
+// left that could make a call.
+func Serve(listener int, stop <-chan struct{}, handle func(Notification)) error {
+	for {
+		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+		if _, err := unix.Poll(poll, 100); err != nil && err != unix.EINTR {
+			return os.NewSyscallError("poll", err)
+		}
+		var n Notification
+		switch {
+		case poll[0].Revents&unix.POLLIN != 0:
+			if Receive(listener, &n) == nil { // an error: interrupted meanwhile
+				handle(n)
+			}
+		case poll[0].Revents != 0:
+			return nil
+		}
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+	}
+}
+
+// ReadMemory copies n bytes of another thread's memory.
+func ReadMemory(tid int, addr uintptr, n int) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	b := make([]byte, n)
+	local := []unix.Iovec{{Base: &b[0]}}
+	local[0].SetLen(n)
+	got, err := unix.ProcessVMReadv(tid, local, []unix.RemoteIovec{{Base: addr, Len: n}}, 0)
+	if err != nil || got != n {
+		return nil, fmt.Errorf("process_vm_readv: %d of %d bytes: %w", got, n, err)
+	}
+	return b, nil
+}
+
+// ReadPath copies a path from another thread's memory. It reads page by page,
+// because the page after the path may not be mapped.
+func ReadPath(tid int, addr uintptr) (string, error) {
+	const pageSize = 4096
+	var all []byte
+	for len(all) < unix.PathMax {
+		n := pageSize - int(addr%pageSize)
+		b, err := ReadMemory(tid, addr, n)
+		if err != nil {
+			return "", err
+		}
+		if end := bytes.IndexByte(b, 0); end >= 0 {
+			return string(append(all, b[:end]...)), nil
+		}
+		all, addr = append(all, b...), addr+uintptr(n)
+	}
+	return "", errors.New("a path without an end")
 }

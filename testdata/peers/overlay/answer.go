@@ -1,6 +1,6 @@
 // Package main is a file that `peers memory` adds to otad's package main, in a
-// build of its own (go build -overlay): the runtime alone can tell what is in its
-// heap, and the product must not carry a door to that.
+// build of its own (go build -overlay): only the runtime knows the contents of its
+// heap, and the product must not have such an interface.
 package main
 
 import (
@@ -14,16 +14,16 @@ import (
 	"unsafe"
 )
 
-// There is no other way in: nothing in main calls what it does not know of.
+// An init function, because nothing in main calls this file.
 func init() {
 	if os.Getenv("ANSWERS_ABOUT_MEMORY") != "" {
 		go answer(os.NewFile(3, "questions"), os.NewFile(4, "answers"))
 	}
 }
 
-// answer tells for each m what the runtime's memory is used for, and for each p
-// who allocated what was alive at the last collection: lines of a name and a
-// number, and an empty one at the end.
+// answer writes the uses of the runtime's memory for each m, and the heap that was
+// live at the last collection by allocating function for each p: lines of a name
+// and a number, and an empty line at the end.
 func answer(questions io.Reader, answers io.Writer) {
 	var samples []metrics.Sample
 	for _, d := range metrics.All() {
@@ -52,8 +52,8 @@ func answer(questions io.Reader, answers io.Writer) {
 	}
 }
 
-// alive adds up by who asked for it: the innermost function of otad's or else
-// the innermost package that is not the runtime's.
+// alive adds up the live heap by allocating function: the innermost function of
+// otad, or else the innermost package other than the runtime.
 func alive() map[string]int64 {
 	records := make([]runtime.MemProfileRecord, 20000)
 	n, _ := runtime.MemProfile(records, false)

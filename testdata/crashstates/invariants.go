@@ -8,32 +8,32 @@ import (
 	"otad/fsm"
 )
 
-// Witness is what somebody outside knows at one moment of a log: what otad has
-// told, and therefore owes, whatever happens to the power. A witness does not
-// change; each event makes the next one.
-type Witness struct {
+// Invariants are the reports of otad up to one moment of a log. They must hold
+// after a power cut at that moment. The values do not change; each event makes
+// new ones.
+type Invariants struct {
 	Job     *Job      // that the running process was started for; nil: none yet
-	State   fsm.State // of Job as told last; empty: Job was not yet accepted
-	Durable int64     // bytes of Job that were told to be durable
-	Written int64     // end of the bytes of Job that were written: those after it cannot be asked for again
-	Ready   *Job      // the last one told Ready; nil: none
-	// Standing is what lies under each final name as told.
-	Standing map[string]*Job
+	State   fsm.State // of Job in the last report; empty: Job was not accepted yet
+	Durable int64     // bytes of Job that were reported durable
+	Written int64     // end of the bytes of Job that were written
+	Ready   *Job      // the last one reported Ready; nil: none
+	// Published is the job of each final name that was reported Ready.
+	Published map[string]*Job
 }
 
-// after returns the witness of o.
-func (w *Witness) after(o Op) *Witness {
+// after returns the invariants of o.
+func (w *Invariants) after(o Op) *Invariants {
 	next := *w
 	switch {
 	case o.Kind == Begin:
 		if o.Job != w.Job {
 			next.Job, next.State, next.Durable, next.Written = o.Job, "", 0, 0
 		} else if w.State == fsm.Failed {
-			next.State = "" // it is asked for once more
+			next.State = "" // the job is started once more
 		}
-	case o.Kind == Say:
+	case o.Kind == Print:
 		for line := range strings.Lines(string(o.Data)) {
-			next.hear(line)
+			next.observe(line)
 		}
 	case w.Job == nil || o.Name != w.Job.part():
 		return w
@@ -47,14 +47,14 @@ func (w *Witness) after(o Op) *Witness {
 	return &next
 }
 
-// hear takes in one line of otad's log.
-func (w *Witness) hear(line string) {
+// observe records one line of otad's log.
+func (w *Invariants) observe(line string) {
 	var said struct {
 		Msg, To, Name string
 		Durable       int64
 	}
 	if json.Unmarshal([]byte(line), &said) != nil {
-		return // the result on stdout, which only repeats
+		return // the result on stdout, which repeats the log
 	}
 	switch said.Msg {
 	case "starting over":
@@ -67,11 +67,11 @@ func (w *Witness) hear(line string) {
 		}
 		if w.State == fsm.Ready {
 			w.Ready = w.Job
-			w.Standing = maps.Clone(w.Standing)
-			if w.Standing == nil {
-				w.Standing = make(map[string]*Job)
+			w.Published = maps.Clone(w.Published)
+			if w.Published == nil {
+				w.Published = make(map[string]*Job)
 			}
-			w.Standing[w.Job.Name] = w.Job
+			w.Published[w.Job.Name] = w.Job
 		}
 	}
 }

@@ -1,0 +1,250 @@
+package fsm_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"otad/board/storage"
+	"otad/fsm"
+	"otad/journal"
+)
+
+// errLost is a sync that failed and whose bytes are not on the medium: reads
+// give zeros from then on. Any other error of a sync leaves them there.
+var errLost = errors.New("sync failed, bytes lost")
+
+// change is called before each change of the state directory. After an error
+// the change is not to be made: a fault was injected, or the process is killed.
+func (p *process) change(op string, at int64) error {
+	if err := p.rig.faults.at(op, at); err != nil {
+		p.note("refused " + op)
+		return err
+	}
+	if err := p.count(); err != nil {
+		return err
+	}
+	switch op {
+	case "commit", "rewind":
+		p.note(fmt.Sprintf("%s %d", op, at))
+	case "update", "reserve": // noted where it is a transition; takes nothing from a power cut
+	default:
+		p.note(op)
+	}
+	return nil
+}
+
+// checkedJournal is the real journal.
+type checkedJournal struct {
+	*journal.Journal
+	p *process
+}
+
+func (j checkedJournal) Commit(cp journal.Checkpoint) error {
+	if err := j.p.change("commit", cp.Offset); err != nil {
+		return err
+	}
+	j.p.isNotShownYet(false)
+	j.p.claimsOnlySyncedBytes(cp)
+	return j.Journal.Commit(cp)
+}
+
+func (j checkedJournal) Rewind(cp journal.Checkpoint) error {
+	if err := j.p.change("rewind", cp.Offset); err != nil {
+		return err
+	}
+	j.p.claimsOnlySyncedBytes(cp)
+	return j.Journal.Rewind(cp)
+}
+
+func (j checkedJournal) Update(f func(*journal.Record)) (journal.Record, error) {
+	if err := j.p.change("update", 0); err != nil {
+		return j.Record(), err
+	}
+	return j.Journal.Update(func(r *journal.Record) {
+		from := stateIn(*r)
+		f(r)
+		to := stateIn(*r)
+		j.p.isNotShownYet(from != to && (to == fsm.Ready || to == fsm.Failed))
+		if from != to {
+			j.p.note("update " + string(to))
+			j.p.mayEnter(to, r.Job)
+		}
+	})
+}
+
+// checkedStore is the real state directory.
+type checkedStore struct {
+	*storage.StateDir
+	p *process
+}
+
+func (s checkedStore) OpenPartial(name string) (fsm.Partial, error) {
+	if err := s.p.change("open", 0); err != nil {
+		return nil, err
+	}
+	file, err := s.StateDir.OpenPartial(name)
+	if err != nil {
+		return nil, err
+	}
+	s.p.invariants.mu.Lock()
+	defer s.p.invariants.mu.Unlock()
+	s.p.opened++
+	c := s.p.files[name]
+	if c == nil {
+		c = contents.get()
+		s.p.files[name] = c
+	}
+	if err := c.read(file, s.p.journal.Checkpoints()); err != nil {
+		return nil, err
+	}
+	return &checkedPartial{Partial: file, p: s.p, content: c}, nil
+}
+
+func (s checkedStore) RemovePartial(name string) error {
+	if err := s.p.change("remove", 0); err != nil {
+		return err
+	}
+	s.p.invariants.mu.Lock()
+	if c := s.p.files[name]; c != nil {
+		c.truncate(0)
+	}
+	s.p.invariants.mu.Unlock()
+	return s.StateDir.RemovePartial(name)
+}
+
+func (s checkedStore) Writable() error {
+	return errors.Join(s.p.rig.faults.at("look", 0), s.StateDir.Writable())
+}
+
+func (s checkedStore) Published(name string) (fsm.Published, error) {
+	if err := s.p.rig.faults.at("published", 0); err != nil {
+		return nil, err
+	}
+	f, err := s.StateDir.Published(name)
+	if err != nil {
+		return nil, err
+	}
+	s.p.invariants.mu.Lock()
+	defer s.p.invariants.mu.Unlock()
+	s.p.opened++
+	return checkedPublished{f, s.p}, nil
+}
+
+// checkedPublished is the real package.
+type checkedPublished struct {
+	*os.File
+	p *process
+}
+
+func (f checkedPublished) Close() error {
+	f.p.noteClose()
+	return f.File.Close()
+}
+
+// checkedPartial is the real partial file.
+type checkedPartial struct {
+	*storage.Partial
+	p       *process
+	content *content // guarded by the mutex of the invariants
+	broken  error    // of a sync that failed
+}
+
+func (f *checkedPartial) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.Partial.ReadAt(b, off)
+	f.p.invariants.mu.Lock()
+	defer f.p.invariants.mu.Unlock()
+	f.p.read += int64(n)
+	return n, err
+}
+
+// change is the process's, unless a sync of the file has failed.
+func (f *checkedPartial) change(op string, at int64) error {
+	if f.broken != nil {
+		return f.broken
+	}
+	return f.p.change(op, at)
+}
+
+func (f *checkedPartial) WriteAt(b []byte, off int64) (int, error) {
+	if err := f.change("write", off); err != nil {
+		if err == errKilledInIt {
+			f.Partial.WriteAt(b[:len(b)/2], off)
+		}
+		return 0, err
+	}
+	f.p.invariants.mu.Lock()
+	f.content.write(b, off)
+	f.p.invariants.mu.Unlock()
+	return f.Partial.WriteAt(b, off)
+}
+
+func (f *checkedPartial) Sync() error {
+	f.p.invariants.mu.Lock()
+	begun := len(f.content.unsynced)
+	f.p.invariants.mu.Unlock()
+	if err := f.change("sync", 0); err != nil {
+		if f.broken == nil {
+			f.broken = err
+			return errors.Join(err, f.lose(err))
+		}
+		return err
+	}
+	if err := f.Partial.Sync(); err != nil {
+		return err
+	}
+	f.p.invariants.mu.Lock()
+	defer f.p.invariants.mu.Unlock()
+	f.content.unsynced = f.content.unsynced[begun:]
+	return nil
+}
+
+// lose makes a failed sync what it can be: bytes that were written are zeros.
+func (f *checkedPartial) lose(why error) error {
+	if !errors.Is(why, errLost) {
+		return nil
+	}
+	for _, e := range f.content.unsynced {
+		if _, err := f.Partial.WriteAt(make([]byte, e.to-e.from), e.from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *checkedPartial) Truncate(size int64) error {
+	if err := f.change("truncate", size); err != nil {
+		return err
+	}
+	f.p.invariants.mu.Lock()
+	f.content.truncate(size)
+	f.p.invariants.mu.Unlock()
+	return f.Partial.Truncate(size)
+}
+
+func (f *checkedPartial) Reserve(size, minFree int64) error {
+	if err := f.change("reserve", size); err != nil {
+		return err
+	}
+	return f.Partial.Reserve(size, minFree)
+}
+
+func (f *checkedPartial) DropCache() error {
+	if err := f.p.rig.faults.at("drop", 0); err != nil {
+		return err
+	}
+	f.p.note("drop")
+	return f.Partial.DropCache()
+}
+
+func (f *checkedPartial) Publish() error {
+	if err := f.change("publish", 0); err != nil {
+		return err
+	}
+	return f.Partial.Publish()
+}
+
+func (f *checkedPartial) Close() error {
+	f.p.noteClose()
+	return f.Partial.Close()
+}
