@@ -79,7 +79,7 @@ func TestCountOfTakeUpsIsCleared(t *testing.T) {
 			r.boot()
 			synctest.Wait()
 			r.kill()
-		}, 1},
+		}, 0}, // the last start received bytes
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -109,8 +109,9 @@ func TestObjectChanged(t *testing.T) {
 	})
 }
 
-// TestObjectChangedUnseen: nothing tells the second object from the first, and two halves make no package. The digest
-// is the guard.
+// TestObjectChangedUnseen: no validator distinguishes the second object from the
+// first, and two halves make no package. The digest is the guard, and one fresh
+// download finds out which object it is.
 func TestObjectChangedUnseen(t *testing.T) {
 	rows := []row{
 		{name: "the first is wanted"},
@@ -119,10 +120,11 @@ func TestObjectChangedUnseen(t *testing.T) {
 	for i := range rows {
 		r := &rows[i]
 		r.script = script(bare(), on(1).ResetAt(350_000), from(2).Replace(another))
-		r.fails, r.exit, r.left = "MD5_MISMATCH: expected ", 3, "nothing"
-		r.requests = []string{"0-: 206", "350000-: 206"}
+		r.requests = []string{"0-: 206", "350000-: 206", "0-: 206"}
+		r.restarts, r.twice = "mixed 1", 650_000
 		r.retries, r.took = "reset 1", time.Second
 	}
+	rows[0].fails, rows[0].exit, rows[0].left = "MD5_MISMATCH: expected ", 3, "nothing"
 	prove(t, rows)
 }
 

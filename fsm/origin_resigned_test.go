@@ -85,6 +85,9 @@ func TestAnotherOriginIsLearnedAnew(t *testing.T) {
 					t.Errorf("%s %q", s.State, s.Error)
 				}
 				want := []string{"0-: 206", "350000- if-match: 404", "350000-: 206", "500000- if-match: 206"}
+				if !c.ready { // the join may be the cause
+					want = append(want, "0-: 206")
+				}
 				if got := asked(d.origin); !slices.Equal(got, want) {
 					t.Errorf("requests %q, want %q", got, want)
 				}

@@ -57,15 +57,19 @@ type retryCount struct {
 	url     string
 	mark    int64 // offset at which the count began
 	count   int
-	over    int // times started over
+	over    int  // times started over
+	mixed   bool // one of them because joined bytes did not match the digest
 }
 
 func (p *retryCount) Open(ctx context.Context, r netio.Request) (body, error) {
 	if p.url != r.URL { // another post
-		p.url, p.mark, p.count, p.over = r.URL, r.Offset, 0, 0
+		p.url, p.mark, p.count, p.over, p.mixed = r.URL, r.Offset, 0, 0, false
 	}
 	if r.Offset-p.mark >= p.c.interval {
 		p.mark, p.count = r.Offset, 0
+	}
+	if rec := p.c.rig.process.journal.Record(); rec.Mismatched > 0 && !p.mixed {
+		p.mixed, p.over, p.mark = true, p.over+1, 0
 	}
 	if p.count++; p.count > 1+p.retries+p.over {
 		p.c.t.Errorf("request %d in a row without progress, from byte %d, with %d retries", p.count, r.Offset, p.retries)
