@@ -61,3 +61,9 @@ func (r *RetryPolicy) Next(f *netio.Error, offset int64, changed, unsatisfiable 
 
 // Online notes that there is a network.
 func (r *RetryPolicy) Online(now time.Time) { r.p.online(now) }
+
+// TryAgainWait returns the wait of a job that failed as r says, and whether it is
+// started again at all.
+func TryAgainWait(a TryAgain, r journal.Record, jitter float64) (time.Duration, bool) {
+	return a.wait(r, jitter)
+}

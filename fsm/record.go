@@ -94,6 +94,7 @@ func failChange(why *Error, durable int64) recordChange {
 func readyChange(r *journal.Record) {
 	r.Job = jobWithSize(*r)
 	r.Job.URL, r.Validator = "", journal.Validator{}
+	r.Tries, r.TryStep, r.TryOffset = 0, 0, 0
 }
 
 // resetChange deletes the job and all that belongs to it. The outbox stays: its

@@ -1,0 +1,228 @@
+package fsm_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/fsm"
+	"otad/journal"
+	"otad/netio/origintest"
+)
+
+// forever lets a rig try a failed job again as serve does.
+func forever(r *rig) *rig {
+	r.cfg.TryAgain = fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}
+	return r
+}
+
+func TestWaitOfAFailedJob(t *testing.T) {
+	on := fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}
+	for _, tt := range []struct {
+		name  string
+		again fsm.TryAgain
+		code  fsm.Code
+		why   fsm.Reason
+		step  int
+		want  time.Duration // 0: the job is left alone
+	}{
+		{"off", fsm.TryAgain{}, fsm.DownloadFailed, fsm.RetriesSpent, 0, 0},
+		{"first", on, fsm.DownloadFailed, fsm.RetriesSpent, 0, 10 * time.Second},
+		{"doubles", on, fsm.DownloadFailed, fsm.RetriesSpent, 3, 80 * time.Second},
+		{"up to the longest", on, fsm.DownloadFailed, fsm.RetriesSpent, 100, time.Hour},
+		{"an answer that cannot be used", on, fsm.DownloadFailed, fsm.Unusable, 0, 10 * time.Second},
+		{"a changed object", on, fsm.DownloadFailed, fsm.ObjectChanged, 1, 20 * time.Second},
+		{"a refused offset", on, fsm.DownloadFailed, fsm.RangeNotSatisfiable, 0, 10 * time.Second},
+		{"a refusal for good", on, fsm.DownloadFailed, fsm.Refused, 0, time.Hour},
+		{"a refusal for good, later", on, fsm.DownloadFailed, fsm.Refused, 10, 24 * time.Hour},
+		{"a disk that lost bytes", on, fsm.DownloadFailed, fsm.StorageLost, 0, 10 * time.Minute},
+		{"an error of the board", on, fsm.DownloadFailed, fsm.BoardError, 9, time.Hour},
+		{"a full disk", on, fsm.DiskFull, "", 0, 10 * time.Minute},
+		{"an expired URL", on, fsm.DownloadFailed, fsm.URLExpired, 0, 0},
+		{"a crash loop", on, fsm.DownloadFailed, fsm.CrashLoop, 0, 0},
+		{"a wrong MD5", on, fsm.MD5Mismatch, "", 0, 0},
+		{"a wrong SHA-256", on, fsm.SHA256Mismatch, "", 0, 0},
+		{"a wrong size", on, fsm.PackageSizeMismatch, "", 0, 0},
+		{"a failure of a build before codes were recorded", on, "", "", 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := journal.Record{Code: string(tt.code), Reason: string(tt.why), TryStep: tt.step}
+			if got, ok := fsm.TryAgainWait(tt.again, r, 0.5); got != tt.want || ok != (tt.want > 0) {
+				t.Errorf("%v, %v; want %v", got, ok, tt.want)
+			}
+		})
+	}
+}
+
+// refuses makes every dial fail until up is called.
+func refuses(r *rig, err error) (up func(), dials *int) {
+	down, dials := true, new(int)
+	r.net.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		*dials++
+		if down {
+			return nil, err
+		}
+		return r.origin.Dial(ctx, network, addr)
+	}
+	return func() { down = false }, dials
+}
+
+var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+
+func TestOriginThatComesBackIsFoundWithoutHelp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t))
+		up, dials := refuses(r, errRefused)
+		r.boot()
+		r.start(r.job())
+		s := r.failed("DOWNLOAD_FAILED: ")
+		if s.Tries != 1 || s.NextTry != 10*time.Second || s.Reason != fsm.RetriesSpent || r.metric("ota_download_next_try_seconds") != 10 {
+			t.Errorf("failed once: %+v, next try in %v s", s, r.metric("ota_download_next_try_seconds"))
+		}
+		time.Sleep(10 * time.Minute)
+		if *dials > 40 {
+			t.Errorf("%d requests within ten minutes", *dials)
+		}
+		if s := r.Snapshot(); s.Tries < 4 || s.Tries > 7 {
+			t.Errorf("after ten minutes: %+v", s)
+		}
+		up()
+		r.wait(2*time.Hour, func(s fsm.Snapshot) bool { return s.State == fsm.Ready })
+		r.fetched()
+		if s := r.Snapshot(); s.Tries != 0 || s.NextTry != 0 || s.Err() != nil {
+			t.Errorf("Ready: %+v", s)
+		}
+	})
+}
+
+func TestTryThatCommittedBytesBeginsAgainAtTheFirstWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		// Each connection gives one interval and dies; nothing is retried.
+		r := forever(newRig(t, origintest.Always().ResetAfter(interval+7)))
+		r.cfg.Retries = 0
+		r.boot()
+		r.start(r.job())
+		for range 3 {
+			if s := r.failed("DOWNLOAD_FAILED: "); s.NextTry != 10*time.Second {
+				t.Errorf("%d tries: the next one in %v", s.Tries, s.NextTry)
+			}
+			r.until(func(s fsm.Snapshot) bool { return s.State == fsm.Downloading })
+		}
+	})
+}
+
+func TestFailureThatNoTryMendsIsLeftAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t, origintest.Always().ExpiredAWS()))
+		r.boot()
+		r.start(r.job())
+		r.failed("DOWNLOAD_FAILED: URL_EXPIRED")
+		time.Sleep(48 * time.Hour)
+		if s := r.Snapshot(); s.State != fsm.Failed || s.NextTry != 0 || len(r.origin.Requests()) != 1 {
+			t.Errorf("%+v after %d requests", s, len(r.origin.Requests()))
+		}
+	})
+}
+
+func TestPostOfAFailedJobTriesAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t))
+		up, _ := refuses(r, errRefused)
+		r.boot()
+		r.start(r.job())
+		r.failed("DOWNLOAD_FAILED: ")
+		time.Sleep(30 * time.Minute)
+		up()
+		begin := time.Now()
+		r.start(r.job())
+		r.fetched()
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("Ready after %v", took)
+		}
+	})
+}
+
+func TestJobThatIsTriedAgainGivesWayToAnother(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t))
+		up, _ := refuses(r, errRefused)
+		r.boot()
+		r.start(r.job())
+		synctest.Wait()
+		if err := r.Start(t.Context(), r.other()); !errors.Is(err, fsm.ErrBusy) {
+			t.Errorf("within the first try: %v, want ErrBusy", err)
+		}
+		r.failed("DOWNLOAD_FAILED: ")
+		r.until(func(s fsm.Snapshot) bool { return s.State == fsm.Downloading })
+		up()
+		r.start(r.other())
+		if s := r.await(fsm.Ready); s.State != fsm.Ready || s.Name != "other.bin" {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestRebootTriesAFailedJobWithinAMinute(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t, origintest.On(1).Status(404)))
+		r.boot()
+		r.start(r.job())
+		if s := r.failed("DOWNLOAD_FAILED: "); s.NextTry != time.Hour {
+			t.Errorf("a 404 is tried again in %v", s.NextTry)
+		}
+		r.stop()
+		r.boot()
+		begin := time.Now()
+		r.wait(2*time.Minute, func(s fsm.Snapshot) bool { return s.State == fsm.Ready })
+		if took := time.Since(begin); took > time.Minute {
+			t.Errorf("tried again %v after the start", took)
+		}
+	})
+}
+
+func TestOneFailureTakesOnePlaceInTheOutbox(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t))
+		r.cfg.KeepOutbox = true
+		refuses(r, errRefused)
+		r.boot()
+		r.start(r.job())
+		time.Sleep(24 * time.Hour)
+		rec, _ := r.record()
+		var states []string
+		for _, e := range rec.Outbox {
+			states = append(states, e.State)
+		}
+		got := strings.TrimSuffix(strings.Join(states, " "), " Downloading") // a try may be under way
+		if want := "Downloading Failed"; got != want {
+			t.Errorf("the outbox holds %s after %d tries, want %s", got, rec.Tries, want)
+		}
+		if last := rec.Outbox[1]; last.Seq < 40 {
+			t.Errorf("the failure in the outbox is the one of transition %d, not the newest", last.Seq)
+		}
+	})
+}
+
+func TestAWeekWithoutAnOriginIsFewLines(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t))
+		var log bytes.Buffer
+		r.log = slog.NewTextHandler(&log, nil)
+		_, dials := refuses(r, errRefused)
+		r.boot()
+		r.start(r.job())
+		time.Sleep(7 * 24 * time.Hour)
+		r.stop()
+		lines := strings.Count(log.String(), "\n")
+		t.Logf("%d lines, %d requests", lines, *dials)
+		if lines > 250 || strings.Count(log.String(), "still fails") < 100 {
+			t.Errorf("%d lines:\n%s", lines, log.String())
+		}
+	})
+}
