@@ -1,0 +1,148 @@
+package fsm_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"otad/fsm"
+	"otad/netio/origintest"
+)
+
+// weather is what a board meets at its origin for a while.
+type weather int32
+
+const (
+	skySunny      weather = iota
+	skyClosedPort         // the port is closed
+	skyOffline            // no route
+	skySilent             // SYNs are swallowed
+	skyPortal             // somebody else answers each request with a page
+	skyUpkeep             // the origin itself does, with 503
+	skyExpired            // the URL's signature is too old, until a new one is posted
+	weathers
+)
+
+func (w weather) String() string {
+	return [...]string{"sunny", "refused", "offline", "silent", "portal", "upkeep", "expired"}[w]
+}
+
+// month is a board in the field: one job on a slow link, outages of minutes to
+// days, and power cuts after which the board's clock begins anew.
+type month struct {
+	*rig
+	now   atomic.Int32 // weather
+	draw  *rand.Rand
+	other map[weather]*origintest.Origin
+	dials atomic.Int64
+}
+
+func newMonth(t *testing.T, seed uint64) *month {
+	object := sample(seed, 40*interval)
+	page := origintest.Object{Bytes: make([]byte, 1560)}
+	answering := func(rule *origintest.Rule) *origintest.Origin {
+		return origintest.NewConfig(t, origintest.Config{InMemory: true, Object: page, Script: []*origintest.Rule{rule}, Allow: origintest.Malformed})
+	}
+	m := &month{
+		// 40 intervals at 2 kB/s take 22 minutes of good weather, and the link
+		// breaks every few of them.
+		rig: forever(newRigOn(t, origintest.Config{InMemory: true, Object: object,
+			Script: []*origintest.Rule{origintest.Always().Drip(200, 100*time.Millisecond).ResetAfter(3*interval + 11)}})),
+		draw: rand.New(rand.NewPCG(seed, 30)),
+		other: map[weather]*origintest.Origin{
+			skyPortal:  answering(origintest.Always().IgnoreRange().NoETag().NoLastModified().Header("Content-Type", "text/html")),
+			skyUpkeep:  answering(origintest.Always().Status(503).RetryAfter("120")),
+			skyExpired: answering(origintest.Always().ExpiredAWS()),
+		},
+	}
+	m.bulk = true
+	m.cfg.Flush, m.cfg.NetworkWait, m.cfg.Jitter = 30*time.Second, 10*time.Minute, m.draw.Float64
+	m.net.RetryAfterMax = 5 * time.Minute
+	m.net.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		w := weather(m.now.Load())
+		if w != skyOffline { // without a route none leaves the board
+			m.dials.Add(1)
+		}
+		switch w {
+		case skySunny:
+			return m.origin.Dial(ctx, network, addr)
+		case skyClosedPort:
+			return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+		case skyOffline:
+			return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
+		case skySilent:
+			<-ctx.Done()
+			return nil, ctx.Err()
+		default:
+			return m.other[w].Dial(ctx, network, addr)
+		}
+	}
+	return m
+}
+
+// TestAMonthInTheField: whatever the month is like, the package arrives without
+// anybody at the board, no byte that was held is lost, and the requests are few.
+func TestAMonthInTheField(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			bubble(t, func(t *testing.T) { live(newMonth(t, seed)) })
+		})
+	}
+}
+
+func live(m *month) {
+	t := m.t
+	begin, signature := time.Now(), 1
+	job := m.job()
+	m.boot()
+	m.start(job)
+	var held int64
+	var posted time.Time // when the back end has noticed an expired URL
+	for {
+		m.now.Store(int32(m.draw.IntN(int(weathers))))
+		for phase := time.Duration(m.draw.ExpFloat64()*float64(20*time.Hour)) + time.Minute; phase > 0; {
+			step := min(phase, time.Duration(m.draw.ExpFloat64()*float64(6*time.Hour))+10*time.Second)
+			if weather(m.now.Load()) == skySunny {
+				step = min(step, 4*time.Minute) // the board is cut off before it is through
+			}
+			time.Sleep(step)
+			phase -= step
+			synctest.Wait()
+			s := m.Snapshot()
+			if s.Durable < held {
+				t.Fatalf("%d bytes were held, %d are (%s): %+v", held, s.Durable, weather(m.now.Load()), s)
+			}
+			held = s.Durable
+			if s.State == fsm.Ready {
+				m.fetched()
+				t.Logf("Ready after %v and %d requests", time.Since(begin).Round(time.Minute), m.dials.Load())
+				if days := time.Since(begin).Hours() / 24; float64(m.dials.Load()) > 600+250*days {
+					t.Errorf("%d requests in %.1f days", m.dials.Load(), days)
+				}
+				return
+			}
+			if s.Reason == fsm.URLExpired && time.Since(posted) > time.Hour {
+				posted = time.Now()
+				signature++
+				job.URL = fmt.Sprintf("%s?signature=%s%d", m.origin.URL(), secret, signature)
+				m.now.Store(int32(skySunny))
+				m.start(job)
+				continue
+			}
+			if m.draw.IntN(3) == 0 {
+				m.kill()
+				m.boot()
+			}
+		}
+		if time.Since(begin) > 90*24*time.Hour {
+			t.Fatalf("after 90 days %+v", m.Snapshot())
+		}
+	}
+}
