@@ -53,17 +53,6 @@ type block struct {
 	after  journal.Checkpoint // of all up to the last byte of data
 }
 
-// blockPool holds the blocks that are not in flight.
-type blockPool struct{ free chan *block }
-
-func newBlockPool(memory []byte) *blockPool {
-	p := &blockPool{free: make(chan *block, blockCount)}
-	for data := range slices.Chunk(memory, blockSize) {
-		p.free <- &block{data: data}
-	}
-	return p
-}
-
 // pump moves body to the disk until the package is whole or the answer breaks
 // off. Whatever was received is checkpointed when it returns, with two
 // exceptions. When the disk or the journal fails, that error is returned. When

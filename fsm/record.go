@@ -3,6 +3,7 @@ package fsm
 import (
 	"net/url"
 	"slices"
+	"time"
 
 	"otad/journal"
 )
@@ -148,4 +149,52 @@ func sameObject(a, b string) bool {
 	u, errA := url.Parse(a)
 	v, errB := url.Parse(b)
 	return errA == nil && errB == nil && u.Scheme == v.Scheme && u.Host == v.Host && u.EscapedPath() == v.EscapedPath()
+}
+
+// commitTransition makes a transition durable, with the change that belongs to
+// it and its entry in the outbox.
+func (u *Updater) commitTransition(from, to State, c recordChange) error {
+	entries := 0 // before the outbox is cut to its bound
+	rec, err := u.journal.update(func(r *journal.Record) {
+		kept, generation := u.journal.checkpoints(), r.Generation
+		c(r)
+		r.State = string(to)
+		if r.Generation != generation {
+			kept = nil // this transaction drops them
+		}
+		if u.cfg.KeepOutbox && from != to {
+			s := recorded(*r, kept, u.cfg.Readback)
+			r.OutboxSeq++
+			addToOutbox(r, journal.OutboxEntry{Seq: r.OutboxSeq, State: r.State, Progress: s.Progress,
+				Message: s.Message, Error: s.Error, Code: r.Code, Reason: r.Reason})
+		}
+		entries = len(r.Outbox)
+	})
+	if dropped := entries - len(rec.Outbox); err == nil && dropped > 0 {
+		u.log.Warn("the outbox is full: the oldest transitions are dropped", "dropped", dropped, "kept", len(rec.Outbox))
+		u.report.dropped(dropped)
+	}
+	return err
+}
+
+// observe makes a transition visible.
+func (u *Updater) observe(from, to State) {
+	rec := u.journal.record()
+	s := u.report.transition(from, to, rec, u.journal.checkpoints())
+	log := u.log.With("from", from, "to", to, "name", s.Name, "version", s.Version)
+	if to != Failed {
+		if rec.Tries > 0 && to == Downloading {
+			log = quiet(log)
+		}
+		log.Info("transition", "durable", s.Durable, "size", s.Size)
+		return
+	}
+	switch times, due := u.trouble.Due(rec.Code+rec.Reason, time.Now()); {
+	case rec.Tries <= 1 || times == 1:
+		log.Error("the job failed", "err", rec.Error, "durable", s.Durable)
+	case due:
+		log.Error("the job still fails", "err", rec.Error, "durable", s.Durable, "tries", rec.Tries)
+	default:
+		quiet(log).Error("the job still fails", "err", rec.Error, "durable", s.Durable, "tries", rec.Tries)
+	}
 }

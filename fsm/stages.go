@@ -11,6 +11,17 @@ import (
 	"otad/journal"
 )
 
+// blockPool holds the blocks that are not in flight.
+type blockPool struct{ free chan *block }
+
+func newBlockPool(memory []byte) *blockPool {
+	p := &blockPool{free: make(chan *block, blockCount)}
+	for data := range slices.Chunk(memory, blockSize) {
+		p.free <- &block{data: data}
+	}
+	return p
+}
+
 // receiver is the stage of the socket.
 type receiver struct {
 	body     io.Reader
@@ -63,38 +74,6 @@ func (r *receiver) fill(p []byte) (n int, flush bool, err error) {
 	}
 	return n, false, err
 }
-
-// flushClock says when bytes that do not fill an interval are checkpointed all
-// the same: first after firstFlush, then after twice the time of before up to
-// longest. So a slow link makes durable progress, and a board that is up for
-// seconds at a time arrives. The receiver owns it.
-type flushClock struct {
-	longest time.Duration // 0: never
-	step    time.Duration
-	at      time.Time // zero: no byte has been received
-}
-
-const firstFlush = 2 * time.Second
-
-// due reports whether a checkpoint is due. The first byte starts the clock.
-func (c *flushClock) due(now time.Time) bool {
-	switch {
-	case c.longest == 0:
-		return false
-	case c.at.IsZero():
-		c.step = min(firstFlush, c.longest)
-		c.restart(now)
-		return false
-	case now.Before(c.at):
-		return false
-	}
-	c.step = min(2*c.step, c.longest)
-	c.restart(now)
-	return true
-}
-
-// restart counts the time from now: a checkpoint is being made.
-func (c *flushClock) restart(now time.Time) { c.at = now.Add(c.step) }
 
 // hasher is the stage of the digest.
 type hasher struct {

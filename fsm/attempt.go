@@ -1,0 +1,142 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+	"otad/journal"
+	"otad/metrics"
+	"otad/netio"
+)
+
+// attempt makes one request, from where the file ends, and stores the answer.
+func (t *transfer) attempt(ctx context.Context) error {
+	rec := t.journal.record()
+	offset := t.at.saved.Offset
+	if size := jobWithSize(rec).Size; size > 0 && offset == size {
+		return nil // cut between the last checkpoint and Verifying
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go t.watchHold(ctx, cancel)
+	t.url = rec.Job.URL
+	if offset == 0 {
+		rec.Validator = journal.Validator{} // no byte is held that could be mixed with another object's
+	}
+	body, err := t.source.Open(ctx, netio.Request{URL: rec.Job.URL, Offset: offset, Size: rec.Job.Size,
+		Validator: netio.Validator(rec.Validator)})
+	if err != nil {
+		t.report.request(statusOf(err))
+		return t.heldOr(ctx, err)
+	}
+	defer body.Close()
+	info := body.Info()
+	t.report.request(info.Status)
+	t.networkBack()
+	if info.RangeIgnored {
+		if t.urlReplaced() {
+			return errURLReplaced
+		}
+		// The held bytes are given up only when the first interval of those that
+		// take their place is there.
+		err = t.storeBody(ctx, cancel, body, info.Size, func() error {
+			if err := t.startOver(metrics.RestartRangeIgnored, func(*journal.Record) {}); err != nil {
+				return err
+			}
+			return t.recordValidator(rec, info)
+		})
+		return t.heldOr(ctx, err)
+	}
+	if offset > 0 {
+		t.report.resume(t.cause)
+		t.log.Info("resuming", "offset", offset, "size", info.Size, "cause", t.cause)
+	}
+	t.cause = metrics.CauseNetwork
+	if err := t.recordValidator(rec, info); err != nil {
+		return err
+	}
+	return t.heldOr(ctx, t.storeBody(ctx, cancel, body, info.Size, nil))
+}
+
+// storeBody stores the body. When an answer goes on after its end, none of it
+// can be trusted: the file goes back to where it was before.
+//
+// takeOver is nil, or gives up the held bytes for the body, which begins at 0.
+func (t *transfer) storeBody(ctx context.Context, cancel context.CancelCauseFunc, body Body, size int64, takeOver func() error) error {
+	begin, took := t.at.saved, false
+	if takeOver != nil {
+		give := takeOver
+		takeOver = func() error {
+			begin, took = journal.Checkpoint{}, true
+			return give()
+		}
+	}
+	err := t.pump(ctx, func() { cancel(nil) }, body, size, takeOver)
+	t.report.overlap(body.Discarded())
+	var f *netio.Error
+	if errors.As(err, &f) && f.Kind == netio.TooLong && (takeOver == nil || took) {
+		if rewindErr := t.rewind(begin); rewindErr != nil {
+			return rewindErr
+		}
+	}
+	return err
+}
+
+// received counts bytes from the network. A start that received bytes is no turn
+// of a crash loop.
+func (t *transfer) received(n int64) {
+	t.report.received(n)
+	if n > 0 && !t.counted {
+		t.counted = true
+		t.restarts.clear()
+	}
+}
+
+// mixtureFailed reports whether the whole package does not match its digest
+// because bytes of several answers were joined that no validator holds together.
+// One download of a single answer is then worth a try. A mismatch of bytes that
+// belong together is final.
+func (t *transfer) mixtureFailed() bool {
+	rec := t.journal.record()
+	return rec.Mixed && rec.Mismatched == 0 && isMismatch(compare(rec.Job, t.at.digest))
+}
+
+func statusOf(err error) int {
+	var f *netio.Error
+	if errors.As(err, &f) {
+		return f.Status
+	}
+	return 0
+}
+
+// recordValidator writes into the journal what the first answer says of the
+// object, as far as it holds for the journal's URL: that may be a newer one than
+// the request's.
+func (t *transfer) recordValidator(asked journal.Record, info netio.BodyInfo) error {
+	known := jobWithSize(asked).Size
+	joined := t.at.saved.Offset > 0
+	mixed := joined && (asked.Mixed || asked.Validator.ETag == "" && asked.Validator.LastModified == "")
+	asked.Validator = journal.Validator(info.Validator)
+	asked.Validator.Total = info.Size // an answer need not repeat a size that is known
+	if rec := t.journal.record(); rec.Validator != keptValidator(asked, rec.Job.URL) || rec.Mixed != mixed {
+		_, err := t.journal.update(func(r *journal.Record) {
+			r.Validator, r.Mixed = keptValidator(asked, r.Job.URL), mixed
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if known == info.Size {
+		return nil
+	}
+	t.report.size(info.Size)
+	return t.reserve(info.Size)
+}
+
+// reserve makes sure that the package fits before its first byte is stored. A
+// size of 0 is not known yet.
+func (t *transfer) reserve(size int64) error {
+	if size == 0 {
+		return nil
+	}
+	return t.file.Reserve(size, t.cfg.MinFree)
+}
