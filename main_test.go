@@ -164,6 +164,7 @@ func TestBadInputIsOneClearLineAndTouchesNothing(t *testing.T) {
 		{"no state directory", []string{"fetch", "-state-dir", dir + "/missing", "-md5", md5, "https://h/p.bin"}, 2, dir + "/missing"},
 		{"a file for a state directory", []string{"serve", "-state-dir", "main.go", "-listen", "127.0.0.1:0"}, 2, "main.go"},
 		{"an address in use", []string{"serve", "-state-dir", t.TempDir(), "-listen", taken.Addr().String()}, 2, taken.Addr().String()},
+		{"a header file for everybody", []string{"serve", "-state-dir", dir, "-header-file", "main.go"}, 2, "main.go has mode"},
 		{"unknown picture", []string{"graph", "-format", "svg"}, 2, "svg"},
 		{"status of nothing", []string{"status", "-state-dir", dir, "-listen", "127.0.0.1:1"}, 2, dir},
 	} {

@@ -59,9 +59,9 @@ type Config struct {
 
 // Serve holds the settings of the daemon alone.
 type Serve struct {
-	MetricsListen string // host:port for /metrics, "" for Config.Listen
-	CallbackURL   string // absolute http or https URL, "" for none
-	TokenFile     string // holds the bearer token for POST and DELETE, "" for none
+	MetricsListen string       // host:port for /metrics, "" for Config.Listen
+	CallbackURL   string       // absolute http or https URL, "" for none
+	TokenFile     string       // holds the bearer token for POST and DELETE, "" for none
 	TryAgain      fsm.TryAgain // zero: a failed job is left alone
 }
 
