@@ -75,7 +75,7 @@ func TestEveryResumeStartsAtTheLastCheckpoint(t *testing.T) {
 	dir := t.TempDir()
 	fetch := func() *exec.Cmd {
 		return otad(t, "fetch", "-quiet", "-state-dir", dir, "-name", "p.bin", "-md5", object.MD5(),
-			"-size", strconv.FormatInt(object.Size, 10), origin.URL())
+			"-size", strconv.FormatInt(object.Size, 10), "-checkpoint-interval", "0", origin.URL())
 	}
 	part := filepath.Join(dir, "p.bin.part")
 	var stored []int64 // bytes in the file when each process was killed
