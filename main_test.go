@@ -83,7 +83,8 @@ func TestEveryResumeStartsAtTheLastCheckpoint(t *testing.T) {
 	origin := origintest.NewConfig(t, origintest.Config{Object: object, Link: origintest.Link{BytesPerSecond: 24 << 20}})
 	dir, digest := t.TempDir(), object.MD5() // once: it takes half a second of a race build
 	fetch := func() *exec.Cmd {
-		return otad(t, otadrun.FetchArgs(dir, digest, origin.URL(), "-quiet", "-name", "p.bin", "-size", strconv.FormatInt(object.Size, 10))...)
+		return otad(t, otadrun.FetchArgs(dir, digest, origin.URL(), "-quiet", "-name", "p.bin",
+			"-size", strconv.FormatInt(object.Size, 10), "-checkpoint-interval", "0")...)
 	}
 	part := filepath.Join(dir, "p.bin.part")
 	var stored []int64 // bytes in the file when each process was killed
@@ -164,6 +165,7 @@ func TestBadInputIsOneClearLineAndTouchesNothing(t *testing.T) {
 		{"no state directory", []string{"fetch", "-state-dir", dir + "/missing", "-md5", md5, "https://h/p.bin"}, 2, dir + "/missing"},
 		{"a file for a state directory", []string{"serve", "-state-dir", "main.go", "-listen", "127.0.0.1:0"}, 2, "main.go"},
 		{"an address in use", []string{"serve", "-state-dir", t.TempDir(), "-listen", taken.Addr().String()}, 2, taken.Addr().String()},
+		{"a header file for everybody", []string{"serve", "-state-dir", dir, "-header-file", "main.go"}, 2, "main.go has mode"},
 		{"unknown picture", []string{"graph", "-format", "svg"}, 2, "svg"},
 		{"status of nothing", []string{"status", "-state-dir", dir, "-listen", "127.0.0.1:1"}, 2, dir},
 	} {

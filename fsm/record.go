@@ -180,7 +180,12 @@ func (u *Updater) commitTransition(from, to State, c recordChange) error {
 // observe makes a transition visible.
 func (u *Updater) observe(from, to State) {
 	rec := u.journal.record()
-	s := u.report.transition(from, to, rec, u.journal.checkpoints())
+	u.stopTry()
+	var nextTry time.Time
+	if to == Failed {
+		nextTry = u.armTry(rec)
+	}
+	s := u.report.transition(from, to, rec, u.journal.checkpoints(), nextTry)
 	log := u.log.With("from", from, "to", to, "name", s.Name, "version", s.Version)
 	if to != Failed {
 		if rec.Tries > 0 && to == Downloading {

@@ -34,7 +34,8 @@ const silenceShown = 5 * time.Second
 
 // load replaces the snapshot by what the journal says. The same job keeps its
 // retries and the offset that it was resumed from.
-func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint) Snapshot {
+// nextTry is when a failed job is started again, zero when it is not.
+func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint, nextTry time.Time) Snapshot {
 	next := recorded(rec, checkpoints, r.readback)
 	r.mu.Lock()
 	if next.State != Idle && next.Name == r.shown.Name && next.Version == r.shown.Version {
@@ -42,18 +43,19 @@ func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint) Sn
 	}
 	r.shown = next
 	r.rate, r.reading, r.verified = rate{}, r.readback, 0 // nothing is being received
-	r.lastByte, r.next = time.Time{}, time.Time{}
+	r.lastByte, r.next = time.Time{}, nextTry
 	r.mu.Unlock()
 	r.metrics.SetState(next.State.Label())
 	r.metrics.SetSize(next.Size)
 	r.metrics.SetDurable(next.Durable)
 	r.metrics.NetworkWaiting(false)
+	r.metrics.Held(false)
 	return r.snapshot()
 }
 
 // transition reports a transition that the journal holds.
-func (r *reporter) transition(from, to State, rec journal.Record, checkpoints []journal.Checkpoint) Snapshot {
-	s := r.load(rec, checkpoints)
+func (r *reporter) transition(from, to State, rec journal.Record, checkpoints []journal.Checkpoint, nextTry time.Time) Snapshot {
+	s := r.load(rec, checkpoints, nextTry)
 	r.metrics.Transition(from.Label(), to.Label())
 	r.onChange(s)
 	return s
@@ -205,9 +207,11 @@ func (r *reporter) snapshot() Snapshot {
 		s.NextTry = max(1, time.Until(r.next))
 	}
 	if s.State == Downloading {
-		s.BytesPerSecond = r.rate.perSecond(time.Since(r.start))
 		if silence := time.Since(r.lastByte); !r.lastByte.IsZero() && silence >= silenceShown && s.Message == Downloading.message() {
 			s.Message = fmt.Sprintf("no byte for %d s", silence/time.Second)
+		}
+		if s.Message == Downloading.message() { // while it waits, a rate would be invented
+			s.BytesPerSecond = r.rate.perSecond(time.Since(r.start))
 		}
 		if s.BytesPerSecond > 0 && s.Size > 0 {
 			s.ETA = eta(s.Size-s.Durable, s.BytesPerSecond)

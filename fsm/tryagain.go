@@ -63,26 +63,18 @@ func countTry(r *journal.Record, why *Error, durable int64) {
 	r.TryOffset = durable
 }
 
-// armTry sets the timer of the next try when the job has failed. Run's goroutine
-// calls it before it waits.
-func (u *Updater) armTry() {
-	if u.machine.current() != Failed {
-		u.stopTry()
-		return
-	}
-	if u.nextTry != nil {
-		return
-	}
-	rec := u.journal.record()
+// armTry sets the timer of the next try of a job that has failed. It returns when
+// that is, zero when no try is of use. Run's goroutine calls it.
+func (u *Updater) armTry(rec journal.Record) time.Time {
 	wait, ok := u.cfg.TryAgain.wait(rec, u.cfg.Jitter())
 	if !ok {
-		return
+		return time.Time{}
 	}
 	if u.started.IsZero() {
 		wait = min(wait, time.Duration(u.cfg.Jitter()*float64(firstAfterStart)))
 	}
 	u.nextTry = time.NewTimer(wait)
-	u.report.nextTry(time.Now().Add(wait))
+	return time.Now().Add(wait)
 }
 
 func (u *Updater) stopTry() {
@@ -100,13 +92,14 @@ func (u *Updater) tryDue() <-chan time.Time {
 	return u.nextTry.C
 }
 
-// tryAgain starts the failed job again. A journal that cannot be written keeps
-// the job where it is, for the next wait.
+// tryAgain starts the failed job again. While the journal cannot be written, the
+// job stays where it is for another wait.
 func (u *Updater) tryAgain(ctx context.Context) {
 	u.stopTry()
 	rec := u.journal.record()
 	u.cause, u.started = metrics.CauseNetwork, time.Now()
 	if err := u.machine.fire(ctx, evStart, againChange); err != nil {
 		u.log.Warn("the job cannot be started again", "tries", rec.Tries, "err", err)
+		u.report.nextTry(u.armTry(rec))
 	}
 }

@@ -68,7 +68,7 @@ func New(d Deps, c Config) (*Updater, error) {
 		u.log.Warn("the journal is of a newer otad: its state is not known here", "recorded", rec.State, "state", state)
 	}
 	u.machine = newMachine(state, u.commitTransition, u.observe)
-	u.report.load(rec, w.checkpoints())
+	u.report.load(rec, w.checkpoints(), time.Time{})
 	d.Metrics.NextTry(u.report.secondsToNextTry)
 	return u, nil
 }
@@ -131,17 +131,19 @@ func (u *Updater) Run(ctx context.Context) error {
 	}
 	u.restarts.stable = time.NewTimer(stableAfter)
 	defer u.restarts.stable.Stop()
+	if u.machine.current() == Failed {
+		u.report.nextTry(u.armTry(u.journal.record()))
+	}
+	defer u.stopTry()
 	for {
 		if err := u.journal.err(); errors.Is(err, journal.ErrUnusable) {
 			u.stopWork()
 			return err
 		}
 		u.begin(ctx)
-		u.armTry()
 		select {
 		case <-ctx.Done():
 			u.stopWork()
-			u.stopTry()
 			u.restarts.clear()
 			return nil
 		case c := <-u.commands:

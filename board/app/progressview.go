@@ -115,7 +115,8 @@ func (*logView) finish() {}
 func lineOf(s fsm.Snapshot) console.State {
 	c := console.State{Name: s.Name, Percent: s.Progress, Done: s.Durable, Size: s.Size,
 		BytesPerSecond: s.BytesPerSecond, Left: s.ETA, ResumedFrom: s.ResumedFrom}
-	if s.State != fsm.Downloading || s.BytesPerSecond == 0 {
+	// A wait has a message of its own. The rate of before says nothing then.
+	if s.BytesPerSecond == 0 || s.Message != string(fsm.Downloading) {
 		c.Message = s.Message
 	}
 	return c

@@ -94,6 +94,12 @@ func (rec *recorder) run(ctx context.Context, t *testing.T, stdout *os.File, onL
 	if err != nil {
 		return err
 	}
+	return rec.runConfig(ctx, t, stdout, onLine, cfg)
+}
+
+// runConfig is run with the arguments in their parsed form.
+func (rec *recorder) runConfig(ctx context.Context, t *testing.T, stdout *os.File, onLine func(line string), cfg *config.Config) error {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

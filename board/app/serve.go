@@ -28,9 +28,12 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 		return err
 	}
 	var callbacks *deviceapi.Callbacks
-	s, err := open(cfg, b, newLog(cfg, stderr), func(c *fsm.Config) {
-		c.KeepOutbox = cfg.Serve.CallbackURL != ""
+	log := newLog(cfg, stderr)
+	jobs := jobLog{log: log, again: cfg.Serve.TryAgain}
+	s, err := open(cfg, b, log, func(c *fsm.Config) {
+		c.TryAgain, c.KeepOutbox = cfg.Serve.TryAgain, cfg.Serve.CallbackURL != ""
 		c.OnChange = func(now fsm.Snapshot) {
+			jobs.note(now)
 			if callbacks != nil {
 				callbacks.Notify(now)
 			}

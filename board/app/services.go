@@ -1,9 +1,13 @@
 package app
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"runtime"
+	"sync"
 
 	"otad/board/config"
 	"otad/board/storage"
@@ -33,6 +37,9 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 		}
 	}()
 	source := cfg.Source
+	if _, err = readHeader(cfg.HeaderFile); err != nil {
+		return nil, err
+	}
 	source.UserAgent, source.BuildTime = "otad/"+b.Version, b.Time
 	if s.source, err = netio.New(source); err != nil {
 		return nil, err
@@ -57,11 +64,31 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 	})
 	machine := cfg.Machine
 	machine.AllocBuffer = storage.MapBuffer
+	machine.Held = held(cfg.HoldFile, log)
 	change(&machine)
 	s.updater, err = fsm.New(fsm.Deps{
 		Journal: s.journal, StateDir: stateDir{s.dir}, Source: fsm.SourceOf(s.source), Metrics: s.metrics, Log: s.log,
 	}, machine)
 	return s, err
+}
+
+// held returns the function that reports whether the hold file exists. A file
+// that cannot be looked up counts as there: a wrong path is then noticed, and
+// a metered link is not used by mistake.
+func held(path string, log *slog.Logger) func() bool {
+	if path == "" {
+		return nil
+	}
+	var warn sync.Once
+	return func() bool {
+		_, err := os.Lstat(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			warn.Do(func() {
+				log.Warn("the hold file cannot be looked up, which holds otad as the file itself does", "err", err)
+			})
+		}
+		return !errors.Is(err, fs.ErrNotExist)
+	}
 }
 
 func (s *services) close() {

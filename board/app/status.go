@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"time"
 
 	"otad/board/config"
 	"otad/board/deviceapi"
@@ -20,13 +21,14 @@ import (
 // journal is read without its lock, so that status disturbs no other otad.
 func status(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	p, err := deviceapi.Ask(ctx, reachable(cfg.Listen))
+	served := err == nil
 	if errors.Is(err, deviceapi.ErrNotServing) {
 		p, err = recorded(cfg.StateDir)
 	}
 	if err != nil {
 		return err
 	}
-	text := line(p)
+	text := line(p, served)
 	if cfg.StatusJSON {
 		if text, err = indented(p); err != nil {
 			return err
@@ -66,13 +68,23 @@ func indented(p deviceapi.Progress) (string, error) {
 	return b.String(), err
 }
 
-func line(p deviceapi.Progress) string {
+// line returns the progress as one line. Only a daemon, of which served reports
+// whether there is one, starts a failed job again.
+func line(p deviceapi.Progress, served bool) string {
 	text := fmt.Sprintf("%s %d%%", p.State, p.Progress)
 	if p.PackageName != "" {
 		text += fmt.Sprintf("  %s %s  %d of %d bytes", p.PackageName, p.Version, p.BytesDurable, p.PackageSize)
 	}
-	if p.Error != nil {
-		return text + "  " + *p.Error + "\n"
+	switch {
+	case p.Error == nil:
+		text += "  " + p.Message
+	case !served:
+		text += "  " + *p.Error
+	case p.NextTrySeconds == nil:
+		text += "  " + *p.Error + "; not tried again"
+	default:
+		wait := time.Duration(*p.NextTrySeconds) * time.Second
+		text += fmt.Sprintf("  %s; try %d in %v", *p.Error, p.Tries+1, wait)
 	}
-	return text + "  " + p.Message + "\n"
+	return text + "\n"
 }

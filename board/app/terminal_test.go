@@ -17,6 +17,8 @@ import (
 
 	"otad/board/app"
 	"otad/board/config"
+	"otad/board/console"
+	"otad/fsm"
 	"otad/netio/origintest"
 )
 
@@ -237,6 +239,14 @@ func TestTerminalOfAFastFetch(t *testing.T) {
 	}
 	wantLines(t, lines, `u\.bin  100% \[={30}\]  500 kB of 500 kB`,
 		`500 kB in \d+m?s \(\d+\.?\d* [kM]B/s\), MD5 and SHA-256 verified`, regexp.QuoteMeta(filepath.Join(dir, "u.bin")), "")
+}
+
+func TestTerminalOfAWaitHasNoRate(t *testing.T) {
+	s := fsm.Snapshot{State: fsm.Downloading, Name: "u.bin", Size: 3 << 20, Durable: 2 << 20, Progress: 66,
+		BytesPerSecond: 1_000_000, ETA: time.Second, Message: string(fsm.Downloading)}
+	wantLines(t, []string{console.Line(app.LineOf(s), 60)}, `u\.bin  66%.*  2\.1 MB of 3\.1 MB  1\.0 MB/s  1s left`)
+	s.Message = "retry 2 of 3 in 2s: refused"
+	wantLines(t, []string{console.Line(app.LineOf(s), 60)}, `u\.bin  66%  2\.1 MB of 3\.1 MB  retry 2 of 3 in 2s: refused`)
 }
 
 func TestFetchWithoutATerminal(t *testing.T) {

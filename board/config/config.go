@@ -46,6 +46,9 @@ type Config struct {
 	Fetch      Fetch
 	StatusJSON bool   // status prints JSON instead of text
 	Format     string // of graph: mermaid or dot
+	HoldFile   string // serve and fetch make no request while it exists, "" for none
+	HeaderFile string // holds header fields of the requests to the origin, "" for none
+	MinRate    int64  // bytes a second; a slower transfer is a stall; 0: none is
 
 	// Source and Machine hold the flags that serve and fetch share, each in the
 	// field of its name. Their other fields are zero; the caller sets them. That
@@ -56,9 +59,10 @@ type Config struct {
 
 // Serve holds the settings of the daemon alone.
 type Serve struct {
-	MetricsListen string // host:port for /metrics, "" for Config.Listen
-	CallbackURL   string // absolute http or https URL, "" for none
-	TokenFile     string // holds the bearer token for POST and DELETE, "" for none
+	MetricsListen string       // host:port for /metrics, "" for Config.Listen
+	CallbackURL   string       // absolute http or https URL, "" for none
+	TokenFile     string       // holds the bearer token for POST and DELETE, "" for none
+	TryAgain      fsm.TryAgain // zero: a failed job is left alone
 }
 
 // Fetch holds the settings of one otad fetch.

@@ -54,13 +54,15 @@ func defaults(command string) *Config {
 		LogLevel:  slog.LevelInfo,
 		Listen:    "127.0.0.1:12315",
 		Format:    "mermaid",
+		MinRate:   100,
+		Serve:     Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
 		Source: netio.Config{
 			ConnectTimeout: 10 * time.Second,
 			HeaderTimeout:  30 * time.Second,
 			ReadTimeout:    300 * time.Second,
 			RetryAfterMax:  5 * time.Minute,
 		},
-		Machine: fsm.Config{Checkpoint: 1 << 20, Retries: 3, MinFree: 16 << 20},
+		Machine: fsm.Config{Checkpoint: 1 << 20, Flush: 30 * time.Second, Retries: 3, MinFree: 16 << 20},
 	}
 	if command == serveCommand {
 		// A board may boot before its modem. A person who runs fetch sees the error.
@@ -72,7 +74,7 @@ func defaults(command string) *Config {
 // options returns all flags, bound to the fields of c, in the order of the help
 // texts.
 func options(c *Config) []option {
-	return slices.Concat(commonOptions(c), transferOptions(&c.Source, &c.Machine), serveOptions(&c.Serve), fetchOptions(&c.Fetch), []option{
+	return slices.Concat(commonOptions(c), transferOptions(c), serveOptions(&c.Serve), fetchOptions(&c.Fetch), []option{
 		{"json", "", inStatus, boolean(&c.StatusJSON), "print JSON"},
 		{"format", "FORMAT", inGraph, choice(&c.Format, "mermaid", "dot"), "mermaid or dot (Graphviz)"},
 	})
@@ -88,9 +90,11 @@ func commonOptions(c *Config) []option {
 	}
 }
 
-func transferOptions(s *netio.Config, m *fsm.Config) []option {
+func transferOptions(c *Config) []option {
+	s, m := &c.Source, &c.Machine
 	return []option{
 		{"checkpoint", "SIZE", inTransfer, size(&m.Checkpoint, 64<<10, 64<<20), "bytes from one durable checkpoint to the next, 64KiB to 64MiB"},
+		{"checkpoint-interval", "DURATION", inTransfer, offOr(time.Second, &m.Flush), "longest time of transfer between two checkpoints, 0 for no limit"},
 		{"retries", "N", inTransfer, integer(&m.Retries, 0, 1_000_000), "tries after the first one; counted anew once another checkpoint is reached"},
 		{"connect-timeout", "DURATION", inTransfer, duration(&s.ConnectTimeout, 1), "longest wait for a connection"},
 		{"header-timeout", "DURATION", inTransfer, duration(&s.HeaderTimeout, 1), "longest wait for the header of an answer"},
@@ -99,8 +103,11 @@ func transferOptions(s *netio.Config, m *fsm.Config) []option {
 		{"retry-status", "LIST", inTransfer, statuses(&s.RetryStatus), "HTTP statuses to try again, such as 429,500,502,503,504"},
 		{"retry-after-max", "DURATION", inTransfer, duration(&s.RetryAfterMax, 0), "longest wait that an answer's Retry-After may ask for"},
 		{"rate-limit", "SIZE", inTransfer, rate(&s.RateLimit), "bytes a second, 0 for no limit"},
+		{"min-rate", "SIZE", inTransfer, size(&c.MinRate, 0, math.MaxInt64), "bytes a second; a transfer that is slower for the -read-timeout is broken off; 0 for none"},
+		{"hold-file", "FILE", inTransfer, text(&c.HoldFile), "no request is made while this file exists"},
 		{"min-free", "SIZE", inTransfer, size(&m.MinFree, 0, math.MaxInt64), "bytes to leave free on the file system"},
 		{"allow-http", "", inTransfer, boolean(&s.AllowHTTP), "allow plain http, which is otherwise refused but to loopback"},
+		{"header-file", "FILE", inTransfer, text(&c.HeaderFile), "file with one \"Name: value\" a line for the requests to the URL's own host; mode 0600"},
 		{"ca-file", "FILE", inTransfer, text(&s.CAFile), "PEM file of the roots to trust instead of the system's"},
 		{"client-cert", "FILE", inTransfer, text(&s.ClientCert), "PEM file of the client certificate; needs -client-key"},
 		{"client-key", "FILE", inTransfer, text(&s.ClientKey), "PEM file of the client certificate's key"},
@@ -110,6 +117,7 @@ func transferOptions(s *netio.Config, m *fsm.Config) []option {
 
 func serveOptions(s *Serve) []option {
 	return []option{
+		{"try-again", "FIRST..LONGEST", inServe, tryAgain(&s.TryAgain), "waits before a failed job is started again; they double; off: never"},
 		{"metrics-listen", "HOST:PORT", inServe, address(&s.MetricsListen, optional), "address of /metrics alone; left out, it is on -listen"},
 		{"callback-url", "URL", inServe, webURL(&s.CallbackURL), "where progress and transitions are posted; left out, nowhere"},
 		{"token-file", "FILE", inServe, text(&s.TokenFile), "file with the bearer token that POST and DELETE then need"},

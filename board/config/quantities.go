@@ -9,6 +9,8 @@ import (
 	"unicode"
 
 	"github.com/dustin/go-humanize"
+
+	"otad/fsm"
 )
 
 func integer(target *int, least, most int) value {
@@ -96,6 +98,48 @@ func duration(target *time.Duration, least time.Duration) value {
 		}
 		return v, nil
 	}, formatDuration}
+}
+
+// offOr is 0, or a duration of at least least.
+func offOr(least time.Duration, target *time.Duration) value {
+	return field[time.Duration]{target, func(s string) (v time.Duration, err error) {
+		if err = duration(&v, 0).Set(s); err == nil && v > 0 && v < least {
+			err = fmt.Errorf("want 0 or at least %s, %s", formatDuration(least), got(s))
+		}
+		return v, err
+	}, formatDuration}
+}
+
+// leastWait refuses waits that would make an origin that is down a target.
+const leastWait = time.Second
+
+// tryAgain is "off", the first and the longest wait as in 10s..1h, or one
+// duration for both.
+func tryAgain(target *fsm.TryAgain) value {
+	return field[fsm.TryAgain]{target, func(s string) (fsm.TryAgain, error) {
+		if s == "off" {
+			return fsm.TryAgain{}, nil
+		}
+		from, to, two := strings.Cut(s, "..")
+		if !two {
+			to = from
+		}
+		first, err := time.ParseDuration(from)
+		longest, errTo := time.ParseDuration(to)
+		if err != nil || errTo != nil || first < leastWait || longest < first {
+			return fsm.TryAgain{}, fmt.Errorf("want off, or the first and the longest wait as in 10s..1h, from %s on, %s",
+				formatDuration(leastWait), got(s))
+		}
+		return fsm.TryAgain{First: first, Longest: longest}, nil
+	}, func(a fsm.TryAgain) string {
+		switch {
+		case a.First == 0:
+			return "off"
+		case a.First == a.Longest:
+			return formatDuration(a.First)
+		}
+		return formatDuration(a.First) + ".." + formatDuration(a.Longest)
+	}}
 }
 
 // formatDuration formats as 5m what the library formats as 5m0s.

@@ -68,7 +68,7 @@ func TestHelpShowsExactlyTheCommandsOwnFlags(t *testing.T) {
 
 func TestDefaultsAreShown(t *testing.T) {
 	for command, wants := range map[string][]string{
-		"serve": {"(default /var/lib/otad)", "(default 1MiB)", "(default 5m)", "(default 10m)", "(default 127.0.0.1:12315)"},
+		"serve": {"(default /var/lib/otad)", "(default 1MiB)", "(default 5m)", "(default 10m)", "(default 10s..1h)", "(default 30s)", "(default 100)", "(default 127.0.0.1:12315)"},
 		"fetch": {"(default 0)", "(default 10s)", "(default 16MiB)"},
 	} {
 		text := help(t, "help", command)

@@ -30,6 +30,11 @@ func TestWire(t *testing.T) {
 	failed := half
 	failed.State, failed.Error, failed.Message, failed.ETA, failed.BytesPerSecond = fsm.Failed, "DOWNLOAD_FAILED: HTTP 404 Not Found", "Failed", -1, 0
 	idle := fsm.Snapshot{State: fsm.Idle, ETA: -1, Message: "Updater ready"}
+	failed.Code, failed.Reason, failed.Tries, failed.NextTry = fsm.DownloadFailed, fsm.Refused, 2, 3*time.Hour+time.Millisecond
+	mismatch := failed
+	mismatch.Error, mismatch.Code, mismatch.Reason, mismatch.NextTry = "MD5_MISMATCH: expected 0, got 1", fsm.MD5Mismatch, "", 0
+	waiting := half
+	waiting.Message, waiting.Tries = "retry 2 of 3 in 2s: connection refused by origin.example:443", 1
 	in := func(s fsm.State, progress int, message string) fsm.Snapshot {
 		x := half
 		x.State, x.Progress, x.Message, x.ETA, x.BytesPerSecond = s, progress, message, -1, 0
@@ -59,7 +64,9 @@ func TestWire(t *testing.T) {
 		{"the short path", &updater{snapshot: half}, "GET", "/progress", ""},
 		{"verifying", &updater{snapshot: in(fsm.Verifying, 100, "Verifying")}, "GET", "/progress", ""},
 		{"ready", &updater{snapshot: in(fsm.Ready, 100, "Package ready")}, "GET", "/progress", ""},
-		{"failed", &updater{snapshot: failed}, "GET", "/progress", ""},
+		{"failed, and tried again", &updater{snapshot: failed}, "GET", "/progress", ""},
+		{"failed for good", &updater{snapshot: mismatch}, "GET", "/progress", ""},
+		{"waiting for the next retry", &updater{snapshot: waiting}, "GET", "/progress", ""},
 		{"healthy", &updater{}, "GET", "/healthz", ""},
 		{"not healthy", &updater{health: errors.New("write the journal: input/output error")}, "GET", "/healthz", ""},
 		{"no such path", &updater{}, "GET", "/api/v2.0/progress", ""},

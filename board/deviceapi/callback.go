@@ -87,6 +87,8 @@ type Callbacks struct {
 	lastPost  callbackBody // the last body that was posted, progress whether accepted or not
 	postedSeq uint64       // Seq of the last outbox entry that was accepted
 	failures  int          // tries in a row that failed; sets the next wait
+	trouble   fsm.Distance // of the log lines of failures
+	warned    int          // failures in a row, of transitions and progress
 }
 
 // jobState is the part of a snapshot that changes with a transition only.

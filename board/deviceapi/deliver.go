@@ -2,6 +2,7 @@ package deviceapi
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"otad/fsm"
@@ -50,7 +51,7 @@ func (c *Callbacks) postTransitions(ctx context.Context) bool {
 		c.postedSeq = oldest.Seq
 		// A crash here posts the entry once more after the restart.
 		if err := c.cfg.Outbox.Delivered(oldest.Seq); err != nil {
-			c.cfg.Log.Warn("a delivered transition stays in the outbox", "seq", oldest.Seq, "err", err)
+			c.warn(c.cfg.Log, "a delivered transition stays in the outbox", "seq", oldest.Seq, "err", err)
 			return false
 		}
 		c.failures = 0
@@ -97,16 +98,34 @@ func (c *Callbacks) send(ctx context.Context, body callbackBody) bool {
 	switch {
 	case err != nil:
 		c.cfg.OnResult(ResultFailed)
-		log.Warn("callback not answered", "err", err)
+		c.warn(log, "callback not answered", "err", err)
 		return false
 	case status < 200 || status > 299:
 		c.cfg.OnResult(ResultRejected)
-		log.Warn("callback rejected", "status", status)
+		c.warn(log, "callback rejected", "status", status)
 		return false
 	}
 	c.cfg.OnResult(ResultDelivered)
+	if c.warned > 0 {
+		log.Info("callbacks are accepted again", "failed", c.warned)
+	}
+	c.trouble, c.warned = fsm.Distance{}, 0
 	log.Debug("callback delivered")
 	return true
+}
+
+// warn logs a failure of the delivery, at growing distances while one follows
+// another: a receiver may be away for weeks.
+func (c *Callbacks) warn(log *slog.Logger, message string, args ...any) {
+	times, due := c.trouble.Due("delivery", time.Now())
+	level := slog.LevelDebug
+	if due {
+		level = slog.LevelWarn
+	}
+	if c.warned = times; times > 1 {
+		message, args = "still: "+message, append(args, "times", times)
+	}
+	log.Log(context.Background(), level, message, args...)
 }
 
 // backoff returns the wait before the next try: 1 s, 2 s, 4 s and so on, each

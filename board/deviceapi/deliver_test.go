@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"otad/board/deviceapi"
 	"otad/fsm"
+	"otad/journal"
 )
 
 func TestTransitionsArriveInOrder(t *testing.T) {
@@ -226,6 +229,88 @@ func TestStoppingDuringATryIsNoFailure(t *testing.T) {
 		}
 		if left := rg.box.Pending(); len(left) != 1 {
 			t.Errorf("the outbox holds %v, want the transition", left)
+		}
+	})
+}
+
+// The machine lets the newest failure of a series take the place of the one that
+// still waits in the outbox.
+func TestTheNewestFailureOfASeriesIsPosted(t *testing.T) {
+	bubble(t, func(t *testing.T, rg *rig) {
+		rg.to.setResponse(func(int, *http.Request) (int, error) { return 503, nil })
+		rg.transit(state(fsm.Failed))
+		time.Sleep(time.Hour)
+		rg.box.mu.Lock()
+		rg.box.entries = []journal.OutboxEntry{{Seq: 9, State: string(fsm.Failed), Progress: 90, Error: "DOWNLOAD_FAILED: refused"}}
+		rg.box.mu.Unlock()
+		rg.to.setResponse(nil)
+		before := len(rg.to.posts())
+		time.Sleep(time.Hour)
+		if got := rg.to.posts()[before:]; !slices.Equal(got, []string{"failed 90"}) {
+			t.Errorf("posts %q, want the newest failure once", got)
+		}
+	})
+}
+
+// lines counts the lines of a log at info and above by their message.
+type lines struct {
+	slog.Handler
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (*lines) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.n[r.Message]++
+	return nil
+}
+
+func (l *lines) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+// A receiver that is away for a week, while a job fails and is tried again, is
+// fewer than 250 lines in the log, and its return is one.
+func TestAnAbsentReceiverIsFewLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box, to, log := &outbox{}, newReceiver(), &lines{n: map[string]int{}}
+		to.setResponse(func(n int, _ *http.Request) (int, error) {
+			if n%2 == 0 {
+				return 503, nil // two kinds of failure in turn are one trouble
+			}
+			return 0, errors.New("connection refused")
+		})
+		c, err := deviceapi.NewCallbacks(deviceapi.CallbackConfig{URL: "http://127.0.0.1/", Outbox: box, Transport: to, Log: slog.New(log)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		box.add(fsm.Downloading, fsm.Failed)
+		for range 7 * 24 {
+			c.Notify(downloading(0))
+			time.Sleep(30 * time.Minute)
+			c.Notify(state(fsm.Failed))
+			time.Sleep(30 * time.Minute)
+		}
+		failures := len(to.posts())
+		if failures < 7*24*60 {
+			t.Fatalf("%d tries in a week", failures)
+		}
+		to.setResponse(nil)
+		time.Sleep(time.Hour)
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		total := 0
+		for _, n := range log.n {
+			total += n
+		}
+		if total < 100 || total >= 250 || log.n["callbacks are accepted again"] != 1 {
+			t.Errorf("%d lines for %d failures: %v", total, failures, log.n)
 		}
 	})
 }

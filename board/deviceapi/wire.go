@@ -27,6 +27,11 @@ type Progress struct {
 	ETASeconds     *int64 `json:"eta_seconds"`      // rounded up; null while unknown
 	Retries        int    `json:"retries"`          // of this job since the process started
 	ResumedFrom    int64  `json:"resumed_from"`     // offset from which the process resumed the job
+
+	Tries          int     `json:"tries"`            // in a row that failed
+	NextTrySeconds *int64  `json:"next_try_seconds"` // until a failed job is started again, rounded up; null: it is not
+	ErrorCode      *string `json:"error_code"`       // of Error; null unless failed
+	ErrorReason    *string `json:"error_reason"`     // of Error; null where the code has none
 }
 
 // envelope is the body of every reply. Clients look at Code; the HTTP status is
@@ -86,7 +91,7 @@ func (r reply) write(w http.ResponseWriter) {
 // ProgressOf returns the wire form of a snapshot. It may be called from any
 // goroutine.
 func ProgressOf(s fsm.Snapshot) Progress {
-	return Progress{
+	p := Progress{
 		Stage:          stageOf(s.State),
 		Progress:       s.Progress,
 		Message:        s.Message,
@@ -100,7 +105,17 @@ func ProgressOf(s fsm.Snapshot) Progress {
 		ETASeconds:     wholeSeconds(s.ETA),
 		Retries:        s.Retries,
 		ResumedFrom:    s.ResumedFrom,
+		Tries:          s.Tries,
+		ErrorCode:      nullIfEmpty(string(s.Code)),
+		ErrorReason:    nullIfEmpty(string(s.Reason)),
 	}
+	if s.NextTry > 0 {
+		p.NextTrySeconds = wholeSeconds(s.NextTry)
+	}
+	if s.State == fsm.Downloading && s.Message != string(fsm.Downloading) {
+		p.BytesPerSecond, p.ETASeconds = 0, nil // it waits: the rate of before says nothing
+	}
+	return p
 }
 
 // stageOf returns the wire name of a state. In v1.0 a package that is Ready has
