@@ -14,6 +14,7 @@ import (
 // call it at the same time: the journal writes one transaction after the other.
 type journalWriter struct {
 	journal Journal
+	stats   func() journal.Stats  // of the job, as they are now
 	lastErr atomic.Pointer[error] // of the last write; nil: it succeeded
 }
 
@@ -32,7 +33,10 @@ func newestOffset(newestFirst []journal.Checkpoint) int64 {
 
 // update changes the record durably and returns what is stored.
 func (w *journalWriter) update(c recordChange) (journal.Record, error) {
-	rec, err := w.journal.Update(c)
+	rec, err := w.journal.Update(func(r *journal.Record) {
+		r.Stats = w.stats()
+		c(r)
+	})
 	return rec, w.note(err)
 }
 

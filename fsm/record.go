@@ -49,7 +49,7 @@ func startChange(job journal.Job, same bool) recordChange {
 			r.Validator = keptValidator(*r, job.URL)
 		} else {
 			r.Generation++
-			r.Validator = journal.Validator{}
+			r.Validator, r.Stats = journal.Validator{}, journal.Stats{}
 			if r.Job.Name != "" {
 				r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 			}

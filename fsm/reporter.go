@@ -25,8 +25,10 @@ type reporter struct {
 	verified int64 // bytes read back
 	reading  bool  // the file is being read, or will be
 	rate     rate
-	lastByte time.Time // from the network; zero: none in this stay in a state
-	next     time.Time // when the failed job is started again; zero: it is not
+	lastByte time.Time     // from the network; zero: none in this stay in a state
+	stats    journal.Stats // of the job over all processes
+	active   time.Time     // since when its time is not in stats; zero: no work is under way
+	next     time.Time     // when the failed job is started again; zero: it is not
 }
 
 // silenceShown is how long no byte comes before a snapshot's message says so.
@@ -40,6 +42,13 @@ func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint, ne
 	r.mu.Lock()
 	if next.State != Idle && next.Name == r.shown.Name && next.Version == r.shown.Version {
 		next.Retries, next.ResumedFrom = r.shown.Retries, r.shown.ResumedFrom
+	}
+	r.stats, r.active = rec.Stats, time.Time{}
+	if next.State.Active() {
+		r.active = time.Now()
+	}
+	if next.Host == "" && next.Name == r.shown.Name { // Ready has deleted the URL
+		next.Host = r.shown.Host
 	}
 	r.shown = next
 	r.rate, r.reading, r.verified = rate{}, r.readback, 0 // nothing is being received
@@ -85,6 +94,7 @@ func (r *reporter) received(n int64) {
 	r.metrics.Received(n)
 	r.mu.Lock()
 	r.rate.add(time.Since(r.start), n)
+	r.stats.Received += n
 	r.lastByte = time.Now()
 	r.mu.Unlock()
 }
@@ -98,17 +108,24 @@ func (r *reporter) rewound(offset int64) {
 // overlap counts received bytes that the body dropped, because they are held.
 func (r *reporter) overlap(n int64) {
 	r.metrics.Received(n)
-	r.metrics.Discarded(n)
+	r.discarded(n)
+	r.count(func(s *journal.Stats) { s.Received += n })
 }
 
 // discarded counts bytes that were received and stored and are given up.
-func (r *reporter) discarded(n int64) { r.metrics.Discarded(n) }
+func (r *reporter) discarded(n int64) {
+	r.metrics.Discarded(n)
+	r.count(func(s *journal.Stats) { s.Discarded += n })
+}
 
 // request counts an answer of the origin by its status; 0: there was none.
 func (r *reporter) request(status int) { r.metrics.Request(status) }
 
 // resume counts a request that goes on from an offset above 0.
-func (r *reporter) resume(cause metrics.Cause) { r.metrics.Resume(cause) }
+func (r *reporter) resume(cause metrics.Cause) {
+	r.metrics.Resume(cause)
+	r.count(func(s *journal.Stats) { s.Resumes++ })
+}
 
 // restart counts a return to an earlier offset, or a digest made anew.
 func (r *reporter) restart(why metrics.RestartReason) { r.metrics.Restart(why) }
@@ -116,6 +133,7 @@ func (r *reporter) restart(why metrics.RestartReason) { r.metrics.Restart(why) }
 // retry counts a retry and shows what it waits for.
 func (r *reporter) retry(reason netio.Reason, message string) {
 	r.metrics.Retry(string(reason))
+	r.count(func(s *journal.Stats) { s.Retries++ })
 	r.change(func(s *Snapshot) {
 		s.Retries++
 		s.Message = message
@@ -191,6 +209,28 @@ func (r *reporter) dropped(n int) {
 	}
 }
 
+// jobStats returns what the job has cost until now, over all processes.
+func (r *reporter) jobStats() journal.Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.statsNow()
+}
+
+// statsNow is jobStats for those who hold the lock.
+func (r *reporter) statsNow() journal.Stats {
+	s := r.stats
+	if !r.active.IsZero() {
+		s.Seconds += int64(time.Since(r.active) / time.Second)
+	}
+	return s
+}
+
+func (r *reporter) count(f func(*journal.Stats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.stats)
+}
+
 func (r *reporter) change(f func(*Snapshot)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -202,6 +242,7 @@ func (r *reporter) snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.shown
+	s.Stats = r.statsNow()
 	s.Progress = progress(s, r.verified, r.reading)
 	if !r.next.IsZero() {
 		s.NextTry = max(1, time.Until(r.next))

@@ -3,6 +3,7 @@ package fsm
 import (
 	"math"
 	"math/bits"
+	"net/url"
 	"time"
 
 	"otad/journal"
@@ -25,6 +26,8 @@ type Snapshot struct {
 	Error          string        // "CODE: detail" in Failed, else empty
 	Code           Code          // of the error; empty unless Failed
 	Reason         Reason        // of the error; empty for the codes that have none
+	Stats          journal.Stats // of the job over all processes
+	Host           string        // of the job's URL; empty: not known
 	failure        *Error
 }
 
@@ -47,12 +50,21 @@ func recorded(rec journal.Record, newestFirst []journal.Checkpoint, readback boo
 	state := stateOf(rec)
 	s := Snapshot{State: state, Version: rec.Job.Version, Name: rec.Job.Name, Size: jobWithSize(rec).Size,
 		Durable: newestOffset(newestFirst), ETA: -1, Tries: rec.Tries, Message: state.message(),
-		Error: rec.Error, failure: recordedError(rec)}
+		Error: rec.Error, Stats: rec.Stats, Host: hostOf(rec.Job.URL), failure: recordedError(rec)}
 	if s.failure != nil {
 		s.Code, s.Reason = s.failure.Code, s.failure.Reason
 	}
 	s.Progress = progress(s, 0, readback)
 	return s
+}
+
+// hostOf returns the host of a URL, without anything that may be a secret.
+func hostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // progress returns the whole percent of the state's work. verified is how many

@@ -62,6 +62,7 @@ func New(d Deps, c Config) (*Updater, error) {
 		report:   &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: time.Now()},
 		restarts: &restartCounter{journal: w, log: d.Log},
 		commands: make(chan command), newURL: make(chan struct{}, 1)}
+	w.stats = u.report.jobStats
 	rec := w.record()
 	state := stateOf(rec)
 	if rec.State != "" && !State(rec.State).known() {

@@ -49,6 +49,16 @@ type Validator struct {
 	Total        int64  `json:"total,omitempty"`
 }
 
+// Stats are what a job has cost over all processes, as of the last update of the
+// record: what a killed process did after it is not counted.
+type Stats struct {
+	Seconds   int64 `json:"seconds,omitempty"`   // of work on the job, waits included
+	Received  int64 `json:"received,omitempty"`  // bytes from the network
+	Discarded int64 `json:"discarded,omitempty"` // bytes of them that were not kept
+	Resumes   int64 `json:"resumes,omitempty"`
+	Retries   int64 `json:"retries,omitempty"`
+}
+
 // OutboxEntry is a transition that is not yet delivered to the callback URL.
 type OutboxEntry struct {
 	Seq      uint64 `json:"seq"`
@@ -68,9 +78,10 @@ type Record struct {
 	Job            Job           `json:"job,omitzero"`
 	Generation     uint64        `json:"generation,omitempty"` // of the bytes on disk: checkpoints of another one are ignored
 	Validator      Validator     `json:"validator,omitzero"`
-	Error          string        `json:"error,omitempty"`         // text of the failure, empty unless failed
-	Code           string        `json:"code,omitempty"`          // its code; empty in a record of a build before codes were stored
-	Reason         string        `json:"reason,omitempty"`        // its reason, if any
+	Error          string        `json:"error,omitempty"`  // text of the failure, empty unless failed
+	Code           string        `json:"code,omitempty"`   // its code; empty in a record of a build before codes were stored
+	Reason         string        `json:"reason,omitempty"` // its reason, if any
+	Stats          Stats         `json:"stats,omitzero"`
 	Tries          int           `json:"tries,omitempty"`         // failures in a row, each reported
 	TryStep        int           `json:"try_step,omitempty"`      // of them, those in a row without a byte committed
 	TryOffset      int64         `json:"try_offset,omitempty"`    // bytes durable at the last failure

@@ -29,7 +29,7 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 	}
 	var callbacks *deviceapi.Callbacks
 	log := newLog(cfg, stderr)
-	jobs := jobLog{log: log, again: cfg.Serve.TryAgain}
+	jobs := jobLog{log: log}
 	s, err := open(cfg, b, log, func(c *fsm.Config) {
 		c.TryAgain, c.KeepOutbox = cfg.Serve.TryAgain, cfg.Serve.CallbackURL != ""
 		c.OnChange = func(now fsm.Snapshot) {
