@@ -180,6 +180,28 @@ func TestStorageThatFailsInTheMiddleKeepsTheCheckpoint(t *testing.T) {
 	}
 }
 
+// What must stay free is not free for the package.
+func TestDiskFullDoesNotCountWhatMustStayFree(t *testing.T) {
+	for free, want := range map[int64]string{
+		500_000: "DISK_FULL: need 132306 bytes, 100000 free",
+		300_000: "DISK_FULL: need 132306 bytes, 0 free",
+		700_000: "DISK_FULL: need 132306 bytes, 300000 free (" + syscall.ENOSPC.Error() + ")",
+	} {
+		t.Run(want, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t)
+				r.free, r.cfg.MinFree = free, 400_000
+				r.boot()
+				r.failOnce("write", 4, syscall.ENOSPC)
+				r.start(r.job())
+				if s := r.failed("DISK_FULL: "); s.Error != want {
+					t.Errorf("error %q, want %q", s.Error, want)
+				}
+			})
+		})
+	}
+}
+
 func TestPublishThatFailsIsTriedAgainWithTheSameJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
@@ -223,6 +245,43 @@ func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
 			{"Downloading", 0, false}, {"Failed", 0, true}}
 		if !slices.Equal(got, want) {
 			t.Errorf("told is %+v, want %+v", got, want)
+		}
+	})
+}
+
+// A reset forgets the job, and not what is still to be told of it.
+func TestResetKeepsTheOutbox(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cfg.KeepOutbox = true
+		r.boot()
+		r.start(r.job())
+		r.fetched()
+		if err := r.Reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		rec, _ := r.record()
+		for _, n := range rec.Outbox {
+			got = append(got, fmt.Sprint(n.Seq, " ", n.State))
+		}
+		if want := []string{"1 Downloading", "2 Verifying", "3 Ready", "4 Idle"}; !slices.Equal(got, want) || rec.OutboxSeq != 4 {
+			t.Errorf("the outbox holds %q and ends at %d, want %q", got, rec.OutboxSeq, want)
+		}
+	})
+}
+
+// The URL may be signed: whoever holds it can fetch the package.
+func TestURLIsForgottenAtReady(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		r.start(r.job())
+		r.fetched()
+		want := r.job()
+		want.URL = ""
+		if rec, _ := r.record(); rec.Job != want || rec.Validator != (journal.Validator{}) {
+			t.Errorf("the journal holds the job %+v and the validator %+v", rec.Job, rec.Validator)
 		}
 	})
 }

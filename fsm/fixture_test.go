@@ -48,6 +48,7 @@ type rig struct {
 	log      slog.Handler                // nil: the test's output, which must not show the secret
 	source   func(fsm.Source) fsm.Source // wraps the fetcher; nil: it is used as it is
 	killAt   int                         // number of the change at which the next process is killed; 0: none
+	free     int64                       // bytes that the file system has; 0: what it really has
 	sockets  bool                        // the origin is reached over TCP: there is no bubble to wait for
 	bulk     bool                        // one run of many: the invariants use the cheaper look, see invariants
 	faults   faults

@@ -40,6 +40,7 @@ func TestStopKeepsItsTimeOnSlowDisks(t *testing.T) {
 		{1 << 20, 900 * ms, 100 * ms},
 		{1 << 20, 200 * ms, 50 * ms},
 		{1 << 20, 100 * ms, 1400 * ms},
+		{1 << 20, 1000 * ms, 1400 * ms}, // in the middle of a write there is no time for a checkpoint
 		{2 << 20, 400 * ms, 490 * ms},
 		{64 << 20, 490 * ms, 490 * ms},
 		{64 << 10, 100 * ms, 100 * ms},
@@ -82,6 +83,26 @@ func TestStopStoresWhatIsInMemory(t *testing.T) {
 		}
 		if _, after := r.record(); after-before < 3<<20 {
 			t.Errorf("%d bytes became durable in the stop", after-before)
+		}
+	})
+}
+
+// A block that leaves no time for its checkpoint is not stored: the time goes to
+// the checkpoint of what was stored before.
+func TestStopClaimsWhatIsStored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 10<<20)})
+		r.cfg.Checkpoint = 1 << 20
+		r.slowDisk(400*time.Millisecond, 1200*time.Millisecond)
+		r.boot()
+		r.start(r.job())
+		time.Sleep(2200 * time.Millisecond) // 200 ms before the third block is written
+		begin := time.Now()
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		if _, offset := r.record(); offset != 3<<19 || time.Since(begin) > 2*time.Second {
+			t.Errorf("stopped at %d after %v, want %d within 2 s", offset, time.Since(begin), 3<<19)
 		}
 	})
 }

@@ -115,6 +115,21 @@ func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
 	}
 }
 
+// A package that is about to be replaced is not even looked at while the partial
+// file is whole.
+func TestWholePartialFileIsPublishedOverAPackageThatCannotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		verifying(r)
+		if err := os.WriteFile(r.path("u.bin"), make([]byte, r.object.Len()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r.failOnce("published", 2, syscall.EIO) // after its size was looked at
+		r.boot()
+		r.fetched()
+	})
+}
+
 // Only a mismatch says that the published package is another one.
 func TestPublishedPackageThatCannotBeReadGivesNothingUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
