@@ -51,8 +51,7 @@ func TestAnotherJobIsRefusedWhileOneIsUnderWay(t *testing.T) {
 			return nil
 		})
 		r.cfg.Readback = true
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		for _, state := range []fsm.State{fsm.Downloading, fsm.Verifying} {
 			r.await(state)
 			before, _ := r.record()
@@ -91,9 +90,7 @@ func TestOfTwoSimultaneousJobsExactlyOneWins(t *testing.T) {
 			if rec, _ := r.record(); rec.Job != jobs[winner] {
 				t.Errorf("the journal holds %s, %s was told that it won", rec.Job.Name, jobs[winner].Name)
 			}
-			if err := r.Reset(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			must(t, r.Reset(t.Context()))
 		}
 	})
 }
@@ -177,20 +174,18 @@ func TestNewURLDecidesWhatTheOriginIsHeldTo(t *testing.T) {
 		{"signed anew", "/package.bin?signature=2", true},
 		{"another mirror", "/mirror/package.bin?signature=1", false},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
-				r.boot()
-				job := r.job()
-				r.start(job)
-				r.failed("DOWNLOAD_FAILED: HTTP 404")
-				job.URL = r.origin.URLFor(tt.path)
-				r.start(job)
-				r.fetched()
-				if last := r.origin.Requests()[2]; (last.IfMatch != "") != tt.held || last.Range != "bytes=65541-" {
-					t.Errorf("asked for %q with If-Match %q", last.Range, last.IfMatch)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
+			r.boot()
+			job := r.job()
+			r.start(job)
+			r.failed("DOWNLOAD_FAILED: HTTP 404")
+			job.URL = r.origin.URLFor(tt.path)
+			r.start(job)
+			r.fetched()
+			if last := r.origin.Requests()[2]; (last.IfMatch != "") != tt.held || last.Range != "bytes=65541-" {
+				t.Errorf("asked for %q with If-Match %q", last.Range, last.IfMatch)
+			}
 		})
 	}
 }
@@ -206,21 +201,15 @@ func TestReadyPackageIsFetchedAnewOnlyWhenItIsGone(t *testing.T) {
 		{"cut", func(r *rig) error { return os.Truncate(r.path("u.bin"), 5) }, 2},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.boot()
-				r.start(r.job())
-				r.fetched()
-				if err := tt.take(r); err != nil {
-					t.Fatal(err)
-				}
-				r.start(r.job())
-				r.fetched()
-				if n := len(r.requests()); n != tt.requests {
-					t.Errorf("%d requests, want %d", n, tt.requests)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t).begin()
+			r.fetched()
+			must(t, tt.take(r))
+			r.start(r.job())
+			r.fetched()
+			if n := len(r.requests()); n != tt.requests {
+				t.Errorf("%d requests, want %d", n, tt.requests)
+			}
 		})
 	}
 }
@@ -245,9 +234,7 @@ func TestCommandsEndWithTheirContext(t *testing.T) {
 func TestStopDuringACommandIsNoFailure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for range 12 { // of two things that are due, Run takes either
-			r := newRig(t, origintest.Always().StallAt(2*interval))
-			r.boot()
-			r.start(r.job())
+			r := newRig(t, origintest.Always().StallAt(2*interval)).begin()
 			synctest.Wait()
 			slow := true
 			r.faults.set(func(op string, _ int64) error {
@@ -264,9 +251,7 @@ func TestStopDuringACommandIsNoFailure(t *testing.T) {
 			synctest.Wait()
 			r.cancel()
 			time.Sleep(2 * time.Second)
-			if err := r.stop(); err != nil {
-				t.Error(err)
-			}
+			r.end()
 			if rec, _ := r.record(); rec.State != string(fsm.Downloading) {
 				t.Fatalf("%s %q after a stop", rec.State, rec.Error)
 			}

@@ -47,9 +47,7 @@ func TestCrashLoopEndsInFailed(t *testing.T) {
 
 func TestCrashLoopWithoutBytesLeavesNoFile(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.Always().StallAt(0))
-		r.boot()
-		r.start(r.job())
+		r := newRig(t, origintest.Always().StallAt(0)).begin()
 		for range fsm.MaxTakeUps {
 			synctest.Wait()
 			r.kill()
@@ -82,16 +80,14 @@ func TestCountOfTakeUpsIsCleared(t *testing.T) {
 		}, 1},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := crashing(t, fsm.MaxTakeUps-1)
-				r.boot()
-				synctest.Wait()
-				tt.survive(r)
-				if rec, _ := r.record(); rec.Restarts != tt.want {
-					t.Errorf("%d take-ups on the count, want %d", rec.Restarts, tt.want)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := crashing(t, fsm.MaxTakeUps-1)
+			r.boot()
+			synctest.Wait()
+			tt.survive(r)
+			if rec, _ := r.record(); rec.Restarts != tt.want {
+				t.Errorf("%d take-ups on the count, want %d", rec.Restarts, tt.want)
+			}
 		})
 	}
 }
@@ -150,23 +146,21 @@ func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
 // survived from there on.
 func TestStartThatTheNetworkCameLateToIsSurvivedAfterAMinuteOfIt(t *testing.T) {
 	for with, want := range map[time.Duration]int{fsm.Survival - time.Second: 1, fsm.Survival: 0} {
-		t.Run(with.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.Always().StallAt(interval+5))
-				r.held(interval + 5)
-				<-r.origin.Stalled() // that one
-				plugged := unplug(r)
-				r.boot()
-				time.Sleep(2*fsm.Survival + time.Second)
-				plugged.Store(true)
-				<-r.origin.Stalled()
-				time.Sleep(with)
-				synctest.Wait()
-				r.kill()
-				if rec, _ := r.record(); rec.Restarts != want {
-					t.Errorf("%d take-ups on the count, want %d", rec.Restarts, want)
-				}
-			})
+		run(t, with.String(), func(t *testing.T) {
+			r := newRig(t, origintest.Always().StallAt(interval+5))
+			r.held(interval + 5)
+			<-r.origin.Stalled() // that one
+			plugged := unplug(r)
+			r.boot()
+			time.Sleep(2*fsm.Survival + time.Second)
+			plugged.Store(true)
+			<-r.origin.Stalled()
+			time.Sleep(with)
+			synctest.Wait()
+			r.kill()
+			if rec, _ := r.record(); rec.Restarts != want {
+				t.Errorf("%d take-ups on the count, want %d", rec.Restarts, want)
+			}
 		})
 	}
 }

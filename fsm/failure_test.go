@@ -29,22 +29,20 @@ func TestPackageThatIsNotTheJobsIsDeleted(t *testing.T) {
 		{"larger", func(j *journal.Job) { j.Size++ }, "PACKAGE_SIZE_MISMATCH: "},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.boot()
-				job := r.job()
-				tt.spoil(&job)
-				r.start(job)
-				s := r.failed(tt.want)
-				r.wantOnlyJournal()
-				if _, offset := r.record(); offset != 0 || s.Durable != 0 || s.Progress != 0 {
-					t.Errorf("%d bytes are claimed, shown is %+v", offset, s)
-				}
-				if n := r.metric(`ota_downloads_total{result="failed"}`); n != 1 {
-					t.Errorf("%v failed downloads counted", n)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.boot()
+			job := r.job()
+			tt.spoil(&job)
+			r.start(job)
+			s := r.failed(tt.want)
+			r.wantOnlyJournal()
+			if _, offset := r.record(); offset != 0 || s.Durable != 0 || s.Progress != 0 {
+				t.Errorf("%d bytes are claimed, shown is %+v", offset, s)
+			}
+			if n := r.metric(`ota_downloads_total{result="failed"}`); n != 1 {
+				t.Errorf("%v failed downloads counted", n)
+			}
 		})
 	}
 }
@@ -77,49 +75,45 @@ func TestSizeThatWasLearnedGoesWithTheBytes(t *testing.T) {
 		{"replaced in the middle", []*origintest.Rule{origintest.On(1).ResetAt(interval), origintest.From(2).Replace(right)}, false, 1},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, tt.script...)
-				r.object = right // the origin begins with another one
-				r.boot()
-				job := r.job()
-				job.Size = 0
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, tt.script...)
+			r.object = right // the origin begins with another one
+			r.boot()
+			job := r.job()
+			job.Size = 0
+			r.start(job)
+			if tt.fails {
+				r.failed("MD5_MISMATCH")
 				r.start(job)
-				if tt.fails {
-					r.failed("MD5_MISMATCH")
-					r.start(job)
-				}
-				r.fetched()
-				if s := r.Snapshot(); s.Size != right.Len() {
-					t.Errorf("shown as %d bytes, want %d", s.Size, right.Len())
-				}
-				if n := r.metric(`ota_download_restarts_total{reason="changed"}`); n != tt.changed {
-					t.Errorf("%v changes of the object counted, want %v", n, tt.changed)
-				}
-			})
+			}
+			r.fetched()
+			if s := r.Snapshot(); s.Size != right.Len() {
+				t.Errorf("shown as %d bytes, want %d", s.Size, right.Len())
+			}
+			if n := r.metric(`ota_download_restarts_total{reason="changed"}`); n != tt.changed {
+				t.Errorf("%v changes of the object counted, want %v", n, tt.changed)
+			}
 		})
 	}
 }
 
 func TestPackageThatDoesNotFitLeavesNothing(t *testing.T) {
 	for name, size := range map[string]int64{"size known": 5*interval + 1234, "size learned": 0} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.cfg.MinFree = 1 << 60
-				r.boot()
-				job := r.job()
-				job.Size = size
-				r.start(job)
-				s := r.failed("DISK_FULL: need ")
-				if !strings.HasSuffix(s.Error, " bytes, 0 free") {
-					t.Errorf("error %q", s.Error)
-				}
-				r.wantOnlyJournal()
-				if n := len(r.requests()); size > 0 && n != 0 {
-					t.Errorf("%d requests for what does not fit", n)
-				}
-			})
+		run(t, name, func(t *testing.T) {
+			r := newRig(t)
+			r.cfg.MinFree = 1 << 60
+			r.boot()
+			job := r.job()
+			job.Size = size
+			r.start(job)
+			s := r.failed("DISK_FULL: need ")
+			if !strings.HasSuffix(s.Error, " bytes, 0 free") {
+				t.Errorf("error %q", s.Error)
+			}
+			r.wantOnlyJournal()
+			if n := len(r.requests()); size > 0 && n != 0 {
+				t.Errorf("%d requests for what does not fit", n)
+			}
 		})
 	}
 }
@@ -154,28 +148,26 @@ func TestStorageThatFailsInTheMiddleKeepsTheCheckpoint(t *testing.T) {
 		{"journal broken", "commit", syscall.EIO, "DOWNLOAD_FAILED: write the journal: input/output error"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.boot()
-				r.failOnce(tt.op, 4, tt.err)
-				r.start(r.job())
-				s := r.failed(tt.want)
-				if _, offset := r.record(); s.Durable != 3*interval || offset != 3*interval {
-					t.Errorf("kept are %d bytes, %d in the journal; want %d", s.Durable, offset, 3*interval)
-				}
-				history := r.history()
-				after := history[slices.Index(history, "refused "+tt.op)+1:]
-				if slices.Contains(after, "write") || slices.Contains(after, "sync") || slices.Contains(after, "commit 262144") {
-					t.Errorf("after the error: %q", after)
-				}
-				opened := r.opened
-				r.start(r.job())
-				r.fetched()
-				if last := r.requests()[1]; last.Offset != 3*interval || r.opened == opened {
-					t.Errorf("went on from %d; files opened for it: %d", last.Offset, r.opened-opened)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.boot()
+			r.failOnce(tt.op, 4, tt.err)
+			r.start(r.job())
+			s := r.failed(tt.want)
+			if _, offset := r.record(); s.Durable != 3*interval || offset != 3*interval {
+				t.Errorf("kept are %d bytes, %d in the journal; want %d", s.Durable, offset, 3*interval)
+			}
+			history := r.history()
+			after := history[slices.Index(history, "refused "+tt.op)+1:]
+			if slices.Contains(after, "write") || slices.Contains(after, "sync") || slices.Contains(after, "commit 262144") {
+				t.Errorf("after the error: %q", after)
+			}
+			opened := r.opened
+			r.start(r.job())
+			r.fetched()
+			if last := r.requests()[1]; last.Offset != 3*interval || r.opened == opened {
+				t.Errorf("went on from %d; files opened for it: %d", last.Offset, r.opened-opened)
+			}
 		})
 	}
 }
@@ -187,17 +179,15 @@ func TestDiskFullDoesNotCountWhatMustStayFree(t *testing.T) {
 		300_000: "DISK_FULL: need 132306 bytes, 0 free",
 		700_000: "DISK_FULL: need 132306 bytes, 300000 free (" + syscall.ENOSPC.Error() + ")",
 	} {
-		t.Run(want, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.free, r.cfg.MinFree = free, 400_000
-				r.boot()
-				r.failOnce("write", 4, syscall.ENOSPC)
-				r.start(r.job())
-				if s := r.failed("DISK_FULL: "); s.Error != want {
-					t.Errorf("error %q, want %q", s.Error, want)
-				}
-			})
+		run(t, want, func(t *testing.T) {
+			r := newRig(t)
+			r.free, r.cfg.MinFree = free, 400_000
+			r.boot()
+			r.failOnce("write", 4, syscall.ENOSPC)
+			r.start(r.job())
+			if s := r.failed("DISK_FULL: "); s.Error != want {
+				t.Errorf("error %q, want %q", s.Error, want)
+			}
 		})
 	}
 }
@@ -223,8 +213,7 @@ func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(2).Status(404))
 		r.cfg.KeepOutbox, r.cfg.Readback = true, true
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
 		r.start(r.other())
 		r.failed("DOWNLOAD_FAILED")
@@ -254,12 +243,9 @@ func TestResetKeepsTheOutbox(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.cfg.KeepOutbox = true
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
-		if err := r.Reset(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Reset(t.Context()))
 		var got []string
 		rec, _ := r.record()
 		for _, n := range rec.Outbox {
@@ -274,9 +260,7 @@ func TestResetKeepsTheOutbox(t *testing.T) {
 // The URL may be signed: whoever holds it can fetch the package.
 func TestURLIsForgottenAtReady(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t)
-		r.boot()
-		r.start(r.job())
+		r := newRig(t).begin()
 		r.fetched()
 		want := r.job()
 		want.URL = ""
@@ -351,9 +335,7 @@ func (r *rig) allocated(name string) int64 {
 
 func TestFailedJobGivesItsReservedSpaceBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
-		r.boot()
-		r.start(r.job())
+		r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404)).begin()
 		synctest.Wait() // in the back-off
 		if got := r.allocated("u.bin"); got < r.object.Len() {
 			t.Skipf("%d bytes are reserved: this file system does not", got)
@@ -377,19 +359,17 @@ func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 		{"range ignored", origintest.On(2).IgnoreRange()},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
-				r.boot()
-				r.failOnce("reserve", 2, syscall.ENOSPC)
-				r.start(r.job())
-				r.failed("DISK_FULL: need ")
-				history := r.history()
-				if after := history[slices.Index(history, "truncate"):]; slices.Contains(after, "write") || len(r.requests()) != 2 {
-					t.Errorf("%d requests; from starting over on: %q", len(r.requests()), after)
-				}
-				r.wantOnlyJournal()
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
+			r.boot()
+			r.failOnce("reserve", 2, syscall.ENOSPC)
+			r.start(r.job())
+			r.failed("DISK_FULL: need ")
+			history := r.history()
+			if after := history[slices.Index(history, "truncate"):]; slices.Contains(after, "write") || len(r.requests()) != 2 {
+				t.Errorf("%d requests; from starting over on: %q", len(r.requests()), after)
+			}
+			r.wantOnlyJournal()
 		})
 	}
 }
@@ -398,23 +378,20 @@ func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 // another change of the object.
 func TestJobPostedAgainIsStartedOverOnceMore(t *testing.T) {
 	for status, fails := range map[int]string{412: "OBJECT_CHANGED", 416: "RANGE_NOT_SATISFIABLE"} {
-		t.Run(fails, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).ResetAt(3*interval), origintest.On(2).Status(status),
-					origintest.On(3).ResetAt(2*interval), origintest.Span(4, 5).Status(status))
-				r.boot()
-				r.start(r.job())
-				r.failed("DOWNLOAD_FAILED: " + fails)
-				r.start(r.job())
-				r.fetched()
-				var begins []int64
-				for _, a := range r.requests() {
-					begins = append(begins, a.Offset)
-				}
-				if want := []int64{0, 3 * interval, 0, 2 * interval, 2 * interval, 0}; !slices.Equal(begins, want) {
-					t.Errorf("asked from %v, want %v", begins, want)
-				}
-			})
+		run(t, fails, func(t *testing.T) {
+			r := newRig(t, origintest.On(1).ResetAt(3*interval), origintest.On(2).Status(status),
+				origintest.On(3).ResetAt(2*interval), origintest.Span(4, 5).Status(status))
+			r.begin()
+			r.failed("DOWNLOAD_FAILED: " + fails)
+			r.start(r.job())
+			r.fetched()
+			var begins []int64
+			for _, a := range r.requests() {
+				begins = append(begins, a.Offset)
+			}
+			if want := []int64{0, 3 * interval, 0, 2 * interval, 2 * interval, 0}; !slices.Equal(begins, want) {
+				t.Errorf("asked from %v, want %v", begins, want)
+			}
 		})
 	}
 }

@@ -95,42 +95,38 @@ func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
 		{"nothing there", origintest.On(2).Status(416)},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
-				r.boot()
-				job := r.job()
-				r.start(job)
-				time.Sleep(500 * time.Millisecond)
-				tries := r.readOnly(0)
-				time.Sleep(2 * time.Second)
-				synctest.Wait()
-				if s := r.Snapshot(); s.State != fsm.Downloading || len(*tries) == 0 || len(r.requests()) != 2 {
-					t.Fatalf("%s after %d requests and %d tries to write", s.State, len(r.requests()), len(*tries))
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
+			r.boot()
+			job := r.job()
+			r.start(job)
+			time.Sleep(500 * time.Millisecond)
+			tries := r.readOnly(0)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if s := r.Snapshot(); s.State != fsm.Downloading || len(*tries) == 0 || len(r.requests()) != 2 {
+				t.Fatalf("%s after %d requests and %d tries to write", s.State, len(r.requests()), len(*tries))
+			}
+			r.faults.set(nil)
+			job.URL = r.origin.URLFor("/mirror/u.bin?signature=" + secret)
+			r.start(job)
+			r.fetched()
+			requests := r.requests()
+			if last := requests[len(requests)-1]; len(requests) != 3 || last.URL != job.URL || last.Offset != 3*interval {
+				t.Errorf("%d requests, the last from %d of %s", len(requests), last.Offset, last.URL)
+			}
+			for _, s := range r.shown() {
+				if s.State == fsm.Failed {
+					t.Errorf("told was %q", s.Error)
 				}
-				r.faults.set(nil)
-				job.URL = r.origin.URLFor("/mirror/u.bin?signature=" + secret)
-				r.start(job)
-				r.fetched()
-				requests := r.requests()
-				if last := requests[len(requests)-1]; len(requests) != 3 || last.URL != job.URL || last.Offset != 3*interval {
-					t.Errorf("%d requests, the last from %d of %s", len(requests), last.Offset, last.URL)
-				}
-				for _, s := range r.shown() {
-					if s.State == fsm.Failed {
-						t.Errorf("told was %q", s.Error)
-					}
-				}
-			})
+			}
 		})
 	}
 }
 
 func TestResetIsRefusedWithTheJournalAndTheJobGoesOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.On(1).StallAt(interval+5))
-		r.boot()
-		r.start(r.job())
+		r := newRig(t, origintest.On(1).StallAt(interval+5)).begin()
 		<-r.origin.Stalled()
 		synctest.Wait()
 		r.faults.set(func(op string, _ int64) error {
@@ -156,28 +152,24 @@ func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
 		{"verified", 4},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.cfg.FailOnJournalError = true
-				r.open()
-				r.readOnly(tt.at)
-				if err := r.StartBeforeRun(t.Context(), r.job(), false); err != nil {
-					t.Fatal(err)
-				}
-				r.boot()
-				if err := <-r.done; !errors.Is(err, syscall.EROFS) {
-					t.Errorf("run: %v", err)
-				}
-				r.done = nil
-				r.faults.set(nil)
-				r.stop()
-				r.boot() // and the next one finishes it
-				r.fetched()
-				if n := len(r.requests()); n != 0 {
-					t.Errorf("%d requests for what was there", n)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.cfg.FailOnJournalError = true
+			r.open()
+			r.readOnly(tt.at)
+			must(t, r.StartBeforeRun(t.Context(), r.job(), false))
+			r.boot()
+			if err := <-r.done; !errors.Is(err, syscall.EROFS) {
+				t.Errorf("run: %v", err)
+			}
+			r.done = nil
+			r.faults.set(nil)
+			r.stop()
+			r.boot() // and the next one finishes it
+			r.fetched()
+			if n := len(r.requests()); n != 0 {
+				t.Errorf("%d requests for what was there", n)
+			}
 		})
 	}
 }

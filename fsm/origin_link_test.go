@@ -194,24 +194,22 @@ func TestHugeHeader(t *testing.T) {
 // TestLinkThatResetsEveryFewIntervals: a download that makes progress is never given up, however often it is broken off.
 func TestLinkThatResetsEveryFewIntervals(t *testing.T) {
 	for _, latency := range []time.Duration{0, 600 * time.Millisecond} {
-		t.Run(fmt.Sprint("latency ", latency), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				d := newBulkRig(t, origintest.Config{
-					Object: sample(5, 20_000_000), Link: origintest.Link{ResetEvery: 600_000, Latency: latency},
-				})
-				d.cfg.Checkpoint = 200 << 10
-				p := d.boot()
-				begin := time.Now()
-				p.start(d.job())
-				s, _ := p.settle()
-				p.audit(s)
-				if s.State != "Ready" || d.origin.ServedTwice() != 0 || p.counts("ota_download_retries_total") != "reset 33" {
-					t.Errorf("%s %q after retries %q, %d bytes asked for twice", s.State, s.Error, p.counts("ota_download_retries_total"), d.origin.ServedTwice())
-				}
-				if took, want := time.Since(begin), 33*time.Second+34*latency; took != want {
-					t.Errorf("took %v, want %v", took, want)
-				}
+		run(t, fmt.Sprint("latency ", latency), func(t *testing.T) {
+			d := newBulkRig(t, origintest.Config{
+				Object: sample(5, 20_000_000), Link: origintest.Link{ResetEvery: 600_000, Latency: latency},
 			})
+			d.cfg.Checkpoint = 200 << 10
+			p := d.boot()
+			begin := time.Now()
+			p.start(d.job())
+			s, _ := p.settle()
+			p.audit(s)
+			if s.State != "Ready" || d.origin.ServedTwice() != 0 || p.counts("ota_download_retries_total") != "reset 33" {
+				t.Errorf("%s %q after retries %q, %d bytes asked for twice", s.State, s.Error, p.counts("ota_download_retries_total"), d.origin.ServedTwice())
+			}
+			if took, want := time.Since(begin), 33*time.Second+34*latency; took != want {
+				t.Errorf("took %v, want %v", took, want)
+			}
 		})
 	}
 }

@@ -51,8 +51,7 @@ func TestRateFollowsTheLinkAndFallsToZeroInAStall(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, size),
 			Link: origintest.Link{BytesPerSecond: speed}, Script: []*origintest.Rule{origintest.On(1).StallAt(stall)}})
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		time.Sleep(10*time.Second + 500*time.Millisecond)
 		synctest.Wait()
 		s := r.Snapshot()
@@ -103,8 +102,7 @@ func TestSnapshotDoesNotWaitForTheDisk(t *testing.T) {
 			}
 			return nil
 		})
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		synctest.Wait()
 		if s := r.Snapshot(); s.State != fsm.Downloading || s.Durable != 0 {
 			t.Errorf("in the middle of a sync %+v is shown", s)
@@ -139,8 +137,7 @@ func TestReadbackShowsItsProgress(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, steps*fsm.RehashStep)})
 		r.cfg.Readback = true
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
 		var shown []int
 		for _, s := range r.shown() {

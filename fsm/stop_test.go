@@ -52,13 +52,10 @@ func TestStopKeepsItsTimeOnSlowDisks(t *testing.T) {
 					r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 10<<20)})
 					r.cfg.Checkpoint = disk.interval
 					r.slowDisk(disk.write, disk.checkpoint)
-					r.boot()
-					r.start(r.job())
+					r.begin()
 					time.Sleep(after)
 					begun := time.Now()
-					if err := r.stop(); err != nil {
-						t.Error(err)
-					}
+					r.end()
 					if took := time.Since(begun); took > 2*time.Second {
 						t.Errorf("a stop after %v took %v", after, took)
 					}
@@ -74,13 +71,10 @@ func TestStopStoresWhatIsInMemory(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 16<<20)})
 		r.cfg.Checkpoint = 1 << 20
 		r.slowDisk(50*time.Millisecond, 20*time.Millisecond)
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		time.Sleep(time.Second)
 		before := r.Snapshot().Durable
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
+		r.end()
 		if _, after := r.record(); after-before < 3<<20 {
 			t.Errorf("%d bytes became durable in the stop", after-before)
 		}
@@ -94,13 +88,10 @@ func TestStopClaimsWhatIsStored(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 10<<20)})
 		r.cfg.Checkpoint = 1 << 20
 		r.slowDisk(400*time.Millisecond, 1200*time.Millisecond)
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		time.Sleep(2200 * time.Millisecond) // 200 ms before the third block is written
 		begin := time.Now()
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
+		r.end()
 		if _, offset := r.record(); offset != 3<<19 || time.Since(begin) > 2*time.Second {
 			t.Errorf("stopped at %d after %v, want %d within 2 s", offset, time.Since(begin), 3<<19)
 		}
@@ -113,36 +104,31 @@ func TestStorageThatFailsInAStopIsNotClaimed(t *testing.T) {
 		"sync":   2 * interval,
 		"commit": 2 * interval,
 	} {
-		t.Run(op, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				var stopping atomic.Bool
-				n := 0
-				r.faults.set(func(now string, at int64) error {
-					switch {
-					case stopping.Load() && now == op:
-						if n++; n > 1 { // the first is of what was under way
-							return syscall.EIO
-						}
-					case now == "write" && at == interval:
-						time.Sleep(300 * time.Millisecond)
-						stopping.Store(true)
+		run(t, op, func(t *testing.T) {
+			r := newRig(t)
+			var stopping atomic.Bool
+			n := 0
+			r.faults.set(func(now string, at int64) error {
+				switch {
+				case stopping.Load() && now == op:
+					if n++; n > 1 { // the first is of what was under way
+						return syscall.EIO
 					}
-					return nil
-				})
-				r.boot()
-				r.start(r.job())
-				time.Sleep(100 * time.Millisecond) // in the write of the second interval
-				if err := r.stop(); err != nil {
-					t.Error(err)
+				case now == "write" && at == interval:
+					time.Sleep(300 * time.Millisecond)
+					stopping.Store(true)
 				}
-				if rec, offset := r.record(); rec.State != string(fsm.Downloading) || offset != want {
-					t.Errorf("%s at %d, want %d", rec.State, offset, want)
-				}
-				r.faults.set(nil)
-				r.boot()
-				r.fetched()
+				return nil
 			})
+			r.begin()
+			time.Sleep(100 * time.Millisecond) // in the write of the second interval
+			r.end()
+			if rec, offset := r.record(); rec.State != string(fsm.Downloading) || offset != want {
+				t.Errorf("%s at %d, want %d", rec.State, offset, want)
+			}
+			r.faults.set(nil)
+			r.boot()
+			r.fetched()
 		})
 	}
 }
@@ -165,8 +151,7 @@ func TestStopThatDropsTheEndIsNoDownload(t *testing.T) {
 				}
 				return nil
 			})
-			r.boot()
-			r.start(r.job())
+			r.begin()
 			time.Sleep(100 * time.Millisecond)
 			job := r.job()
 			job.URL += "-renewed"
@@ -174,9 +159,7 @@ func TestStopThatDropsTheEndIsNoDownload(t *testing.T) {
 			running := r.process
 			go func() { asked <- running.Start(t.Context(), job) }()
 			time.Sleep(100 * time.Millisecond)
-			if err := r.stop(); err != nil {
-				t.Error(err)
-			}
+			r.end()
 			<-asked
 			if rec, offset := r.record(); rec.State != string(fsm.Downloading) || offset != 2*interval {
 				t.Errorf("%s at %d", rec.State, offset)
@@ -196,12 +179,9 @@ func TestStopDoesNotKeepAnAnswerThatWentOn(t *testing.T) {
 			}
 			return nil
 		})
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		time.Sleep(1100 * time.Millisecond) // after the back-off: in the slow write
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
+		r.end()
 		if rec, offset := r.record(); rec.State != string(fsm.Downloading) || offset != 2*interval+100 {
 			t.Errorf("%s at %d, want %d", rec.State, offset, 2*interval+100)
 		}
@@ -214,8 +194,7 @@ func TestDataSyncCountsAnIntervalsWrites(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 3<<20)})
 		r.cfg.Checkpoint = 1 << 20
 		r.slowDisk(100*time.Millisecond, 200*time.Millisecond)
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
 		for series, want := range map[string]float64{
 			"ota_data_sync_duration_seconds_count": 3,

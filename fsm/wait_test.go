@@ -33,8 +33,7 @@ func TestMissingNetworkIsWaitedForWithoutSpendingRetries(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		plugged := unplug(r)
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		time.Sleep(9 * time.Minute)
 		if s := r.Snapshot(); s.State != fsm.Downloading || s.Retries != 0 || s.Message != "waiting for the network" || r.metric("ota_network_waiting") != 1 {
 			t.Errorf("without a network: %+v, ota_network_waiting %v", s, r.metric("ota_network_waiting"))
@@ -54,21 +53,19 @@ func TestMissingNetworkIsWaitedForWithoutSpendingRetries(t *testing.T) {
 
 func TestMissingNetworkIsNotWaitedForLongerThanAllowed(t *testing.T) {
 	for _, wait := range []time.Duration{0, 10 * time.Minute} {
-		t.Run(wait.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				unplug(r)
-				r.cfg.NetworkWait = wait
-				r.boot()
-				begin := time.Now()
-				r.start(r.job())
-				r.failed("DOWNLOAD_FAILED: no route to the origin")
-				// One wait too many, and then the retries.
-				if took := time.Since(begin); took < wait+7*time.Second || took > wait+5*time.Second+7*time.Second {
-					t.Errorf("gave up after %v", took)
-				}
-				r.wantOnlyJournal()
-			})
+		run(t, wait.String(), func(t *testing.T) {
+			r := newRig(t)
+			unplug(r)
+			r.cfg.NetworkWait = wait
+			r.boot()
+			begin := time.Now()
+			r.start(r.job())
+			r.failed("DOWNLOAD_FAILED: no route to the origin")
+			// One wait too many, and then the retries.
+			if took := time.Since(begin); took < wait+7*time.Second || took > wait+5*time.Second+7*time.Second {
+				t.Errorf("gave up after %v", took)
+			}
+			r.wantOnlyJournal()
 		})
 	}
 }
@@ -78,8 +75,7 @@ func TestNetworkThatCameBackIsNotHeldAgainstTheNextOutage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Span(1, 2).Status(503).RetryAfter("250"))
 		plugged := unplug(r)
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		time.Sleep(9 * time.Minute)
 		plugged.Store(true)
 		time.Sleep(time.Minute) // the first 503 is being waited for
@@ -130,24 +126,21 @@ func TestEveryWaitEndsAtOnce(t *testing.T) {
 	}
 	for wait, make := range waits() {
 		for way, end := range ways {
-			t.Run(wait+" "+way, func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					r := make(t)
-					r.boot()
-					r.start(r.job())
-					time.Sleep(300 * time.Millisecond)
-					synctest.Wait()
-					begin := time.Now()
-					if err := end(r); err != nil {
-						t.Error(err)
-					}
-					if took := time.Since(begin); took != 0 {
-						t.Errorf("took %v", took)
-					}
-					if rec, _ := r.record(); r.process == nil && rec.State != string(fsm.Downloading) {
-						t.Errorf("the journal holds %s after a stop", rec.State)
-					}
-				})
+			run(t, wait+" "+way, func(t *testing.T) {
+				r := make(t)
+				r.begin()
+				time.Sleep(300 * time.Millisecond)
+				synctest.Wait()
+				begin := time.Now()
+				if err := end(r); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(begin); took != 0 {
+					t.Errorf("took %v", took)
+				}
+				if rec, _ := r.record(); r.process == nil && rec.State != string(fsm.Downloading) {
+					t.Errorf("the journal holds %s after a stop", rec.State)
+				}
 			})
 		}
 	}
@@ -186,25 +179,23 @@ func TestNewURLEndsNoLaterWait(t *testing.T) {
 		{"back-off", origintest.On(2).ResetEarly(), time.Second},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).StallAt(interval), tt.rule)
-				r.boot()
-				job := r.job()
-				r.start(job)
-				<-r.origin.Stalled()
-				job.URL += "-renewed"
-				r.start(job)
-				r.origin.Release()
-				r.fetched()
-				r.start(r.other())
-				if s := r.await(fsm.Ready); s.State != fsm.Ready {
-					t.Fatalf("%s %q", s.State, s.Error)
-				}
-				if gaps := r.gaps(); gaps[len(gaps)-1] != tt.want {
-					t.Errorf("waited for %v, want %v", gaps[len(gaps)-1], tt.want)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, origintest.On(1).StallAt(interval), tt.rule)
+			r.boot()
+			job := r.job()
+			r.start(job)
+			<-r.origin.Stalled()
+			job.URL += "-renewed"
+			r.start(job)
+			r.origin.Release()
+			r.fetched()
+			r.start(r.other())
+			if s := r.await(fsm.Ready); s.State != fsm.Ready {
+				t.Fatalf("%s %q", s.State, s.Error)
+			}
+			if gaps := r.gaps(); gaps[len(gaps)-1] != tt.want {
+				t.Errorf("waited for %v, want %v", gaps[len(gaps)-1], tt.want)
+			}
 		})
 	}
 }
@@ -219,21 +210,18 @@ func TestMissingNetworkIsAskedForEveryTwoToFiveSeconds(t *testing.T) {
 		{0.999, 4997 * time.Millisecond},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprint("jitter ", tt.jitter), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.cfg.Jitter = func() float64 { return tt.jitter }
-				plugged := unplug(r)
-				r.boot()
-				r.start(r.job())
-				time.Sleep(time.Minute)
-				plugged.Store(true)
-				r.fetched()
-				gaps := r.gaps()
-				if len(gaps) < 12 || slices.Min(gaps) != tt.want || slices.Max(gaps) != tt.want {
-					t.Errorf("waits %v, want %v each", gaps, tt.want)
-				}
-			})
+		run(t, fmt.Sprint("jitter ", tt.jitter), func(t *testing.T) {
+			r := newRig(t)
+			r.cfg.Jitter = func() float64 { return tt.jitter }
+			plugged := unplug(r)
+			r.begin()
+			time.Sleep(time.Minute)
+			plugged.Store(true)
+			r.fetched()
+			gaps := r.gaps()
+			if len(gaps) < 12 || slices.Min(gaps) != tt.want || slices.Max(gaps) != tt.want {
+				t.Errorf("waits %v, want %v each", gaps, tt.want)
+			}
 		})
 	}
 }
