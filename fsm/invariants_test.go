@@ -74,30 +74,18 @@ func (v *invariants) noteClose() {
 	v.closed++
 }
 
+// list returns a copy of one of the lists of v.
+func list[T any](v *invariants, of *[]T) []T {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(*of)
+}
+
 // history is what was done so far, in order.
-func (v *invariants) history() []string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Clone(v.log)
-}
-
-func (v *invariants) requests() []openedRequest {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Clone(v.asked)
-}
-
-func (v *invariants) checkpoints() []int64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Clone(v.commits)
-}
-
-func (v *invariants) shown() []fsm.Snapshot {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Clone(v.observed)
-}
+func (v *invariants) history() []string         { return list(v, &v.log) }
+func (v *invariants) requests() []openedRequest { return list(v, &v.asked) }
+func (v *invariants) checkpoints() []int64      { return list(v, &v.commits) }
+func (v *invariants) shown() []fsm.Snapshot     { return list(v, &v.observed) }
 
 // claimsOnlySyncedBytes checks a checkpoint before it is committed.
 func (v *invariants) claimsOnlySyncedBytes(cp journal.Checkpoint) {

@@ -24,11 +24,11 @@ func TestRedirect(t *testing.T) {
 		},
 		{
 			name: "eleven in a row", script: script(span(1, 11).Redirect(302, "/moved.bin"), from(12).Redirect(302, "/again")),
-			fails: "DOWNLOAD_FAILED: more than 10 redirects", exit: 1, requests: moved, left: "nothing",
+			fails: "DOWNLOAD_FAILED: more than 10 redirects", requests: moved,
 		},
 		{
 			name: "in a circle", script: script(always().Redirect(302, "/package.bin")),
-			fails: "DOWNLOAD_FAILED: more than 10 redirects", exit: 1, requests: moved, left: "nothing",
+			fails: "DOWNLOAD_FAILED: more than 10 redirects", requests: moved,
 		},
 		{
 			// The signature is made anew each time: a resume begins at the job's URL.
@@ -40,7 +40,7 @@ func TestRedirect(t *testing.T) {
 		{
 			name: "to a signed URL that has expired", script: script(
 				always().Path("/package.bin").Redirect(307, "/bucket/key?X-Amz-Signature=abc"), always().Path("/bucket/key").ExpiredAWS()),
-			fails: "DOWNLOAD_FAILED: URL_EXPIRED", exit: 1, requests: []string{"0-: 307", "0-: 403"}, left: "nothing",
+			fails: "DOWNLOAD_FAILED: URL_EXPIRED", requests: []string{"0-: 307", "0-: 403"},
 		},
 		{
 			name: "to another host", script: script(always().Path("/package.bin").Redirect(302, "http://localhost:8080/other.bin")),
@@ -48,7 +48,7 @@ func TestRedirect(t *testing.T) {
 		},
 		{
 			name: "to plain http elsewhere", script: script(always().Path("/package.bin").Redirect(302, "http://cdn.test/other.bin")),
-			fails: "DOWNLOAD_FAILED: redirect refused: plain http is only for loopback", exit: 1, requests: []string{"0-: 302"}, left: "nothing",
+			fails: "DOWNLOAD_FAILED: redirect refused: plain http is only for loopback", requests: []string{"0-: 302"},
 		},
 		{
 			name: "to plain http elsewhere, allowed", script: script(always().Path("/package.bin").Redirect(302, "http://cdn.test/other.bin")),
@@ -57,12 +57,12 @@ func TestRedirect(t *testing.T) {
 		},
 		{
 			name: "to no web address", script: script(always().Redirect(302, "ftp://cdn.test/other.bin")),
-			fails: `DOWNLOAD_FAILED: redirect refused: URL scheme is "ftp": want https`, exit: 1, requests: []string{"0-: 302"}, left: "nothing",
+			fails: `DOWNLOAD_FAILED: redirect refused: URL scheme is "ftp": want https`, requests: []string{"0-: 302"},
 		},
 		{
 			name: "from https to http", origin: origintest.Config{TLS: &origintest.TLS{}}, net: trusting,
 			script: script(always().Redirect(302, "http://127.0.0.1/other.bin")),
-			fails:  `DOWNLOAD_FAILED: redirect from https to "http" refused`, exit: 1, requests: []string{"0-: 302"}, left: "nothing",
+			fails:  `DOWNLOAD_FAILED: redirect from https to "http" refused`, requests: []string{"0-: 302"},
 		},
 		{
 			name: "from https to another https", origin: origintest.Config{TLS: &origintest.TLS{}}, net: trusting,
@@ -106,8 +106,8 @@ func TestOriginOutOfReach(t *testing.T) {
 		},
 		{
 			name: "refused for too long", dial: failing(1, 0, refused),
-			fails: "DOWNLOAD_FAILED: connection refused (gave up after 3 retries without progress)", exit: 1,
-			retries: "connect 3", left: "nothing", took: 7 * time.Second,
+			fails:   "DOWNLOAD_FAILED: connection refused (gave up after 3 retries without progress)",
+			retries: "connect 3", took: 7 * time.Second,
 		},
 		{
 			name: "no such host, three times", dial: failing(1, 3, unknown),
@@ -116,8 +116,8 @@ func TestOriginOutOfReach(t *testing.T) {
 		},
 		{
 			name: "no such host", dial: failing(1, 0, unknown),
-			fails: "DOWNLOAD_FAILED: no such host: origin.test (gave up after 3 retries without progress)", exit: 1,
-			retries: "dns 3", left: "nothing", took: 7 * time.Second,
+			fails:   "DOWNLOAD_FAILED: no such host: origin.test (gave up after 3 retries without progress)",
+			retries: "dns 3", took: 7 * time.Second,
 		},
 		{
 			name: "no answer to a connection", dial: failing(1, 1, os.NewSyscallError("connect", syscall.ETIMEDOUT)),
@@ -150,13 +150,13 @@ func TestNoNetwork(t *testing.T) {
 				{
 					// 172 looks until ten minutes are over, and then the retries.
 					name: "for longer than is waited for", dial: failing(1, 0, err),
-					fails: "DOWNLOAD_FAILED: no ", exit: 1,
-					retries: "offline 3", left: "nothing", took: 172*3500*time.Millisecond + 7*time.Second,
+					fails:   "DOWNLOAD_FAILED: no ",
+					retries: "offline 3", took: 172*3500*time.Millisecond + 7*time.Second,
 				},
 				{
 					name: "and no patience", dial: failing(1, 0, err), cfg: func(c *fsm.Config) { c.NetworkWait = 0 },
-					fails: "DOWNLOAD_FAILED: no ", exit: 1,
-					retries: "offline 3", left: "nothing", took: 7 * time.Second,
+					fails:   "DOWNLOAD_FAILED: no ",
+					retries: "offline 3", took: 7 * time.Second,
 				},
 				{
 					name: "and no patience, for a moment", dial: failing(1, 2, err), cfg: func(c *fsm.Config) { c.NetworkWait = 0 },
@@ -177,7 +177,7 @@ func TestCertificate(t *testing.T) {
 	}
 	stranger := origintest.NewConfig(t, origintest.Config{TLS: &origintest.TLS{}, InMemory: true}).CAFile()
 	const clock = "; likely because the board's clock is wrong: it says 2000-01-01, which is before this program was built (2001-01-01)"
-	rows := []row{
+	prove(t, []row{
 		{name: "good", origin: with(origintest.TLS{}), net: trusting, requests: []string{"0-: 206"}},
 		{
 			name: "good, and the connection breaks off", origin: with(origintest.TLS{}), net: trusting, script: script(on(1).ResetAt(350_000)),
@@ -211,13 +211,7 @@ func TestCertificate(t *testing.T) {
 			},
 			requests: []string{"0-: 206"},
 		},
-	}
-	for i := range rows {
-		if rows[i].fails != "" { // at once, without a request
-			rows[i].exit, rows[i].left = 1, "nothing"
-		}
-	}
-	prove(t, rows)
+	})
 }
 
 func TestHandshakeIsCut(t *testing.T) {
@@ -229,13 +223,13 @@ func TestHandshakeIsCut(t *testing.T) {
 		},
 		{
 			name: "each time", origin: origintest.Config{TLS: &origintest.TLS{}, CutConnections: 1000}, net: trusting,
-			fails: "DOWNLOAD_FAILED: TLS broke in the TLS handshake (gave up after 3 retries without progress)", exit: 1,
-			retries: "tls 3", left: "nothing", took: 7 * time.Second,
+			fails:   "DOWNLOAD_FAILED: TLS broke in the TLS handshake (gave up after 3 retries without progress)",
+			retries: "tls 3", took: 7 * time.Second,
 		},
 		{
 			name: "because TLS 1.1 is all that is spoken", origin: origintest.Config{TLS: &origintest.TLS{MaxVersion: 0x0302}}, net: trusting,
-			fails: "DOWNLOAD_FAILED: TLS broke in the TLS handshake", exit: 1,
-			retries: "tls 3", left: "nothing", took: 7 * time.Second,
+			fails:   "DOWNLOAD_FAILED: TLS broke in the TLS handshake",
+			retries: "tls 3", took: 7 * time.Second,
 		},
 	})
 }

@@ -37,11 +37,7 @@ func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 				}
 				job.URL = d.origin.URLFor("/bucket/key?X-Amz-Signature=new")
 				p.start(job)
-				s, _ := p.settle()
-				if s.State != fsm.Ready {
-					t.Errorf("%s %q", s.State, s.Error)
-				}
-				p.audit(s)
+				p.finishes()
 				want := []string{"0-: 206", "350000- if-match: 403", "350000- if-match: 206"}
 				if got := asked(d.origin); !slices.Equal(got, want) {
 					t.Errorf("requests %q, want %q", got, want)
@@ -145,11 +141,7 @@ func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 				time.Sleep(cmp.Or(c.posted, late/2))
 				job.URL = d.origin.URLFor("/new.bin")
 				p.start(job)
-				s, _ := p.settle()
-				if s.State != fsm.Ready {
-					t.Errorf("%s %q", s.State, s.Error)
-				}
-				p.audit(s)
+				p.finishes()
 				requests, want := d.origin.Requests(), fmt.Sprintf("bytes=%d-", at)
 				last := requests[len(requests)-1]
 				if last.Target != "/new.bin" || last.Range != want || last.IfMatch != "" {
@@ -182,11 +174,7 @@ func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
 			p.start(job)
 			synctest.Wait()
 		}
-		s, _ := p.settle()
-		if s.State != fsm.Ready {
-			t.Errorf("%s %q", s.State, s.Error)
-		}
-		p.audit(s)
+		p.finishes()
 		want := []string{"0-: 206", "350000-: 206"}
 		if got := asked(d.origin); !slices.Equal(got, want) {
 			t.Errorf("requests %q, want %q", got, want)
@@ -208,11 +196,7 @@ func TestNewURLInAWaitDecidesWhatTheOriginIsHeldTo(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			job.URL = d.origin.URLFor(target)
 			p.start(job)
-			s, _ := p.settle()
-			if s.State != fsm.Ready {
-				t.Errorf("%s %q", s.State, s.Error)
-			}
-			p.audit(s)
+			p.finishes()
 			if got, want := asked(d.origin), []string{"0-: 206", "350000- if-match: 503", want}; !slices.Equal(got, want) {
 				t.Errorf("requests %q, want %q", got, want)
 			}

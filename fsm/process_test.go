@@ -218,6 +218,17 @@ func (p *process) failed(text string) fsm.Snapshot {
 	return s
 }
 
+// finishes waits for the job to end in Ready, and audits that.
+func (p *process) finishes() fsm.Snapshot {
+	p.rig.t.Helper()
+	s, _ := p.settle()
+	if s.State != fsm.Ready {
+		p.rig.t.Errorf("%s %q", s.State, s.Error)
+	}
+	p.audit(s)
+	return s
+}
+
 // held fetches up to the byte at, which the origin's script has to stall
 // before, stops otad there, and lets the origin go on.
 func (r *rig) held(at int64) {
