@@ -44,12 +44,7 @@ func TestAnotherJobIsRefusedWhileOneIsUnderWay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval))
 		verifying := make(chan struct{})
-		r.faults.set(func(op string, _ int64) error {
-			if op == "drop" {
-				<-verifying
-			}
-			return nil
-		})
+		r.before("drop", func() error { <-verifying; return nil })
 		r.cfg.Readback = true
 		r.begin()
 		for _, state := range []fsm.State{fsm.Downloading, fsm.Verifying} {
@@ -119,30 +114,6 @@ func TestJobThatCannotBeIsRefused(t *testing.T) {
 	})
 }
 
-func TestFailedJobGoesOnFromItsCheckpointWithANewURL(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.On(1).ResetAt(2*interval+5), origintest.On(2).ExpiredAWS())
-		r.boot()
-		job := r.job()
-		r.start(job)
-		if s := r.failed("DOWNLOAD_FAILED: URL_EXPIRED "); s.Durable != 2*interval+5 {
-			t.Errorf("%d bytes kept", s.Durable)
-		}
-		job.URL += "-renewed"
-		r.start(job)
-		r.fetched()
-		if last := r.requests()[2]; last.Offset != 2*interval+5 || last.URL != job.URL {
-			t.Errorf("went on from %d with %s", last.Offset, last.URL)
-		}
-		if n := r.metric(`ota_download_resumes_total{cause="new_url"}`); n != 1 {
-			t.Errorf("%v resumes with a new URL counted", n)
-		}
-		if n := r.origin.ServedTwice(); n != 0 {
-			t.Errorf("%d bytes were asked for twice", n)
-		}
-	})
-}
-
 func TestValidatorIsKeptWhereOnlyTheSignatureIsNew(t *testing.T) {
 	record := func(validator journal.Validator) journal.Record {
 		return journal.Record{Job: journal.Job{URL: "https://store.example:8443/fw/u.bin?sig=1"}, Validator: validator}
@@ -163,30 +134,6 @@ func TestValidatorIsKeptWhereOnlyTheSignatureIsNew(t *testing.T) {
 		if got := fsm.KeptValidator(record(learned), url); got != want {
 			t.Errorf("under %s the validator is %+v, want %+v", url, got, want)
 		}
-	}
-}
-
-func TestNewURLDecidesWhatTheOriginIsHeldTo(t *testing.T) {
-	for _, tt := range []struct {
-		name, path string
-		held       bool
-	}{
-		{"signed anew", "/package.bin?signature=2", true},
-		{"another mirror", "/mirror/package.bin?signature=1", false},
-	} {
-		run(t, tt.name, func(t *testing.T) {
-			r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
-			r.boot()
-			job := r.job()
-			r.start(job)
-			r.failed("DOWNLOAD_FAILED: HTTP 404")
-			job.URL = r.origin.URLFor(tt.path)
-			r.start(job)
-			r.fetched()
-			if last := r.origin.Requests()[2]; (last.IfMatch != "") != tt.held || last.Range != "bytes=65541-" {
-				t.Errorf("asked for %q with If-Match %q", last.Range, last.IfMatch)
-			}
-		})
 	}
 }
 
@@ -237,8 +184,8 @@ func TestStopDuringACommandIsNoFailure(t *testing.T) {
 			r := newRig(t, origintest.Always().StallAt(2*interval)).begin()
 			synctest.Wait()
 			slow := true
-			r.faults.set(func(op string, _ int64) error {
-				if op != "update" || !slow {
+			r.before("update", func() error {
+				if !slow {
 					return nil
 				}
 				slow = false

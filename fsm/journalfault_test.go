@@ -129,12 +129,7 @@ func TestResetIsRefusedWithTheJournalAndTheJobGoesOn(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval+5)).begin()
 		<-r.origin.Stalled()
 		synctest.Wait()
-		r.faults.set(func(op string, _ int64) error {
-			if op == "update" {
-				return syscall.EROFS
-			}
-			return nil
-		})
+		r.refuse("update", syscall.EROFS)
 		if err := r.Reset(t.Context()); !errors.Is(err, syscall.EROFS) {
 			t.Errorf("reset: %v", err)
 		}
@@ -194,12 +189,7 @@ func TestMachineAtRestTellsThatTheDiskCannotBeWritten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
-		r.faults.set(func(op string, _ int64) error {
-			if op == "look" {
-				return syscall.EROFS
-			}
-			return nil
-		})
+		r.refuse("look", syscall.EROFS)
 		if err := r.Health(); !errors.Is(err, syscall.EROFS) {
 			t.Errorf("Healthy says %v", err)
 		}

@@ -135,6 +135,10 @@ func TestNoNetwork(t *testing.T) {
 		"no route to the network":      os.NewSyscallError("connect", syscall.ENETUNREACH),
 		"no route to the host":         os.NewSyscallError("connect", syscall.EHOSTUNREACH),
 	} {
+		fails := "DOWNLOAD_FAILED: no route to the origin"
+		if name == "no answer from a name server" {
+			fails = "DOWNLOAD_FAILED: " + name
+		}
 		t.Run(name, func(t *testing.T) {
 			prove(t, []row{
 				{
@@ -150,12 +154,12 @@ func TestNoNetwork(t *testing.T) {
 				{
 					// 172 looks until ten minutes are over, and then the retries.
 					name: "for longer than is waited for", dial: failing(1, 0, err),
-					fails:   "DOWNLOAD_FAILED: no ",
+					fails:   fails,
 					retries: "offline 3", took: 172*3500*time.Millisecond + 7*time.Second,
 				},
 				{
 					name: "and no patience", dial: failing(1, 0, err), cfg: func(c *fsm.Config) { c.NetworkWait = 0 },
-					fails:   "DOWNLOAD_FAILED: no ",
+					fails:   fails,
 					retries: "offline 3", took: 7 * time.Second,
 				},
 				{

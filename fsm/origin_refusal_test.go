@@ -172,6 +172,11 @@ func TestRetryAfter(t *testing.T) {
 	}
 	prove(t, append(rows,
 		row{
+			name: "429 until a date", script: script(on(1).Status(429).RetryAfterDate(90 * time.Second)),
+			requests: []string{"0-: 429", "0-: 206"},
+			retries:  "http_429 1", took: 90 * time.Second,
+		},
+		row{
 			name: "429 in the middle", script: script(on(1).ResetAt(350_000), on(2).Status(429).RetryAfter("60")),
 			requests: []string{"0-: 206", "350000- if-match: 429", "350000- if-match: 206"},
 			retries:  "http_429 1, reset 1", took: 61 * time.Second,

@@ -42,6 +42,9 @@ func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 				if got := asked(d.origin); !slices.Equal(got, want) {
 					t.Errorf("requests %q, want %q", got, want)
 				}
+				if n := d.origin.ServedTwice(); n != 0 {
+					t.Errorf("%d bytes were asked for twice", n)
+				}
 				if got := d.origin.Requests()[2].Target; got != "/bucket/key?X-Amz-Signature=new" {
 					t.Errorf("asked for %s", got)
 				}

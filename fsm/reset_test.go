@@ -100,12 +100,7 @@ func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 		run(t, way, func(t *testing.T) {
 			r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(0)).begin()
 			r.failed("DOWNLOAD_FAILED")
-			r.faults.set(func(op string, _ int64) error {
-				if op == "remove" {
-					return syscall.EIO
-				}
-				return nil
-			})
+			r.refuse("remove", syscall.EIO)
 			giveUp(t, r)
 			synctest.Wait()
 			r.kill()

@@ -110,28 +110,6 @@ func TestProgressIsCountedFromTheHighestOffset(t *testing.T) {
 	})
 }
 
-func TestServerThatNamesATimeIsWaitedFor(t *testing.T) {
-	tests := []struct {
-		name string
-		rule *origintest.Rule
-		want time.Duration
-	}{
-		{"503 in seconds", origintest.On(1).Status(503).RetryAfter("7"), 7 * time.Second},
-		{"429 until a date", origintest.On(1).Status(429).RetryAfterDate(90 * time.Second), 90 * time.Second},
-		{"longer than allowed", origintest.On(1).Status(503).RetryAfter("86400"), 5 * time.Minute},
-		{"nonsense", origintest.On(1).Status(503).RetryAfter("soon"), time.Second},
-	}
-	for _, tt := range tests {
-		run(t, tt.name, func(t *testing.T) {
-			r := newRig(t, tt.rule).begin()
-			r.fetched()
-			if got := r.gaps(); len(got) != 1 || got[0] != tt.want {
-				t.Errorf("waits %v, want %v", got, tt.want)
-			}
-		})
-	}
-}
-
 // After a start-over it is another object's progress that counts: measured by the
 // offsets of the one before, a link that drops would never get it past them.
 func TestCountOfRetriesStartsAnewWithTheProgressOfTheNewObject(t *testing.T) {
