@@ -40,7 +40,7 @@ func TestAdopt(t *testing.T) {
 			if tt.refused >= 0 {
 				var unfinished *fsm.UnfinishedError
 				if !errors.As(err, &unfinished) || unfinished.Offset != tt.refused || unfinished.Job.Name != "other.bin" {
-					t.Fatalf("adopted with %v, want the refusal for %d bytes", err, tt.refused)
+					t.Fatalf("StartBeforeRun returned %v, want the refusal for %d bytes", err, tt.refused)
 				}
 				if rec, offset := r.record(); rec.Job.Name != "other.bin" || offset != tt.refused {
 					t.Errorf("a refusal left %s with %d bytes", rec.Job.Name, offset)
@@ -53,7 +53,7 @@ func TestAdopt(t *testing.T) {
 			r.boot()
 			synctest.Wait()
 			if first := r.requests()[0]; first.Offset != tt.from || r.exists("other.bin.part") {
-				t.Errorf("asked from %d, want %d; the other's file is there: %v", first.Offset, tt.from, r.exists("other.bin.part"))
+				t.Errorf("the request is from %d, want %d; the other partial file is there: %v", first.Offset, tt.from, r.exists("other.bin.part"))
 			}
 		})
 	}

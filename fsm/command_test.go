@@ -80,10 +80,10 @@ func TestOfTwoSimultaneousJobsExactlyOneWins(t *testing.T) {
 			both.Wait()
 			winner := slices.Index(errs, nil)
 			if winner < 0 || !errors.Is(errs[1-winner], fsm.ErrBusy) {
-				t.Fatalf("the two were answered by %v", errs)
+				t.Fatalf("Start returned %v", errs)
 			}
 			if rec, _ := r.record(); rec.Job != jobs[winner] {
-				t.Errorf("the journal holds %s, %s was told that it won", rec.Job.Name, jobs[winner].Name)
+				t.Errorf("the journal holds %s, but Start accepted %s", rec.Job.Name, jobs[winner].Name)
 			}
 			must(t, r.Reset(t.Context()))
 		}
@@ -176,8 +176,7 @@ func TestCommandsEndWithTheirContext(t *testing.T) {
 	})
 }
 
-// A stop that comes while a command is being done finds the work ended as well:
-// by the stop, and not by anything that the job should be failed for.
+// A stop during a command ends the work as well. That is no failure of the job.
 func TestStopDuringACommandIsNoFailure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for range 12 { // of two things that are due, Run takes either

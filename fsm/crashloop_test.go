@@ -9,7 +9,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// crashing leaves a board on which a job was begun and cut short n times since,
+// crashing returns a board with a job that was started and then killed n times
 // without a new checkpoint.
 func crashing(t *testing.T, n int) *rig {
 	r := newRig(t, origintest.Always().StallAt(interval+5), origintest.Always().StallAt(2*interval+5))
@@ -20,7 +20,7 @@ func crashing(t *testing.T, n int) *rig {
 		r.kill()
 	}
 	if rec, _ := r.record(); rec.Restarts != n {
-		t.Fatalf("%d take-ups counted after %d crashes", rec.Restarts, n)
+		t.Fatalf("%d restarts counted after %d crashes", rec.Restarts, n)
 	}
 	return r
 }
@@ -37,10 +37,10 @@ func TestCrashLoopEndsInFailed(t *testing.T) {
 			t.Errorf("%v failed downloads counted", n)
 		}
 		r.origin.Release()
-		r.start(r.job()) // whoever asks again gets another chance
+		r.start(r.job()) // the same job again gets another chance
 		synctest.Wait()
 		if rec, _ := r.record(); rec.Restarts != 0 || r.requests()[0].Offset != interval+5 {
-			t.Errorf("asked from %d with %d take-ups on the count", r.requests()[0].Offset, rec.Restarts)
+			t.Errorf("the request is from %d with %d restarts counted", r.requests()[0].Offset, rec.Restarts)
 		}
 	})
 }
@@ -86,13 +86,14 @@ func TestCountOfTakeUpsIsCleared(t *testing.T) {
 			synctest.Wait()
 			tt.survive(r)
 			if rec, _ := r.record(); rec.Restarts != tt.want {
-				t.Errorf("%d take-ups on the count, want %d", rec.Restarts, tt.want)
+				t.Errorf("%d restarts counted, want %d", rec.Restarts, tt.want)
 			}
 		})
 	}
 }
 
-// A board that is switched off before its modem has come up, day after day.
+// A board that is switched off every day before its modem is up is in no crash
+// loop.
 func TestStartsWithoutANetworkAreNoCrashLoop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval+5))
@@ -107,19 +108,20 @@ func TestStartsWithoutANetworkAreNoCrashLoop(t *testing.T) {
 			}
 			r.kill()
 			if rec, _ := r.record(); rec.Restarts != 0 {
-				t.Errorf("%d take-ups counted", rec.Restarts)
+				t.Errorf("%d restarts counted", rec.Restarts)
 			}
 		}
 		plugged.Store(true)
 		r.boot()
 		r.fetched()
 		if first := r.requests()[0]; first.Offset != interval+5 {
-			t.Errorf("asked from %d", first.Offset)
+			t.Errorf("the request is from %d", first.Offset)
 		}
 	})
 }
 
-// What comes after the network is what kills it: waiting for one is no excuse.
+// A process that dies after the network came back is counted, even though it
+// waited for the network first.
 func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().StallAt(interval+5))
@@ -134,7 +136,7 @@ func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
 			synctest.Wait()
 			r.kill()
 			if rec, _ := r.record(); rec.Restarts != n+1 {
-				t.Fatalf("%d take-ups counted after %d crashes", rec.Restarts, n+1)
+				t.Fatalf("%d restarts counted after %d crashes", rec.Restarts, n+1)
 			}
 		}
 		r.boot()
@@ -142,8 +144,8 @@ func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
 	})
 }
 
-// It counts from the network's coming back, however long that took, and can be
-// survived from there on.
+// The minute after which a start no longer counts begins when the network is
+// back.
 func TestStartThatTheNetworkCameLateToIsSurvivedAfterAMinuteOfIt(t *testing.T) {
 	for with, want := range map[time.Duration]int{fsm.Survival - time.Second: 1, fsm.Survival: 0} {
 		run(t, with.String(), func(t *testing.T) {
@@ -159,7 +161,7 @@ func TestStartThatTheNetworkCameLateToIsSurvivedAfterAMinuteOfIt(t *testing.T) {
 			synctest.Wait()
 			r.kill()
 			if rec, _ := r.record(); rec.Restarts != want {
-				t.Errorf("%d take-ups on the count, want %d", rec.Restarts, want)
+				t.Errorf("%d restarts counted, want %d", rec.Restarts, want)
 			}
 		})
 	}

@@ -61,8 +61,7 @@ func TestPackageWithBothDigestsAndNoSizeIsFetched(t *testing.T) {
 	})
 }
 
-// What was learned of an object that turned out to be the wrong one must not be
-// held against the right one.
+// The size of the wrong object must not be required of the right one.
 func TestSizeThatWasLearnedGoesWithTheBytes(t *testing.T) {
 	right := sample(2, 2*interval+77)
 	tests := []struct {
@@ -118,8 +117,8 @@ func TestPackageThatDoesNotFitLeavesNothing(t *testing.T) {
 	}
 }
 
-// What the reservation has seen is told, and not what there is when it is told:
-// others write to the file system, too.
+// The error text has the numbers of the failed reservation, not later ones:
+// other programs write to the file system, too.
 func TestShortageIsToldAsItWasFound(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
@@ -202,13 +201,13 @@ func TestPublishThatFailsIsTriedAgainWithTheSameJob(t *testing.T) {
 		r.start(r.job())
 		r.fetched()
 		if n := len(r.requests()); n != 1 {
-			t.Errorf("%d requests: what was there was asked for again", n)
+			t.Errorf("%d requests: bytes that were there were requested again", n)
 		}
 	})
 }
 
-// What may be told of a transition is what holds after it: the bytes that an
-// older job has left are not the new one's.
+// An outbox entry has the progress after its transition: the bytes of an older
+// job are not those of the new one.
 func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(2).Status(404))
@@ -233,12 +232,12 @@ func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
 		want := []told{{"Downloading", 0, false}, {"Verifying", 0, false}, {"Ready", 100, false},
 			{"Downloading", 0, false}, {"Failed", 0, true}}
 		if !slices.Equal(got, want) {
-			t.Errorf("told is %+v, want %+v", got, want)
+			t.Errorf("the outbox holds %+v, want %+v", got, want)
 		}
 	})
 }
 
-// A reset forgets the job, and not what is still to be told of it.
+// A reset drops the job, but not the callbacks that are still to be delivered.
 func TestResetKeepsTheOutbox(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
@@ -270,7 +269,7 @@ func TestURLIsForgottenAtReady(t *testing.T) {
 	})
 }
 
-// The outbox is bounded. What falls out of it is counted, not just gone.
+// The outbox is bounded. An entry that falls out of it is counted.
 func TestTransitionsThatWillNeverBeToldAreCounted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().Status(404))
@@ -307,8 +306,8 @@ func TestErrorsHaveACodeAndADetail(t *testing.T) {
 	}
 }
 
-// Nobody reads the body of an answer that has nowhere to go, so nobody would
-// notice until it comes to its end.
+// Nothing reads the body once storing it has failed, so a stalled body must be
+// cancelled.
 func TestStorageThatFailsInAStallIsToldAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(2*interval+5))
@@ -318,7 +317,7 @@ func TestStorageThatFailsInAStallIsToldAtOnce(t *testing.T) {
 		r.start(r.job())
 		r.failed("DOWNLOAD_FAILED: input/output error")
 		if took := time.Since(begin); took != 0 {
-			t.Errorf("told after %v", took)
+			t.Errorf("failed after %v", took)
 		}
 	})
 }
@@ -347,8 +346,8 @@ func TestFailedJobGivesItsReservedSpaceBack(t *testing.T) {
 	})
 }
 
-// A disk can have filled up since the space was reserved, and starting over gives
-// the reserved space back first.
+// Starting over gives the reserved space back first, and the disk can have
+// filled up since it was reserved.
 func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 	tests := []struct {
 		name string
@@ -374,8 +373,7 @@ func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 	}
 }
 
-// The count belongs to the job as it was posted: who posts it again grants it
-// another change of the object.
+// The limit of one start-over counts from the last Start of the job.
 func TestJobPostedAgainIsStartedOverOnceMore(t *testing.T) {
 	for status, fails := range map[int]string{412: "OBJECT_CHANGED", 416: "RANGE_NOT_SATISFIABLE"} {
 		run(t, fails, func(t *testing.T) {
@@ -390,7 +388,7 @@ func TestJobPostedAgainIsStartedOverOnceMore(t *testing.T) {
 				begins = append(begins, a.Offset)
 			}
 			if want := []int64{0, 3 * interval, 0, 2 * interval, 2 * interval, 0}; !slices.Equal(begins, want) {
-				t.Errorf("asked from %v, want %v", begins, want)
+				t.Errorf("requests are from %v, want %v", begins, want)
 			}
 		})
 	}

@@ -148,8 +148,8 @@ func (r *rig) other() journal.Job {
 	return job
 }
 
-// secretCheck writes the log to the test's output and fails the test when the log
-// contains a URL's query.
+// secretCheck writes the log to the test's output and fails the test when the
+// log contains a URL's query.
 type secretCheck struct{ t *testing.T }
 
 func (c secretCheck) Write(p []byte) (int, error) {
@@ -159,8 +159,8 @@ func (c secretCheck) Write(p []byte) (int, error) {
 	return c.t.Output().Write(p)
 }
 
-// pool is memory that is used again. Other than a sync.Pool it is never given
-// back: to the race detector a large allocation costs more than a download.
+// pool is memory that is used again. Unlike a sync.Pool it never frees any:
+// under the race detector a large allocation costs more than a small download.
 type pool[T any] struct {
 	mu   sync.Mutex
 	free []*T

@@ -184,8 +184,8 @@ type extent struct{ from, to int64 }
 // contents are those of processes that have ended: their memory is used again.
 var contents pool[content]
 
-// read takes the file over as a process finds it when it opens it. A checkpoint whose tail the
-// file holds vouches for the bytes before it, as it does for otad.
+// read takes the file over as a process finds it when it opens it. The digest
+// of a checkpoint is trusted when the file holds its tail, as otad does.
 func (c *content) read(file fsm.Partial, checkpoints []journal.Checkpoint) error {
 	size, err := file.Size()
 	if err != nil || size == int64(len(c.bytes)) {

@@ -13,7 +13,7 @@ import (
 )
 
 // readOnly makes the journal refuse every write from the n-th transition on,
-// and notes when it was asked.
+// and returns the times of the refused writes.
 func (r *rig) readOnly(n int) (tries *[]time.Time) {
 	tries = new([]time.Time)
 	r.faults.set(func(op string, _ int64) error {
@@ -42,14 +42,14 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 			t.Errorf("shown is %+v after %d requests", after, len(r.requests()))
 		}
 		if err := r.Health(); !errors.Is(err, syscall.EROFS) {
-			t.Errorf("healthy: %v", err)
+			t.Errorf("Health returns %v", err)
 		}
 		r.wantOnlyJournal()
 		r.faults.set(nil)
 		r.start(r.job())
 		r.fetched()
 		if err := r.Health(); err != nil {
-			t.Errorf("mended, but healthy says %v", err)
+			t.Errorf("writable again, but Health returns %v", err)
 		}
 	})
 }
@@ -58,13 +58,13 @@ func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
-		tries := r.readOnly(3) // 1: start, 2: what the answer tells, 3: downloaded
+		tries := r.readOnly(3) // 1: start, 2: the validator, 3: downloaded
 		begin := time.Now()
 		r.start(r.job())
 		time.Sleep(time.Minute + time.Second)
 		s := r.Snapshot()
 		if s.State != fsm.Downloading || !strings.HasPrefix(s.Message, "the journal cannot be written: ") || r.Health() == nil {
-			t.Errorf("shown is %+v, healthy says %v", s, r.Health())
+			t.Errorf("shown is %+v, Health returns %v", s, r.Health())
 		}
 		for i, at := range *tries {
 			if want := time.Duration(i) * fsm.JournalRetry; at.Sub(begin) != want {
@@ -77,13 +77,13 @@ func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
 		r.faults.set(nil)
 		r.fetched()
 		if err := r.Health(); err != nil || len(r.requests()) != 1 {
-			t.Errorf("mended: healthy says %v, %d requests", err, len(r.requests()))
+			t.Errorf("writable again: Health returns %v after %d requests", err, len(r.requests()))
 		}
 	})
 }
 
-// The old URL's work has ended, and the journal cannot take how. Whoever gives a
-// new URL then is not to be told of the old one's failure.
+// The transfer with the old URL has failed, and the journal cannot be written.
+// A new URL must be tried before that failure is recorded.
 func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
 	tests := []struct {
 		name string
@@ -117,7 +117,7 @@ func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
 			}
 			for _, s := range r.shown() {
 				if s.State == fsm.Failed {
-					t.Errorf("told was %q", s.Error)
+					t.Errorf("shown was the error %q", s.Error)
 				}
 			}
 		})
@@ -184,18 +184,18 @@ func TestImpatientMachineDoesNotTakeUpWhatItCannotCount(t *testing.T) {
 	})
 }
 
-// Nobody writes while the machine rests, so it has to look.
+// The journal is not written in a state without work, so Health looks.
 func TestMachineAtRestTellsThatTheDiskCannotBeWritten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
 		r.refuse("look", syscall.EROFS)
 		if err := r.Health(); !errors.Is(err, syscall.EROFS) {
-			t.Errorf("Healthy says %v", err)
+			t.Errorf("Health returns %v", err)
 		}
 		r.faults.set(nil)
 		if err := r.Health(); err != nil {
-			t.Errorf("mended, Healthy says %v", err)
+			t.Errorf("writable again, but Health returns %v", err)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// TestVerifyingWithoutItsFile: a disk that loses a whole package after it was durable costs the package and not the job.
+// A disk that loses a whole durable package costs the package, not the job.
 func TestVerifyingWithoutItsFile(t *testing.T) {
 	for name, older := range map[string][]byte{
 		"nothing is there":              nil,

@@ -79,8 +79,8 @@ func TestEveryTransitionIsObservedOnceAndInOrder(t *testing.T) {
 	})
 }
 
-// Also where a checkpoint is made of several blocks: what is between two of them
-// is vouched for by the later one, and by no other.
+// Also where a checkpoint is made of several blocks: the bytes between two
+// checkpoints are covered by the tail of the later one only.
 func TestTailReachesBackToTheCheckpointBefore(t *testing.T) {
 	const wide = 1 << 20
 	bubble(t, func(t *testing.T) {

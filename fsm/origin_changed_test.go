@@ -8,12 +8,13 @@ import (
 	"otad/netio/origintest"
 )
 
-// wants makes the job ask for another object than the one that is served first.
+// wants makes the job one for another object than the one that is served first.
 func wants(o origintest.Object) func(*journal.Job) {
 	return func(j *journal.Job) { j.MD5 = o.MD5() }
 }
 
-// bare is an object of the same size as the others and nothing to tell it from them.
+// bare is an object of the same size as the others and nothing to tell it from
+// them.
 func bare() *origintest.Rule { return always().NoETag().NoLastModified() }
 
 func TestObjectChanged(t *testing.T) {
@@ -93,7 +94,8 @@ func TestObjectChanged(t *testing.T) {
 			retries:  "reset 1", restarts: "changed 1", took: time.Second,
 		},
 		{
-			// The size was learned from an object that is not there any more, and binds nobody.
+			// The size was learned from an object that is not there any more,
+			// and binds nobody.
 			name:     "into the right one of another size, where nobody asked for a size",
 			script:   script(on(1).ResetAt(350_000), from(2).Replace(longer)),
 			job:      func(j *journal.Job) { j.Size, j.MD5 = 0, longer.MD5() },
@@ -109,8 +111,8 @@ func TestObjectChanged(t *testing.T) {
 	})
 }
 
-// TestObjectChangedUnseen: nothing tells the second object from the first, and two halves make no package. The digest
-// is the guard.
+// Nothing distinguishes the second object from the first, and two halves make
+// no package. Only the digest catches it.
 func TestObjectChangedUnseen(t *testing.T) {
 	rows := []row{
 		{name: "the first is wanted"},

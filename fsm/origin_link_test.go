@@ -14,7 +14,7 @@ func TestConnectionBreaksOff(t *testing.T) {
 	for _, pos := range []int64{0, 1, 99_999, 100_000, 100_001, 262_144, 350_000, 900_000, 999_999} {
 		requests := []string{"0-: 206", fmt.Sprintf("%d- if-match: 206", pos)}
 		if pos == 0 {
-			requests[1] = "0-: 206" // of a version of which nothing is held nothing is asked
+			requests[1] = "0-: 206" // without a byte of it no ETag is required
 		}
 		rows = append(rows,
 			row{
@@ -127,8 +127,8 @@ func TestBodyWithoutAnnouncedLength(t *testing.T) {
 	})
 }
 
-// TestSurplusIsRefused: of an answer that goes on after its end nothing is kept, not even the bytes that were there in
-// time. What earlier answers gave stays.
+// Of an answer that goes on after its end nothing is kept, not even the bytes
+// before that end. What earlier answers gave stays.
 func TestSurplusIsRefused(t *testing.T) {
 	const fails = "DOWNLOAD_FAILED: the body is longer than announced"
 	prove(t, []row{
@@ -191,7 +191,8 @@ func TestHugeHeader(t *testing.T) {
 	})
 }
 
-// TestLinkThatResetsEveryFewIntervals: a download that makes progress is never given up, however often it is broken off.
+// A download that makes progress is never given up, however often it breaks
+// off.
 func TestLinkThatResetsEveryFewIntervals(t *testing.T) {
 	for _, latency := range []time.Duration{0, 600 * time.Millisecond} {
 		run(t, fmt.Sprint("latency ", latency), func(t *testing.T) {
@@ -205,7 +206,7 @@ func TestLinkThatResetsEveryFewIntervals(t *testing.T) {
 			s, _ := p.settle()
 			p.audit(s)
 			if s.State != "Ready" || d.origin.ServedTwice() != 0 || p.counts("ota_download_retries_total") != "reset 33" {
-				t.Errorf("%s %q after retries %q, %d bytes asked for twice", s.State, s.Error, p.counts("ota_download_retries_total"), d.origin.ServedTwice())
+				t.Errorf("%s %q after retries %q, %d bytes requested twice", s.State, s.Error, p.counts("ota_download_retries_total"), d.origin.ServedTwice())
 			}
 			if took, want := time.Since(begin), 33*time.Second+34*latency; took != want {
 				t.Errorf("took %v, want %v", took, want)

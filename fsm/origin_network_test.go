@@ -31,7 +31,8 @@ func TestRedirect(t *testing.T) {
 			fails: "DOWNLOAD_FAILED: more than 10 redirects", requests: moved,
 		},
 		{
-			// The signature is made anew each time: a resume begins at the job's URL.
+			// The signature is made anew each time: a resume begins at the
+			// job's URL.
 			name: "to a signed URL", script: script(
 				always().Path("/package.bin").Redirect(302, "/bucket/key?X-Amz-Signature=abc"), on(2).ResetAt(350_000)),
 			requests: []string{"0-: 302", "0-: 206", "350000- if-match: 302", "350000- if-match: 206"},
@@ -82,7 +83,8 @@ func TestRedirect(t *testing.T) {
 // trusting makes otad trust the origin's authority.
 func trusting(c *netio.Config, o *origintest.Origin) { c.CAFile = o.CAFile() }
 
-// failing makes the dials first to last, counted from 1, fail with err; last 0: all from first on.
+// failing makes the dials first to last, counted from 1, fail with err; last 0:
+// all from first on.
 func failing(first, last int, err error) func(dialFunc) dialFunc {
 	return func(next dialFunc) dialFunc {
 		n := 0
@@ -127,8 +129,8 @@ func TestOriginOutOfReach(t *testing.T) {
 	})
 }
 
-// TestNoNetwork: a board that boots before its modem is not to end in Failed, and its retries are for the origin. It
-// looks every 3.5 s here.
+// A board that boots before its modem must not end in Failed, and must not
+// spend its retries. It tries every 3.5 s here.
 func TestNoNetwork(t *testing.T) {
 	for name, err := range map[string]error{
 		"no answer from a name server": &net.DNSError{Err: "i/o timeout", Name: "origin.test", IsTimeout: true, IsTemporary: true},
@@ -152,7 +154,8 @@ func TestNoNetwork(t *testing.T) {
 					retries:  "reset 1", took: time.Second + 5*3500*time.Millisecond,
 				},
 				{
-					// 172 looks until ten minutes are over, and then the retries.
+					// 172 looks until ten minutes are over, and then the
+					// retries.
 					name: "for longer than is waited for", dial: failing(1, 0, err),
 					fails:   fails,
 					retries: "offline 3", took: 172*3500*time.Millisecond + 7*time.Second,

@@ -119,7 +119,8 @@ func TestPartialAnswerShorterThanTheRest(t *testing.T) {
 			retries:  "short_body 3", took: 3 * time.Second,
 		},
 		{
-			// The third answer completes another interval each time, and the count starts anew.
+			// The third answer completes another interval each time, and the
+			// count starts anew.
 			name:     "less than an interval at a time, but one within the retries",
 			script:   script(always().AtMost(34_000)),
 			requests: every(34_000),
@@ -219,7 +220,7 @@ func TestRangeNotSatisfiable(t *testing.T) {
 	})
 }
 
-// TestNothingIsAskedForBeyondTheEnd: servers differ in what they answer there (416, or 200 and everything).
+// Servers differ in their answers there: 416, or 200 and everything.
 func TestNothingIsAskedForBeyondTheEnd(t *testing.T) {
 	r := row{requests: []string{"0-: 206"}}
 	prove(t, []row{

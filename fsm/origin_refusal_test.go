@@ -11,7 +11,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// expired are the rules of a signed URL that is past its time, as different servers tell it.
+// expired are the rules of a signed URL that is past its time, as different
+// servers tell it.
 func expired() map[string]func(*origintest.Rule) *origintest.Rule {
 	return map[string]func(*origintest.Rule) *origintest.Rule{
 		"AWS":       (*origintest.Rule).ExpiredAWS,

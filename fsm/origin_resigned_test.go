@@ -12,7 +12,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// TestExpiredJobGoesOnWithANewURL: the bytes belong to the package, not to the URL.
+// The bytes belong to the package, not to the URL.
 func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 	for server, is := range expired() {
 		for _, killed := range []bool{false, true} {
@@ -43,10 +43,10 @@ func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 					t.Errorf("requests %q, want %q", got, want)
 				}
 				if n := d.origin.ServedTwice(); n != 0 {
-					t.Errorf("%d bytes were asked for twice", n)
+					t.Errorf("%d bytes were requested twice", n)
 				}
 				if got := d.origin.Requests()[2].Target; got != "/bucket/key?X-Amz-Signature=new" {
-					t.Errorf("asked for %s", got)
+					t.Errorf("the request is for %s", got)
 				}
 				if got := p.counts("ota_download_resumes_total"); got != "new_url 1" && got != "network 1, new_url 1" {
 					t.Errorf("resumes %q", got)
@@ -56,7 +56,7 @@ func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 	}
 }
 
-// TestAnotherOriginIsLearnedAnew: what one origin called the version another cannot know.
+// One origin does not know the ETags of another.
 func TestAnotherOriginIsLearnedAnew(t *testing.T) {
 	for name, c := range map[string]struct {
 		path   string
@@ -88,7 +88,7 @@ func TestAnotherOriginIsLearnedAnew(t *testing.T) {
 	}
 }
 
-// TestRefusalOfAReplacedURLIsNoFailure: the new URL came while the old one's answer was on the way.
+// The new URL comes while the answer of the old one is on its way.
 func TestRefusalOfAReplacedURLIsNoFailure(t *testing.T) {
 	for name, is := range expired() {
 		run(t, name, func(t *testing.T) {
@@ -109,8 +109,9 @@ func TestRefusalOfAReplacedURLIsNoFailure(t *testing.T) {
 	}
 }
 
-// TestAnswerOfAReplacedURLDecidesNothing: the new URL came while the old one's answer was on the way. Whatever that says of
-// the object, it fails nothing, starts nothing over and costs none of the bytes.
+// The new URL comes while the answer of the old one is on its way. Whatever
+// that answer says of the object, no job fails, no download starts over and no
+// byte is lost.
 func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 	longer := sample(4, 1_000_001)
 	const late = 10 * time.Second
@@ -148,11 +149,11 @@ func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 				requests, want := d.origin.Requests(), fmt.Sprintf("bytes=%d-", at)
 				last := requests[len(requests)-1]
 				if last.Target != "/new.bin" || last.Range != want || last.IfMatch != "" {
-					t.Errorf("asked at last was %s, %s, If-Match %q; want /new.bin, %s", last.Target, last.Range, last.IfMatch, want)
+					t.Errorf("the last request is for %s, %s, If-Match %q; want /new.bin, %s", last.Target, last.Range, last.IfMatch, want)
 				}
 				for _, r := range requests[:len(requests)-1] {
 					if r.Target != "/old.bin" {
-						t.Errorf("%s was asked before the last request", r.Target)
+						t.Errorf("a request before the last is for %s", r.Target)
 					}
 				}
 				if got := p.counts("ota_download_restarts_total"); got != "" {
@@ -166,7 +167,8 @@ func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 	}
 }
 
-// TestAnswerOfAReplacedURLIsNotLearned: its bytes are the package's, and kept; its ETag is none of the new origin's.
+// The bytes of that answer are kept: they are the package's. Its ETag is not:
+// the new origin does not know it.
 func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newBulkRig(t, origintest.Config{Object: object}, on(1).HeaderDelay(10*time.Second).ResetAt(350_000))
@@ -185,7 +187,7 @@ func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
 	})
 }
 
-// TestNewURLInAWaitDecidesWhatTheOriginIsHeldTo: the same object signed anew is still the same object.
+// The same object under a new signature is still the same object.
 func TestNewURLInAWaitDecidesWhatTheOriginIsHeldTo(t *testing.T) {
 	for target, want := range map[string]string{
 		"/package.bin?signature=new": "350000- if-match: 206",

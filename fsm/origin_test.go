@@ -17,8 +17,9 @@ import (
 	"otad/netio/origintest"
 )
 
-// row is one thing that an origin or a network can do to a download, and all that has to come of it. The package is the
-// million bytes of object, unless said otherwise, and a checkpoint is due every 100,000.
+// row is one thing that an origin or a network can do to a download, and all
+// that has to come of it. The package is the million bytes of object, unless
+// said otherwise, and a checkpoint is due every 100,000.
 type row struct {
 	name   string
 	origin origintest.Config
@@ -47,7 +48,8 @@ var (
 	third   = sample(3, 1_000_000)
 )
 
-// prove runs each row undisturbed, and again with a kill -9 in the middle, after which all must end the same.
+// prove runs each row undisturbed, and again with a kill -9 in the middle,
+// after which all must end the same.
 func prove(t *testing.T, rows []row) {
 	t.Helper()
 	for _, r := range rows {
@@ -66,8 +68,9 @@ func prove(t *testing.T, rows []row) {
 	}
 }
 
-// kills picks the changes of the state directory at which the process is killed: never the first one, with which the
-// job itself comes into the journal.
+// kills picks the changes of the state directory at which the process is
+// killed: never the first one, with which the job itself comes into the
+// journal.
 func (r row) kills(changes int) []int {
 	if testing.Short() {
 		return []int{max(2, changes/2)}
@@ -75,7 +78,8 @@ func (r row) kills(changes int) []int {
 	return slices.Compact([]int{max(2, changes/2), max(2, changes-1)})
 }
 
-// undisturbed runs the row in one process and returns how often that changed the state directory.
+// undisturbed runs the row in one process and returns how often that changed
+// the state directory.
 func (r row) undisturbed(t *testing.T) int {
 	d, job := r.setUp(t)
 	p := d.boot()
@@ -109,7 +113,8 @@ func (r row) undisturbed(t *testing.T) int {
 	return p.changes()
 }
 
-// killed runs the row with a process that is killed at a change of the state directory, and a second one that goes on.
+// killed runs the row with a process that is killed at a change of the state
+// directory, and a second one that goes on.
 func (r row) killed(t *testing.T, at int) {
 	d, job := r.setUp(t)
 	d.killAt = at
@@ -165,8 +170,9 @@ func (r row) check(t *testing.T, p *process, s fsm.Snapshot) {
 	p.audit(s)
 }
 
-// afterKill checks what a kill has left: the file reaches at least to the checkpoint, and not more than an interval
-// beyond it. The next process asks for nothing but the rest.
+// afterKill checks what a kill has left: the file reaches at least to the
+// checkpoint, and not more than an interval beyond it. The next process asks
+// for nothing but the rest.
 func (p *process) afterKill(requests []origintest.Request) {
 	t := p.rig.t
 	t.Helper()
@@ -178,11 +184,12 @@ func (p *process) afterKill(requests []origintest.Request) {
 		}
 	}
 	if want := fmt.Sprintf("bytes=%d-", p.found.durable); len(requests) > 0 && requests[0].Range != want {
-		t.Errorf("after the kill %s is asked for, want %s", requests[0].Range, want)
+		t.Errorf("the first request after the kill is for %s, want %s", requests[0].Range, want)
 	}
 }
 
-// asked lists the requests that o has seen: "300000- if-match: 206", with "cut" for the status of those that got none.
+// asked lists the requests that o received: "300000- if-match: 206", with "cut"
+// for the status of those that got none.
 func asked(o *origintest.Origin) []string {
 	var out []string
 	for _, r := range o.Requests() {

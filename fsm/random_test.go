@@ -18,7 +18,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// go test ./fsm -run TestRandomDownloads -seed=N -runs=1 plays one download again.
+// go test ./fsm -run TestRandomDownloads -seed=N -runs=1 plays one download
+// again.
 var (
 	firstSeed = flag.Uint64("seed", 0, "seed of the first random download; 0: from the clock")
 	randomRun = flag.Int("runs", 0, "random downloads; 0: 1000, with -short 100")

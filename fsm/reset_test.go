@@ -86,7 +86,8 @@ func TestPartialFileOfAReplacedJobIsDeleted(t *testing.T) {
 	})
 }
 
-// The journal has given the name up, and the cut came before the unlink.
+// The journal lists the file as pending delete, and the kill comes before the
+// unlink.
 func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 	ways := map[string]func(t *testing.T, r *rig){
 		"replaced": func(t *testing.T, r *rig) { r.start(r.other()) },
@@ -105,19 +106,19 @@ func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 			synctest.Wait()
 			r.kill()
 			if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"u.bin"}) || !r.exists("u.bin.part") {
-				t.Fatalf("cut with garbage %q and the file there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
+				t.Fatalf("killed with pending deletes %q; the file is there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
 			}
 			r.boot()
 			synctest.Wait()
 			if rec, _ := r.record(); rec.PendingDeletes != nil || r.exists("u.bin.part") {
-				t.Errorf("after the next start: garbage %q, the file is there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
+				t.Errorf("after the next start: pending deletes %q, the file is there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
 			}
 		})
 	}
 }
 
-// Another job of the same name takes the file over, which is cut to nothing when
-// it is opened. Deleting it later would take the new job's bytes.
+// Another job of the same name uses the same file, which is truncated when it
+// is opened. Deleting it later would delete the bytes of the new job.
 func TestPartialFileOfTheCurrentJobIsNoGarbage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(3*interval))
@@ -132,19 +133,19 @@ func TestPartialFileOfTheCurrentJobIsNoGarbage(t *testing.T) {
 		synctest.Wait()
 		r.kill()
 		if rec, offset := r.record(); rec.PendingDeletes != nil || offset != 3*interval {
-			t.Errorf("garbage %q, %d bytes durable", rec.PendingDeletes, offset)
+			t.Errorf("pending deletes %q, %d bytes durable", rec.PendingDeletes, offset)
 		}
 		r.boot()
 		r.origin.Release()
 		r.fetched()
 		if first := r.requests()[0]; first.Offset != 3*interval {
-			t.Errorf("asked from %d, want %d", first.Offset, 3*interval)
+			t.Errorf("the request is from %d, want %d", first.Offset, 3*interval)
 		}
 	})
 }
 
-// undeletable puts something under the partial file's name that no unlink takes
-// away.
+// undeletable makes a directory in place of the partial file: no unlink removes
+// it.
 func undeletable(r *rig, name string) {
 	r.t.Helper()
 	if err := os.Mkdir(r.path(name+".part"), 0o755); err != nil {
@@ -166,14 +167,14 @@ func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
 		r.boot()
 		synctest.Wait()
 		if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"b.bin"}) || r.exists("a.bin.part") || r.exists("c.bin.part") {
-			t.Errorf("garbage %q; left are a: %v, c: %v", rec.PendingDeletes, r.exists("a.bin.part"), r.exists("c.bin.part"))
+			t.Errorf("pending deletes %q; left are a: %v, c: %v", rec.PendingDeletes, r.exists("a.bin.part"), r.exists("c.bin.part"))
 		}
 		// What kept it is gone: it goes with the next that is looked for.
 		must(t, os.Remove(r.path("b.bin.part")))
 		must(t, os.WriteFile(r.path("b.bin.part"), []byte("left"), 0o600))
 		must(t, r.Reset(t.Context()))
 		if rec, _ := r.record(); rec.PendingDeletes != nil {
-			t.Errorf("garbage %q", rec.PendingDeletes)
+			t.Errorf("pending deletes %q", rec.PendingDeletes)
 		}
 		r.wantOnlyJournal()
 	})
@@ -189,7 +190,7 @@ func TestNameOfAFileThatCannotBeDeletedIsKeptOnce(t *testing.T) {
 			r.failed("DOWNLOAD_FAILED: ")
 			must(t, r.Reset(t.Context()))
 			if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"u.bin"}) {
-				t.Errorf("garbage %q", rec.PendingDeletes)
+				t.Errorf("pending deletes %q", rec.PendingDeletes)
 			}
 		}
 		must(t, os.Remove(r.path("u.bin.part")))
@@ -197,7 +198,7 @@ func TestNameOfAFileThatCannotBeDeletedIsKeptOnce(t *testing.T) {
 		r.boot()
 		synctest.Wait()
 		if rec, _ := r.record(); rec.PendingDeletes != nil {
-			t.Errorf("garbage %q of a file that is gone", rec.PendingDeletes)
+			t.Errorf("pending deletes %q of a file that is gone", rec.PendingDeletes)
 		}
 	})
 }

@@ -108,7 +108,7 @@ func TestDownloadIsTakenUpFromWhatTheFileBearsOut(t *testing.T) {
 			r.fetched()
 			first := r.requests()[0]
 			if first.Offset != tt.from || first.read > tt.read {
-				t.Errorf("asked from %d after reading %d bytes, want %d and at most %d", first.Offset, first.read, tt.from, tt.read)
+				t.Errorf("the request is from %d after reading %d bytes, want %d and at most %d", first.Offset, first.read, tt.from, tt.read)
 			}
 			if first.size != tt.from {
 				t.Errorf("the file was %d bytes long then, want %d", first.size, tt.from)

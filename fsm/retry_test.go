@@ -87,14 +87,14 @@ func TestProgressOfLessThanAnIntervalSavesNoRetries(t *testing.T) {
 				begins = append(begins, a.Offset)
 			}
 			if !slices.Equal(begins, tt.begins) || s.Durable != tt.durable {
-				t.Errorf("asked from %v and kept %d bytes, want %v and %d", begins, s.Durable, tt.begins, tt.durable)
+				t.Errorf("requested from %v and kept %d bytes, want %v and %d", begins, s.Durable, tt.begins, tt.durable)
 			}
 		})
 	}
 }
 
-// From the highest offset, not from the last: a transfer that is thrown back to
-// the beginning has made no progress until it is past where it was.
+// Progress counts from the highest offset, not from the last: a transfer that
+// starts over makes none until it is past where it was.
 func TestProgressIsCountedFromTheHighestOffset(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().IgnoreRange(), origintest.On(1).ResetAt(3*interval),
@@ -110,8 +110,8 @@ func TestProgressIsCountedFromTheHighestOffset(t *testing.T) {
 	})
 }
 
-// After a start-over it is another object's progress that counts: measured by the
-// offsets of the one before, a link that drops would never get it past them.
+// After a start-over the progress of the new object counts. Measured by the
+// offsets of the old one, a link that drops would never get past them.
 func TestCountOfRetriesStartsAnewWithTheProgressOfTheNewObject(t *testing.T) {
 	second := sample(2, 5*interval+1234)
 	tests := []struct {

@@ -12,8 +12,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// slowDisk makes writes take as long as write, and a checkpoint, its sync and its
-// commit, as long as checkpoint.
+// slowDisk makes writes take as long as write, and a checkpoint, its sync and
+// its commit, as long as checkpoint.
 func (r *rig) slowDisk(write, checkpoint time.Duration) {
 	r.faults.set(func(op string, _ int64) error {
 		switch op {
@@ -81,8 +81,8 @@ func TestStopStoresWhatIsInMemory(t *testing.T) {
 	})
 }
 
-// A block that leaves no time for its checkpoint is not stored: the time goes to
-// the checkpoint of what was stored before.
+// A block that leaves no time for its checkpoint is not stored: the time goes
+// to the checkpoint of what was stored before.
 func TestStopClaimsWhatIsStored(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 10<<20)})
@@ -133,9 +133,9 @@ func TestStorageThatFailsInAStopIsNotClaimed(t *testing.T) {
 	}
 }
 
-// All of the package has been received, and a stop leaves no time to store it:
-// that is no end of the download, also where Run looks at the work's outcome
-// before it sees the stop.
+// All of the package is received, and the stop leaves no time to store it. The
+// download has not ended then, even where Run handles the result of the work
+// before the stop.
 func TestStopThatDropsTheEndIsNoDownload(t *testing.T) {
 	for range 12 { // of two things that are due, Run takes either
 		synctest.Test(t, func(t *testing.T) {
@@ -168,8 +168,8 @@ func TestStopThatDropsTheEndIsNoDownload(t *testing.T) {
 	}
 }
 
-// An answer that goes on after its end has proven that none of it can be trusted,
-// also when the stop comes first.
+// None of an answer that goes on after its end can be trusted, even when a stop
+// comes first.
 func TestStopDoesNotKeepAnAnswerThatWentOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).ResetAt(2*interval+100), origintest.On(2).Chunked().Surplus(7))

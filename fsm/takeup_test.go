@@ -104,8 +104,8 @@ func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
 	}
 }
 
-// A package that is about to be replaced is not even looked at while the partial
-// file is whole.
+// While the partial file is whole, the published package is not read: it is
+// about to be replaced.
 func TestWholePartialFileIsPublishedOverAPackageThatCannotBeRead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
@@ -117,7 +117,7 @@ func TestWholePartialFileIsPublishedOverAPackageThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// Only a mismatch says that the published package is another one.
+// Only a digest that differs proves that the published package is another one.
 func TestPublishedPackageThatCannotBeReadGivesNothingUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
@@ -144,7 +144,7 @@ func TestVerifyingThatLostItsEndGoesOnFromTheCheckpointBefore(t *testing.T) {
 		r.start(r.job())
 		r.fetched()
 		if first := r.requests()[0]; first.Offset != 5*interval {
-			t.Errorf("asked from %d, want %d", first.Offset, 5*interval)
+			t.Errorf("the request is from %d, want %d", first.Offset, 5*interval)
 		}
 	})
 }
@@ -171,7 +171,7 @@ func TestReadyAndFailedStand(t *testing.T) {
 				t.Errorf("before the restart %+v, after it %+v", before, after)
 			}
 			if len(r.requests()) != 0 || len(r.history()) != 0 {
-				t.Errorf("%d requests and changes %q by a machine at rest", len(r.requests()), r.history())
+				t.Errorf("%d requests and changes %q in a state without work", len(r.requests()), r.history())
 			}
 		})
 	}
@@ -188,7 +188,7 @@ func TestUnknownStateInTheJournalIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := fsm.New(fsm.Deps{Journal: j}, fsm.Config{}); err == nil {
-		t.Error("taken up all the same")
+		t.Error("New accepts a state that it does not know")
 	}
 }
 
@@ -201,7 +201,7 @@ func TestBytesWithoutACheckpointAreNotKept(t *testing.T) {
 		r.begin()
 		r.fetched()
 		if first := r.requests()[0]; first.Offset != 0 || first.size != 0 {
-			t.Errorf("asked from %d with %d bytes in the file", first.Offset, first.size)
+			t.Errorf("the request is from %d with %d bytes in the file", first.Offset, first.size)
 		}
 	})
 }

@@ -137,7 +137,7 @@ func TestNewURLEndsAWait(t *testing.T) {
 		r.start(job) // the URL that it has
 		time.Sleep(20 * time.Second)
 		if n := len(r.requests()); n != 1 {
-			t.Fatalf("the URL that was known already made it %d requests", n)
+			t.Fatalf("%d requests after a URL that was known already", n)
 		}
 		job.URL += "-renewed"
 		r.start(job)
@@ -148,8 +148,7 @@ func TestNewURLEndsAWait(t *testing.T) {
 	})
 }
 
-// It came when nothing was waiting, and was asked all the same: there is nothing
-// left of it that a later wait could be ended by.
+// A new URL that came while nothing was waiting must not end a later wait.
 func TestNewURLEndsNoLaterWait(t *testing.T) {
 	tests := []struct {
 		name string
