@@ -61,7 +61,7 @@ func TestCrashLoopWithoutBytesLeavesNoFile(t *testing.T) {
 	})
 }
 
-func TestCountOfTakeUpsIsCleared(t *testing.T) {
+func TestRestartCountIsCleared(t *testing.T) {
 	tests := []struct {
 		name    string
 		survive func(r *rig)
@@ -122,7 +122,7 @@ func TestStartsWithoutANetworkAreNoCrashLoop(t *testing.T) {
 
 // A process that dies after the network came back is counted, even though it
 // waited for the network first.
-func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
+func TestCrashesAfterTheNetworkIsBackAreACrashLoop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().StallAt(interval+5))
 		r.held(interval + 5)
@@ -146,7 +146,7 @@ func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
 
 // The minute after which a start no longer counts begins when the network is
 // back.
-func TestStartThatTheNetworkCameLateToIsSurvivedAfterAMinuteOfIt(t *testing.T) {
+func TestStableTimeBeginsWhenTheNetworkIsBack(t *testing.T) {
 	for with, want := range map[time.Duration]int{fsm.Survival - time.Second: 1, fsm.Survival: 0} {
 		run(t, with.String(), func(t *testing.T) {
 			r := newRig(t, origintest.Always().StallAt(interval+5))

@@ -119,7 +119,7 @@ func TestPackageThatDoesNotFitLeavesNothing(t *testing.T) {
 
 // The error text has the numbers of the failed reservation, not later ones:
 // other programs write to the file system, too.
-func TestShortageIsToldAsItWasFound(t *testing.T) {
+func TestDiskFullHasTheNumbersOfTheReservation(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
@@ -208,7 +208,7 @@ func TestPublishThatFailsIsTriedAgainWithTheSameJob(t *testing.T) {
 
 // An outbox entry has the progress after its transition: the bytes of an older
 // job are not those of the new one.
-func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
+func TestOutboxEntriesHaveTheProgressOfTheirOwnJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(2).Status(404))
 		r.cfg.KeepOutbox, r.cfg.Readback = true, true
@@ -270,7 +270,7 @@ func TestURLIsForgottenAtReady(t *testing.T) {
 }
 
 // The outbox is bounded. An entry that falls out of it is counted.
-func TestTransitionsThatWillNeverBeToldAreCounted(t *testing.T) {
+func TestDroppedOutboxEntriesAreCounted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().Status(404))
 		r.cfg.KeepOutbox = true
@@ -308,7 +308,7 @@ func TestErrorsHaveACodeAndADetail(t *testing.T) {
 
 // Nothing reads the body once storing it has failed, so a stalled body must be
 // cancelled.
-func TestStorageThatFailsInAStallIsToldAtOnce(t *testing.T) {
+func TestStorageThatFailsInAStallFailsAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(2*interval+5))
 		r.boot()

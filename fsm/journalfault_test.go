@@ -54,7 +54,7 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 	})
 }
 
-func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
+func TestTransitionIsTriedUntilTheJournalIsWritten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
@@ -84,7 +84,7 @@ func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
 
 // The transfer with the old URL has failed, and the journal cannot be written.
 // A new URL must be tried before that failure is recorded.
-func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
+func TestNewURLReplacesAFailureThatIsNotRecorded(t *testing.T) {
 	tests := []struct {
 		name string
 		rule *origintest.Rule // of the second request, made at second 1
@@ -138,7 +138,7 @@ func TestResetIsRefusedWithTheJournalAndTheJobGoesOn(t *testing.T) {
 	})
 }
 
-func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
+func TestFailOnJournalErrorEndsRun(t *testing.T) {
 	tests := []struct {
 		name string
 		at   int // number of the transition that is refused
@@ -169,7 +169,7 @@ func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
 	}
 }
 
-func TestImpatientMachineDoesNotTakeUpWhatItCannotCount(t *testing.T) {
+func TestFailOnJournalErrorResumesNothingThatItCannotCount(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval))
 		r.held(interval)
@@ -185,7 +185,7 @@ func TestImpatientMachineDoesNotTakeUpWhatItCannotCount(t *testing.T) {
 }
 
 // The journal is not written in a state without work, so Health looks.
-func TestMachineAtRestTellsThatTheDiskCannotBeWritten(t *testing.T) {
+func TestHealthReportsAReadOnlyDiskWithoutAWrite(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()

@@ -132,10 +132,7 @@ func TestBodyWithoutAnnouncedLength(t *testing.T) {
 func TestSurplusIsRefused(t *testing.T) {
 	const fails = "DOWNLOAD_FAILED: the body is longer than announced"
 	prove(t, []row{
-		{
-			name: "chunked", script: script(always().Chunked().Surplus(1)),
-			fails: fails, requests: []string{"0-: 206"},
-		},
+		{name: "chunked", script: script(always().Chunked().Surplus(1)), fails: fails, requests: []string{"0-: 206"}},
 		{
 			name: "until the connection ends", script: script(always().UntilClose().Surplus(100_000)),
 			fails: fails, requests: []string{"0-: 206"},

@@ -143,11 +143,7 @@ func TestNoNetwork(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			prove(t, []row{
-				{
-					name: "yet", dial: failing(1, 5, err),
-					requests: []string{"0-: 206"},
-					took:     5 * 3500 * time.Millisecond,
-				},
+				{name: "yet", dial: failing(1, 5, err), requests: []string{"0-: 206"}, took: 5 * 3500 * time.Millisecond},
 				{
 					name: "in the middle", dial: failing(2, 6, err), script: script(on(1).ResetAt(350_000)),
 					requests: []string{"0-: 206", "350000- if-match: 206"},

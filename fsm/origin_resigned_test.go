@@ -57,7 +57,7 @@ func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 }
 
 // One origin does not know the ETags of another.
-func TestAnotherOriginIsLearnedAnew(t *testing.T) {
+func TestAnotherOriginHasAValidatorOfItsOwn(t *testing.T) {
 	for name, c := range map[string]struct {
 		path   string
 		second origintest.Object
@@ -188,7 +188,7 @@ func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
 }
 
 // The same object under a new signature is still the same object.
-func TestNewURLInAWaitDecidesWhatTheOriginIsHeldTo(t *testing.T) {
+func TestValidatorIsKeptForANewSignatureInAWait(t *testing.T) {
 	for target, want := range map[string]string{
 		"/package.bin?signature=new": "350000- if-match: 206",
 		"/mirror/package.bin":        "350000-: 206",

@@ -119,7 +119,7 @@ func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 
 // Another job of the same name uses the same file, which is truncated when it
 // is opened. Deleting it later would delete the bytes of the new job.
-func TestPartialFileOfTheCurrentJobIsNoGarbage(t *testing.T) {
+func TestPartialFileOfTheCurrentJobIsNotDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(3*interval))
 		r.boot()

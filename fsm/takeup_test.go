@@ -29,7 +29,7 @@ func verifying(r *rig) {
 	}
 }
 
-func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
+func TestVerifyingResumesFromTheFilesThatAreThere(t *testing.T) {
 	publish := func(t *testing.T, r *rig) {
 		must(t, os.Rename(r.path("u.bin.part"), r.path("u.bin")))
 	}
@@ -149,7 +149,7 @@ func TestVerifyingThatLostItsEndGoesOnFromTheCheckpointBefore(t *testing.T) {
 	})
 }
 
-func TestReadyAndFailedStand(t *testing.T) {
+func TestReadyAndFailedOutlastARestart(t *testing.T) {
 	tests := []struct {
 		name   string
 		script *origintest.Rule

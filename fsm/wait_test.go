@@ -43,16 +43,11 @@ func TestMissingNetworkIsWaitedForWithoutSpendingRetries(t *testing.T) {
 		if s := r.Snapshot(); s.Retries != 0 || r.metric("ota_network_waiting") != 0 {
 			t.Errorf("with one: %d retries, ota_network_waiting %v", s.Retries, r.metric("ota_network_waiting"))
 		}
-		for i, gap := range r.gaps() {
-			if gap < 2*time.Second || gap > 5*time.Second {
-				t.Errorf("wait %d was %v, want 2 to 5 s", i, gap)
-			}
-		}
 	})
 }
 
 // An origin that answers, however badly, shows that there is a network.
-func TestNetworkThatCameBackIsNotHeldAgainstTheNextOutage(t *testing.T) {
+func TestNetworkWaitBeginsAnewWithEachOutage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Span(1, 2).Status(503).RetryAfter("250"))
 		plugged := unplug(r)

@@ -9,7 +9,7 @@ import (
 	"otad/netio/origintest"
 )
 
-func TestAdopt(t *testing.T) {
+func TestStartBeforeRun(t *testing.T) {
 	stalled := origintest.Always().StallAt(interval + 5)
 	tests := []struct {
 		name    string
