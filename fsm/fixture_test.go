@@ -19,12 +19,14 @@ import (
 	"otad/netio/origintest"
 )
 
-// TestMain lets more tests run at a time than there are processors: a test
-// waits for syncs more than it computes.
+// TestMain lets more tests run at a time than there are processors, unless
+// -parallel is given: a test waits for syncs more than it computes.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", fmt.Sprint(atATime)); err != nil {
-		panic(err)
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		if err := parallel.Value.Set(fmt.Sprint(atATime)); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }

@@ -29,8 +29,8 @@ import (
 //   - every file that is opened is closed (see process.stop).
 //
 // Some of that takes longer than a small download. So a bulk rig's metrics are
-// compared only when a job ends, its Snapshots with the journal's record instead
-// of the journal's file, and its package's digest only in the audit.
+// compared only when a job ends, its Snapshots with the journal's record and not
+// its file, and the digest of its package only in the audit.
 type invariants struct {
 	process *process
 	ready   atomic.Bool // the Updater is made
