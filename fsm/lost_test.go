@@ -19,8 +19,8 @@ func TestVerifyingWithoutItsFile(t *testing.T) {
 			d := newBulkRig(t, origintest.Config{Object: object})
 			var p *process
 			d.cfg.OnChange = func(s fsm.Snapshot) {
-				if s.State == fsm.Verifying && !p.struck() {
-					p.strike()
+				if s.State == fsm.Verifying && !p.isKilled() {
+					p.killNow()
 				}
 			}
 			p = d.boot()

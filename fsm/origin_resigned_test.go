@@ -30,7 +30,7 @@ func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 					t.Fatalf("%s with %d bytes", s.State, s.Durable)
 				}
 				if killed {
-					p.strike()
+					p.killNow()
 					p.end()
 					p = d.boot()
 					p.settle()

@@ -138,7 +138,7 @@ func (p *process) end() {
 
 // kill ends the process as kill -9 does.
 func (p *process) kill() {
-	p.strike()
+	p.killNow()
 	p.stop()
 	p.rig.faults.set(nil)
 }
@@ -157,7 +157,7 @@ func (p *process) start(job journal.Job) {
 func (p *process) wait(patience time.Duration, ok func(fsm.Snapshot) bool) (fsm.Snapshot, bool) {
 	p.rig.t.Helper()
 	late := time.After(patience)
-	for !ok(p.Snapshot()) && !p.struck() {
+	for !ok(p.Snapshot()) && !p.isKilled() {
 		select {
 		case <-p.changed:
 		case <-p.dead:
@@ -168,7 +168,7 @@ func (p *process) wait(patience time.Duration, ok func(fsm.Snapshot) bool) (fsm.
 	if !p.rig.sockets {
 		synctest.Wait() // what follows a transition is done too
 	}
-	if p.struck() {
+	if p.isKilled() {
 		p.end()
 		return fsm.Snapshot{}, false
 	}
