@@ -78,20 +78,3 @@ func (p *process) audit(s fsm.Snapshot) {
 		t.Errorf("%s with %d bytes durable left %s, want %s", s.State, durable, left, want)
 	}
 }
-
-// exitCode is what a process that fetches in the foreground returns for a job
-// that ended so.
-func exitCode(s fsm.Snapshot) int {
-	if s.State == fsm.Ready {
-		return 0
-	}
-	code, _, _ := strings.Cut(s.Error, ":")
-	switch fsm.Code(code) {
-	case fsm.MD5Mismatch, fsm.SHA256Mismatch, fsm.PackageSizeMismatch:
-		return 3
-	case fsm.DiskFull:
-		return 4
-	default:
-		return 1
-	}
-}

@@ -53,30 +53,24 @@ func BenchmarkFetch(b *testing.B) {
 
 // plainUpdater runs otad in dir as it is, with nobody in between.
 func plainUpdater(tb testing.TB, dir string, observe func(fsm.Snapshot)) (_ *fsm.Updater, closeAll func()) {
-	must := func(err error) {
-		tb.Helper()
-		if err != nil {
-			tb.Fatal(err)
-		}
-	}
 	state, err := storage.OpenStateDir(dir)
-	must(err)
+	must(tb, err)
 	j, err := journal.Open(dir, journal.Options{})
-	must(err)
+	must(tb, err)
 	fetcher, err := netio.New(netio.Config{})
-	must(err)
+	must(tb, err)
 	u, err := fsm.New(fsm.Deps{Journal: j, StateDir: plainStore{state}, Source: fsm.SourceOf(fetcher), Metrics: newMetrics(), Log: slog.New(slog.DiscardHandler)},
 		fsm.Config{Checkpoint: 1 << 20, OnChange: observe, AllocBuffer: storage.MapBuffer})
-	must(err)
+	must(tb, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	gone := make(chan error, 1)
 	go func() { gone <- u.Run(ctx) }()
 	return u, func() {
 		cancel()
-		must(<-gone)
+		must(tb, <-gone)
 		fetcher.Close()
-		must(j.Close())
-		must(state.Close())
+		must(tb, j.Close())
+		must(tb, state.Close())
 	}
 }
 

@@ -44,15 +44,9 @@ func TestAnotherJobIsRefusedWhileOneIsUnderWay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval))
 		verifying := make(chan struct{})
-		r.faults.set(func(op string, _ int64) error {
-			if op == "drop" {
-				<-verifying
-			}
-			return nil
-		})
+		r.before("drop", func() error { <-verifying; return nil })
 		r.cfg.Readback = true
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		for _, state := range []fsm.State{fsm.Downloading, fsm.Verifying} {
 			r.await(state)
 			before, _ := r.record()
@@ -86,14 +80,12 @@ func TestOfTwoSimultaneousJobsExactlyOneWins(t *testing.T) {
 			both.Wait()
 			winner := slices.Index(errs, nil)
 			if winner < 0 || !errors.Is(errs[1-winner], fsm.ErrBusy) {
-				t.Fatalf("the two were answered by %v", errs)
+				t.Fatalf("Start returned %v", errs)
 			}
 			if rec, _ := r.record(); rec.Job != jobs[winner] {
-				t.Errorf("the journal holds %s, %s was told that it won", rec.Job.Name, jobs[winner].Name)
+				t.Errorf("the journal holds %s, but Start accepted %s", rec.Job.Name, jobs[winner].Name)
 			}
-			if err := r.Reset(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			must(t, r.Reset(t.Context()))
 		}
 	})
 }
@@ -122,30 +114,6 @@ func TestJobThatCannotBeIsRefused(t *testing.T) {
 	})
 }
 
-func TestFailedJobGoesOnFromItsCheckpointWithANewURL(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.On(1).ResetAt(2*interval+5), origintest.On(2).ExpiredAWS())
-		r.boot()
-		job := r.job()
-		r.start(job)
-		if s := r.failed("DOWNLOAD_FAILED: URL_EXPIRED "); s.Durable != 2*interval+5 {
-			t.Errorf("%d bytes kept", s.Durable)
-		}
-		job.URL += "-renewed"
-		r.start(job)
-		r.fetched()
-		if last := r.requests()[2]; last.Offset != 2*interval+5 || last.URL != job.URL {
-			t.Errorf("went on from %d with %s", last.Offset, last.URL)
-		}
-		if n := r.metric(`ota_download_resumes_total{cause="new_url"}`); n != 1 {
-			t.Errorf("%v resumes with a new URL counted", n)
-		}
-		if n := r.origin.ServedTwice(); n != 0 {
-			t.Errorf("%d bytes were asked for twice", n)
-		}
-	})
-}
-
 func TestValidatorIsKeptWhereOnlyTheSignatureIsNew(t *testing.T) {
 	record := func(validator journal.Validator) journal.Record {
 		return journal.Record{Job: journal.Job{URL: "https://store.example:8443/fw/u.bin?sig=1"}, Validator: validator}
@@ -169,32 +137,6 @@ func TestValidatorIsKeptWhereOnlyTheSignatureIsNew(t *testing.T) {
 	}
 }
 
-func TestNewURLDecidesWhatTheOriginIsHeldTo(t *testing.T) {
-	for _, tt := range []struct {
-		name, path string
-		held       bool
-	}{
-		{"signed anew", "/package.bin?signature=2", true},
-		{"another mirror", "/mirror/package.bin?signature=1", false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
-				r.boot()
-				job := r.job()
-				r.start(job)
-				r.failed("DOWNLOAD_FAILED: HTTP 404")
-				job.URL = r.origin.URLFor(tt.path)
-				r.start(job)
-				r.fetched()
-				if last := r.origin.Requests()[2]; (last.IfMatch != "") != tt.held || last.Range != "bytes=65541-" {
-					t.Errorf("asked for %q with If-Match %q", last.Range, last.IfMatch)
-				}
-			})
-		})
-	}
-}
-
 func TestReadyPackageIsFetchedAnewOnlyWhenItIsGone(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -206,21 +148,15 @@ func TestReadyPackageIsFetchedAnewOnlyWhenItIsGone(t *testing.T) {
 		{"cut", func(r *rig) error { return os.Truncate(r.path("u.bin"), 5) }, 2},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.boot()
-				r.start(r.job())
-				r.fetched()
-				if err := tt.take(r); err != nil {
-					t.Fatal(err)
-				}
-				r.start(r.job())
-				r.fetched()
-				if n := len(r.requests()); n != tt.requests {
-					t.Errorf("%d requests, want %d", n, tt.requests)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t).begin()
+			r.fetched()
+			must(t, tt.take(r))
+			r.start(r.job())
+			r.fetched()
+			if n := len(r.requests()); n != tt.requests {
+				t.Errorf("%d requests, want %d", n, tt.requests)
+			}
 		})
 	}
 }
@@ -240,18 +176,15 @@ func TestCommandsEndWithTheirContext(t *testing.T) {
 	})
 }
 
-// A stop that comes while a command is being done finds the work ended as well:
-// by the stop, and not by anything that the job should be failed for.
+// A stop during a command ends the work as well. That is no failure of the job.
 func TestStopDuringACommandIsNoFailure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for range 12 { // of two things that are due, Run takes either
-			r := newRig(t, origintest.Always().StallAt(2*interval))
-			r.boot()
-			r.start(r.job())
+			r := newRig(t, origintest.Always().StallAt(2*interval)).begin()
 			synctest.Wait()
 			slow := true
-			r.faults.set(func(op string, _ int64) error {
-				if op != "update" || !slow {
+			r.before("update", func() error {
+				if !slow {
 					return nil
 				}
 				slow = false
@@ -264,9 +197,7 @@ func TestStopDuringACommandIsNoFailure(t *testing.T) {
 			synctest.Wait()
 			r.cancel()
 			time.Sleep(2 * time.Second)
-			if err := r.stop(); err != nil {
-				t.Error(err)
-			}
+			r.end()
 			if rec, _ := r.record(); rec.State != string(fsm.Downloading) {
 				t.Fatalf("%s %q after a stop", rec.State, rec.Error)
 			}

@@ -9,7 +9,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// crashing leaves a board on which a job was begun and cut short n times since,
+// crashing returns a board with a job that was started and then killed n times
 // without a new checkpoint.
 func crashing(t *testing.T, n int) *rig {
 	r := newRig(t, origintest.Always().StallAt(interval+5), origintest.Always().StallAt(2*interval+5))
@@ -20,14 +20,14 @@ func crashing(t *testing.T, n int) *rig {
 		r.kill()
 	}
 	if rec, _ := r.record(); rec.Restarts != n {
-		t.Fatalf("%d take-ups counted after %d crashes", rec.Restarts, n)
+		t.Fatalf("%d restarts counted after %d crashes", rec.Restarts, n)
 	}
 	return r
 }
 
 func TestCrashLoopEndsInFailed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := crashing(t, fsm.MaxTakeUps)
+		r := crashing(t, fsm.MaxRestarts)
 		r.boot()
 		s := r.failed("DOWNLOAD_FAILED: CRASH_LOOP")
 		if len(r.requests()) != 0 || s.Durable != interval+5 {
@@ -37,20 +37,18 @@ func TestCrashLoopEndsInFailed(t *testing.T) {
 			t.Errorf("%v failed downloads counted", n)
 		}
 		r.origin.Release()
-		r.start(r.job()) // whoever asks again gets another chance
+		r.start(r.job()) // the same job again gets another chance
 		synctest.Wait()
 		if rec, _ := r.record(); rec.Restarts != 0 || r.requests()[0].Offset != interval+5 {
-			t.Errorf("asked from %d with %d take-ups on the count", r.requests()[0].Offset, rec.Restarts)
+			t.Errorf("the request is from %d with %d restarts counted", r.requests()[0].Offset, rec.Restarts)
 		}
 	})
 }
 
 func TestCrashLoopWithoutBytesLeavesNoFile(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.Always().StallAt(0))
-		r.boot()
-		r.start(r.job())
-		for range fsm.MaxTakeUps {
+		r := newRig(t, origintest.Always().StallAt(0)).begin()
+		for range fsm.MaxRestarts {
 			synctest.Wait()
 			r.kill()
 			r.boot()
@@ -63,15 +61,15 @@ func TestCrashLoopWithoutBytesLeavesNoFile(t *testing.T) {
 	})
 }
 
-func TestCountOfTakeUpsIsCleared(t *testing.T) {
+func TestRestartCountIsCleared(t *testing.T) {
 	tests := []struct {
 		name    string
 		survive func(r *rig)
 		want    int
 	}{
 		{"by a clean stop", func(r *rig) { r.stop() }, 0},
-		{"by a minute of life", func(r *rig) { time.Sleep(fsm.Survival); synctest.Wait(); r.kill() }, 0},
-		{"not by less", func(r *rig) { time.Sleep(fsm.Survival - time.Second); r.kill() }, fsm.MaxTakeUps},
+		{"by a minute of life", func(r *rig) { time.Sleep(fsm.StableAfter); synctest.Wait(); r.kill() }, 0},
+		{"not by less", func(r *rig) { time.Sleep(fsm.StableAfter - time.Second); r.kill() }, fsm.MaxRestarts},
 		{"by a new checkpoint", func(r *rig) {
 			r.origin.Release()
 			r.until(func(s fsm.Snapshot) bool { return s.Durable > interval+5 })
@@ -82,54 +80,54 @@ func TestCountOfTakeUpsIsCleared(t *testing.T) {
 		}, 0}, // the last start received bytes
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := crashing(t, fsm.MaxTakeUps-1)
-				r.boot()
-				synctest.Wait()
-				tt.survive(r)
-				if rec, _ := r.record(); rec.Restarts != tt.want {
-					t.Errorf("%d take-ups on the count, want %d", rec.Restarts, tt.want)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := crashing(t, fsm.MaxRestarts-1)
+			r.boot()
+			synctest.Wait()
+			tt.survive(r)
+			if rec, _ := r.record(); rec.Restarts != tt.want {
+				t.Errorf("%d restarts counted, want %d", rec.Restarts, tt.want)
+			}
 		})
 	}
 }
 
-// A board that is switched off before its modem has come up, day after day.
+// A board that is switched off every day before its modem is up is in no crash
+// loop.
 func TestStartsWithoutANetworkAreNoCrashLoop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval+5))
 		r.held(interval + 5)
 		plugged := unplug(r)
-		for range fsm.MaxTakeUps + 2 {
+		for range fsm.MaxRestarts + 2 {
 			r.boot()
-			time.Sleep(fsm.Survival - 10*time.Second)
+			time.Sleep(fsm.StableAfter - 10*time.Second)
 			synctest.Wait()
 			if s := r.Snapshot(); s.State != fsm.Downloading {
 				t.Fatalf("%s %q", s.State, s.Error)
 			}
 			r.kill()
 			if rec, _ := r.record(); rec.Restarts != 0 {
-				t.Errorf("%d take-ups counted", rec.Restarts)
+				t.Errorf("%d restarts counted", rec.Restarts)
 			}
 		}
 		plugged.Store(true)
 		r.boot()
 		r.fetched()
 		if first := r.requests()[0]; first.Offset != interval+5 {
-			t.Errorf("asked from %d", first.Offset)
+			t.Errorf("the request is from %d", first.Offset)
 		}
 	})
 }
 
-// What comes after the network is what kills it: waiting for one is no excuse.
-func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
+// A process that dies after the network came back is counted, even though it
+// waited for the network first.
+func TestCrashesAfterTheNetworkIsBackAreACrashLoop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().StallAt(interval+5))
 		r.held(interval + 5)
 		plugged := unplug(r)
-		for n := range fsm.MaxTakeUps {
+		for n := range fsm.MaxRestarts {
 			plugged.Store(false)
 			r.boot()
 			time.Sleep(10 * time.Second)
@@ -138,7 +136,7 @@ func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
 			synctest.Wait()
 			r.kill()
 			if rec, _ := r.record(); rec.Restarts != n+1 {
-				t.Fatalf("%d take-ups counted after %d crashes", rec.Restarts, n+1)
+				t.Fatalf("%d restarts counted after %d crashes", rec.Restarts, n+1)
 			}
 		}
 		r.boot()
@@ -146,34 +144,32 @@ func TestCrashesAfterTheNetworkCameBackAreACrashLoop(t *testing.T) {
 	})
 }
 
-// It counts from the network's coming back, however long that took, and can be
-// survived from there on.
-func TestStartThatTheNetworkCameLateToIsSurvivedAfterAMinuteOfIt(t *testing.T) {
-	for with, want := range map[time.Duration]int{fsm.Survival - time.Second: 1, fsm.Survival: 0} {
-		t.Run(with.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.Always().StallAt(interval+5))
-				r.held(interval + 5)
-				<-r.origin.Stalled() // that one
-				plugged := unplug(r)
-				r.boot()
-				time.Sleep(2*fsm.Survival + time.Second)
-				plugged.Store(true)
-				<-r.origin.Stalled()
-				time.Sleep(with)
-				synctest.Wait()
-				r.kill()
-				if rec, _ := r.record(); rec.Restarts != want {
-					t.Errorf("%d take-ups on the count, want %d", rec.Restarts, want)
-				}
-			})
+// The minute after which a start no longer counts begins when the network is
+// back.
+func TestStableTimeBeginsWhenTheNetworkIsBack(t *testing.T) {
+	for with, want := range map[time.Duration]int{fsm.StableAfter - time.Second: 1, fsm.StableAfter: 0} {
+		run(t, with.String(), func(t *testing.T) {
+			r := newRig(t, origintest.Always().StallAt(interval+5))
+			r.held(interval + 5)
+			<-r.origin.Stalled() // that one
+			plugged := unplug(r)
+			r.boot()
+			time.Sleep(2*fsm.StableAfter + time.Second)
+			plugged.Store(true)
+			<-r.origin.Stalled()
+			time.Sleep(with)
+			synctest.Wait()
+			r.kill()
+			if rec, _ := r.record(); rec.Restarts != want {
+				t.Errorf("%d restarts counted, want %d", rec.Restarts, want)
+			}
 		})
 	}
 }
 
 func TestCrashLoopGivesItsReservedSpaceBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := crashing(t, fsm.MaxTakeUps)
+		r := crashing(t, fsm.MaxRestarts)
 		if got := r.allocated("u.bin"); got < r.object.Len() {
 			t.Skipf("%d bytes are reserved: this file system does not", got)
 		}

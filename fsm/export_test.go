@@ -11,8 +11,8 @@ import (
 // Seams for the tests in package fsm_test. Nothing else may reach inside.
 
 const (
-	MaxTakeUps   = maxRestarts
-	Survival     = stableAfter
+	MaxRestarts  = maxRestarts
+	StableAfter  = stableAfter
 	JournalRetry = journalRetry
 	RehashStep   = rehashStep
 )

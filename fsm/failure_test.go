@@ -29,22 +29,20 @@ func TestPackageThatIsNotTheJobsIsDeleted(t *testing.T) {
 		{"larger", func(j *journal.Job) { j.Size++ }, "PACKAGE_SIZE_MISMATCH: "},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.boot()
-				job := r.job()
-				tt.spoil(&job)
-				r.start(job)
-				s := r.failed(tt.want)
-				r.wantOnlyJournal()
-				if _, offset := r.record(); offset != 0 || s.Durable != 0 || s.Progress != 0 {
-					t.Errorf("%d bytes are claimed, shown is %+v", offset, s)
-				}
-				if n := r.metric(`ota_downloads_total{result="failed"}`); n != 1 {
-					t.Errorf("%v failed downloads counted", n)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.boot()
+			job := r.job()
+			tt.spoil(&job)
+			r.start(job)
+			s := r.failed(tt.want)
+			r.wantOnlyJournal()
+			if _, offset := r.record(); offset != 0 || s.Durable != 0 || s.Progress != 0 {
+				t.Errorf("%d bytes are claimed, shown is %+v", offset, s)
+			}
+			if n := r.metric(`ota_downloads_total{result="failed"}`); n != 1 {
+				t.Errorf("%v failed downloads counted", n)
+			}
 		})
 	}
 }
@@ -63,8 +61,7 @@ func TestPackageWithBothDigestsAndNoSizeIsFetched(t *testing.T) {
 	})
 }
 
-// What was learned of an object that turned out to be the wrong one must not be
-// held against the right one.
+// The size of the wrong object must not be required of the right one.
 func TestSizeThatWasLearnedGoesWithTheBytes(t *testing.T) {
 	right := sample(2, 2*interval+77)
 	tests := []struct {
@@ -77,56 +74,52 @@ func TestSizeThatWasLearnedGoesWithTheBytes(t *testing.T) {
 		{"replaced in the middle", []*origintest.Rule{origintest.On(1).ResetAt(interval), origintest.From(2).Replace(right)}, false, 1},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, tt.script...)
-				r.object = right // the origin begins with another one
-				r.boot()
-				job := r.job()
-				job.Size = 0
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, tt.script...)
+			r.object = right // the origin begins with another one
+			r.boot()
+			job := r.job()
+			job.Size = 0
+			r.start(job)
+			if tt.fails {
+				r.failed("MD5_MISMATCH")
 				r.start(job)
-				if tt.fails {
-					r.failed("MD5_MISMATCH")
-					r.start(job)
-				}
-				r.fetched()
-				if s := r.Snapshot(); s.Size != right.Len() {
-					t.Errorf("shown as %d bytes, want %d", s.Size, right.Len())
-				}
-				if n := r.metric(`ota_download_restarts_total{reason="changed"}`); n != tt.changed {
-					t.Errorf("%v changes of the object counted, want %v", n, tt.changed)
-				}
-			})
+			}
+			r.fetched()
+			if s := r.Snapshot(); s.Size != right.Len() {
+				t.Errorf("shown as %d bytes, want %d", s.Size, right.Len())
+			}
+			if n := r.metric(`ota_download_restarts_total{reason="changed"}`); n != tt.changed {
+				t.Errorf("%v changes of the object counted, want %v", n, tt.changed)
+			}
 		})
 	}
 }
 
 func TestPackageThatDoesNotFitLeavesNothing(t *testing.T) {
 	for name, size := range map[string]int64{"size known": 5*interval + 1234, "size learned": 0} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.cfg.MinFree = 1 << 60
-				r.boot()
-				job := r.job()
-				job.Size = size
-				r.start(job)
-				s := r.failed("DISK_FULL: need ")
-				if !strings.HasSuffix(s.Error, " bytes, 0 free") {
-					t.Errorf("error %q", s.Error)
-				}
-				r.wantOnlyJournal()
-				if n := len(r.requests()); size > 0 && n != 0 {
-					t.Errorf("%d requests for what does not fit", n)
-				}
-			})
+		run(t, name, func(t *testing.T) {
+			r := newRig(t)
+			r.cfg.MinFree = 1 << 60
+			r.boot()
+			job := r.job()
+			job.Size = size
+			r.start(job)
+			s := r.failed("DISK_FULL: need ")
+			if !strings.HasSuffix(s.Error, " bytes, 0 free") {
+				t.Errorf("error %q", s.Error)
+			}
+			r.wantOnlyJournal()
+			if n := len(r.requests()); size > 0 && n != 0 {
+				t.Errorf("%d requests for what does not fit", n)
+			}
 		})
 	}
 }
 
-// What the reservation has seen is told, and not what there is when it is told:
-// others write to the file system, too.
-func TestShortageIsToldAsItWasFound(t *testing.T) {
+// The error text has the numbers of the failed reservation, not later ones:
+// other programs write to the file system, too.
+func TestDiskFullHasTheNumbersOfTheReservation(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
@@ -154,28 +147,46 @@ func TestStorageThatFailsInTheMiddleKeepsTheCheckpoint(t *testing.T) {
 		{"journal broken", "commit", syscall.EIO, "DOWNLOAD_FAILED: write the journal: input/output error"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.boot()
-				r.failOnce(tt.op, 4, tt.err)
-				r.start(r.job())
-				s := r.failed(tt.want)
-				if _, offset := r.record(); s.Durable != 3*interval || offset != 3*interval {
-					t.Errorf("kept are %d bytes, %d in the journal; want %d", s.Durable, offset, 3*interval)
-				}
-				history := r.history()
-				after := history[slices.Index(history, "refused "+tt.op)+1:]
-				if slices.Contains(after, "write") || slices.Contains(after, "sync") || slices.Contains(after, "commit 262144") {
-					t.Errorf("after the error: %q", after)
-				}
-				opened := r.opened
-				r.start(r.job())
-				r.fetched()
-				if last := r.requests()[1]; last.Offset != 3*interval || r.opened == opened {
-					t.Errorf("went on from %d; files opened for it: %d", last.Offset, r.opened-opened)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.boot()
+			r.failOnce(tt.op, 4, tt.err)
+			r.start(r.job())
+			s := r.failed(tt.want)
+			if _, offset := r.record(); s.Durable != 3*interval || offset != 3*interval {
+				t.Errorf("kept are %d bytes, %d in the journal; want %d", s.Durable, offset, 3*interval)
+			}
+			history := r.history()
+			after := history[slices.Index(history, "refused "+tt.op)+1:]
+			if slices.Contains(after, "write") || slices.Contains(after, "sync") || slices.Contains(after, "commit 262144") {
+				t.Errorf("after the error: %q", after)
+			}
+			opened := r.opened
+			r.start(r.job())
+			r.fetched()
+			if last := r.requests()[1]; last.Offset != 3*interval || r.opened == opened {
+				t.Errorf("went on from %d; files opened for it: %d", last.Offset, r.opened-opened)
+			}
+		})
+	}
+}
+
+// What must stay free is not free for the package.
+func TestDiskFullDoesNotCountWhatMustStayFree(t *testing.T) {
+	for free, want := range map[int64]string{
+		500_000: "DISK_FULL: need 132306 bytes, 100000 free",
+		300_000: "DISK_FULL: need 132306 bytes, 0 free",
+		700_000: "DISK_FULL: need 132306 bytes, 300000 free (" + syscall.ENOSPC.Error() + ")",
+	} {
+		run(t, want, func(t *testing.T) {
+			r := newRig(t)
+			r.free, r.cfg.MinFree = free, 400_000
+			r.boot()
+			r.failOnce("write", 4, syscall.ENOSPC)
+			r.start(r.job())
+			if s := r.failed("DISK_FULL: "); s.Error != want {
+				t.Errorf("error %q, want %q", s.Error, want)
+			}
 		})
 	}
 }
@@ -190,19 +201,18 @@ func TestPublishThatFailsIsTriedAgainWithTheSameJob(t *testing.T) {
 		r.start(r.job())
 		r.fetched()
 		if n := len(r.requests()); n != 1 {
-			t.Errorf("%d requests: what was there was asked for again", n)
+			t.Errorf("%d requests: bytes that were there were requested again", n)
 		}
 	})
 }
 
-// What may be told of a transition is what holds after it: the bytes that an
-// older job has left are not the new one's.
-func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
+// An outbox entry has the progress after its transition: the bytes of an older
+// job are not those of the new one.
+func TestOutboxEntriesHaveTheProgressOfTheirOwnJob(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(2).Status(404))
 		r.cfg.KeepOutbox, r.cfg.Readback = true, true
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
 		r.start(r.other())
 		r.failed("DOWNLOAD_FAILED")
@@ -222,13 +232,45 @@ func TestNoticesTellTheProgressOfTheirOwnJob(t *testing.T) {
 		want := []told{{"Downloading", 0, false}, {"Verifying", 0, false}, {"Ready", 100, false},
 			{"Downloading", 0, false}, {"Failed", 0, true}}
 		if !slices.Equal(got, want) {
-			t.Errorf("told is %+v, want %+v", got, want)
+			t.Errorf("the outbox holds %+v, want %+v", got, want)
 		}
 	})
 }
 
-// The outbox is bounded. What falls out of it is counted, not just gone.
-func TestTransitionsThatWillNeverBeToldAreCounted(t *testing.T) {
+// A reset drops the job, but not the callbacks that are still to be delivered.
+func TestResetKeepsTheOutbox(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cfg.KeepOutbox = true
+		r.begin()
+		r.fetched()
+		must(t, r.Reset(t.Context()))
+		var got []string
+		rec, _ := r.record()
+		for _, n := range rec.Outbox {
+			got = append(got, fmt.Sprint(n.Seq, " ", n.State))
+		}
+		if want := []string{"1 Downloading", "2 Verifying", "3 Ready", "4 Idle"}; !slices.Equal(got, want) || rec.OutboxSeq != 4 {
+			t.Errorf("the outbox holds %q and ends at %d, want %q", got, rec.OutboxSeq, want)
+		}
+	})
+}
+
+// The URL may be signed: whoever holds it can fetch the package.
+func TestURLIsForgottenAtReady(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).begin()
+		r.fetched()
+		want := r.job()
+		want.URL = ""
+		if rec, _ := r.record(); rec.Job != want || rec.Validator != (journal.Validator{}) {
+			t.Errorf("the journal holds the job %+v and the validator %+v", rec.Job, rec.Validator)
+		}
+	})
+}
+
+// The outbox is bounded. An entry that falls out of it is counted.
+func TestDroppedOutboxEntriesAreCounted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().Status(404))
 		r.cfg.KeepOutbox = true
@@ -257,9 +299,9 @@ func TestErrorsHaveACodeAndADetail(t *testing.T) {
 	}
 }
 
-// Nobody reads the body of an answer that has nowhere to go, so nobody would
-// notice until it comes to its end.
-func TestStorageThatFailsInAStallIsToldAtOnce(t *testing.T) {
+// Nothing reads the body once storing it has failed, so a stalled body must be
+// cancelled.
+func TestStorageThatFailsInAStallFailsAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(2*interval+5))
 		r.boot()
@@ -268,7 +310,7 @@ func TestStorageThatFailsInAStallIsToldAtOnce(t *testing.T) {
 		r.start(r.job())
 		r.failed("DOWNLOAD_FAILED: input/output error")
 		if took := time.Since(begin); took != 0 {
-			t.Errorf("told after %v", took)
+			t.Errorf("failed after %v", took)
 		}
 	})
 }
@@ -285,9 +327,7 @@ func (r *rig) allocated(name string) int64 {
 
 func TestFailedJobGivesItsReservedSpaceBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
-		r.boot()
-		r.start(r.job())
+		r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404)).begin()
 		synctest.Wait() // in the back-off
 		if got := r.allocated("u.bin"); got < r.object.Len() {
 			t.Skipf("%d bytes are reserved: this file system does not", got)
@@ -299,8 +339,8 @@ func TestFailedJobGivesItsReservedSpaceBack(t *testing.T) {
 	})
 }
 
-// A disk can have filled up since the space was reserved, and starting over gives
-// the reserved space back first.
+// Starting over gives the reserved space back first, and the disk can have
+// filled up since it was reserved.
 func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 	tests := []struct {
 		name string
@@ -311,44 +351,38 @@ func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 		{"range ignored", origintest.On(2).IgnoreRange()},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
-				r.boot()
-				r.failOnce("reserve", 2, syscall.ENOSPC)
-				r.start(r.job())
-				r.failed("DISK_FULL: need ")
-				history := r.history()
-				if after := history[slices.Index(history, "truncate"):]; slices.Contains(after, "write") || len(r.requests()) != 2 {
-					t.Errorf("%d requests; from starting over on: %q", len(r.requests()), after)
-				}
-				r.wantOnlyJournal()
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
+			r.boot()
+			r.failOnce("reserve", 2, syscall.ENOSPC)
+			r.start(r.job())
+			r.failed("DISK_FULL: need ")
+			history := r.history()
+			if after := history[slices.Index(history, "truncate"):]; slices.Contains(after, "write") || len(r.requests()) != 2 {
+				t.Errorf("%d requests; from starting over on: %q", len(r.requests()), after)
+			}
+			r.wantOnlyJournal()
 		})
 	}
 }
 
-// The count belongs to the job as it was posted: who posts it again grants it
-// another change of the object.
+// The limit of one start-over counts from the last Start of the job.
 func TestJobPostedAgainIsStartedOverOnceMore(t *testing.T) {
 	for status, fails := range map[int]string{412: "OBJECT_CHANGED", 416: "RANGE_NOT_SATISFIABLE"} {
-		t.Run(fails, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).ResetAt(3*interval), origintest.On(2).Status(status),
-					origintest.On(3).ResetAt(2*interval), origintest.Span(4, 5).Status(status))
-				r.boot()
-				r.start(r.job())
-				r.failed("DOWNLOAD_FAILED: " + fails)
-				r.start(r.job())
-				r.fetched()
-				var begins []int64
-				for _, a := range r.requests() {
-					begins = append(begins, a.Offset)
-				}
-				if want := []int64{0, 3 * interval, 0, 2 * interval, 2 * interval, 0}; !slices.Equal(begins, want) {
-					t.Errorf("asked from %v, want %v", begins, want)
-				}
-			})
+		run(t, fails, func(t *testing.T) {
+			r := newRig(t, origintest.On(1).ResetAt(3*interval), origintest.On(2).Status(status),
+				origintest.On(3).ResetAt(2*interval), origintest.Span(4, 5).Status(status))
+			r.begin()
+			r.failed("DOWNLOAD_FAILED: " + fails)
+			r.start(r.job())
+			r.fetched()
+			var begins []int64
+			for _, a := range r.requests() {
+				begins = append(begins, a.Offset)
+			}
+			if want := []int64{0, 3 * interval, 0, 2 * interval, 2 * interval, 0}; !slices.Equal(begins, want) {
+				t.Errorf("requests are from %v, want %v", begins, want)
+			}
 		})
 	}
 }

@@ -26,13 +26,22 @@ func (f *faults) at(op string, at int64) error {
 	return each(op, at)
 }
 
+// before calls do before each change of that name. An error refuses the change.
+func (r *rig) before(op string, do func() error) {
+	r.faults.set(func(now string, _ int64) error {
+		if now != op {
+			return nil
+		}
+		return do()
+	})
+}
+
+func (r *rig) refuse(op string, err error) { r.before(op, func() error { return err }) }
+
 // failOnce makes the n-th change of that name fail.
 func (r *rig) failOnce(op string, n int, err error) {
-	r.faults.set(func(now string, _ int64) error {
-		if now == op {
-			n--
-		}
-		if now == op && n == 0 {
+	r.before(op, func() error {
+		if n--; n == 0 {
 			return err
 		}
 		return nil

@@ -19,12 +19,14 @@ import (
 	"otad/netio/origintest"
 )
 
-// TestMain lets more tests run at a time than there are processors: a test
-// waits for syncs more than it computes.
+// TestMain lets more tests run at a time than there are processors, unless
+// -parallel is given: a test waits for syncs more than it computes.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", fmt.Sprint(atATime)); err != nil {
-		panic(err)
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		if err := parallel.Value.Set(fmt.Sprint(atATime)); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }
@@ -48,6 +50,7 @@ type rig struct {
 	log      slog.Handler                // nil: the test's output, which must not show the secret
 	source   func(fsm.Source) fsm.Source // wraps the fetcher; nil: it is used as it is
 	killAt   int                         // number of the change at which the next process is killed; 0: none
+	free     int64                       // bytes that the file system has; 0: what it really has
 	sockets  bool                        // the origin is reached over TCP: there is no bubble to wait for
 	bulk     bool                        // one run of many: the invariants use the cheaper look, see invariants
 	faults   faults
@@ -119,6 +122,19 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
+// run runs f as a subtest, in a bubble.
+func run(t *testing.T, name string, f func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { bubble(t, f) })
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // secret is in the query of every job's URL and must not be shown anywhere.
 const secret = "hush"
 
@@ -134,8 +150,8 @@ func (r *rig) other() journal.Job {
 	return job
 }
 
-// secretCheck writes the log to the test's output and fails the test when the log
-// contains a URL's query.
+// secretCheck writes the log to the test's output and fails the test when the
+// log contains a URL's query.
 type secretCheck struct{ t *testing.T }
 
 func (c secretCheck) Write(p []byte) (int, error) {
@@ -145,8 +161,8 @@ func (c secretCheck) Write(p []byte) (int, error) {
 	return c.t.Output().Write(p)
 }
 
-// pool is memory that is used again. Other than a sync.Pool it is never given
-// back: to the race detector a large allocation costs more than a download.
+// pool is memory that is used again. Unlike a sync.Pool it never frees any:
+// under the race detector a large allocation costs more than a small download.
 type pool[T any] struct {
 	mu   sync.Mutex
 	free []*T

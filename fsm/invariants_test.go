@@ -29,8 +29,8 @@ import (
 //   - every file that is opened is closed (see process.stop).
 //
 // Some of that takes longer than a small download. So a bulk rig's metrics are
-// compared only when a job ends, its Snapshots with the journal's record instead
-// of the journal's file, and its package's digest only in the audit.
+// compared only when a job ends, its Snapshots with the journal's record and not
+// its file, and the digest of its package only in the audit.
 type invariants struct {
 	process *process
 	ready   atomic.Bool // the Updater is made
@@ -74,30 +74,18 @@ func (v *invariants) noteClose() {
 	v.closed++
 }
 
+// list returns a copy of one of the lists of v.
+func list[T any](v *invariants, of *[]T) []T {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(*of)
+}
+
 // history is what was done so far, in order.
-func (v *invariants) history() []string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Clone(v.log)
-}
-
-func (v *invariants) requests() []openedRequest {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Clone(v.asked)
-}
-
-func (v *invariants) checkpoints() []int64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Clone(v.commits)
-}
-
-func (v *invariants) shown() []fsm.Snapshot {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Clone(v.observed)
-}
+func (v *invariants) history() []string         { return list(v, &v.log) }
+func (v *invariants) requests() []openedRequest { return list(v, &v.asked) }
+func (v *invariants) checkpoints() []int64      { return list(v, &v.commits) }
+func (v *invariants) shown() []fsm.Snapshot     { return list(v, &v.observed) }
 
 // claimsOnlySyncedBytes checks a checkpoint before it is committed.
 func (v *invariants) claimsOnlySyncedBytes(cp journal.Checkpoint) {
@@ -192,8 +180,8 @@ type extent struct{ from, to int64 }
 // contents are those of processes that have ended: their memory is used again.
 var contents pool[content]
 
-// read takes the file over as a process finds it when it opens it. A checkpoint whose tail the
-// file holds vouches for the bytes before it, as it does for otad.
+// read takes the file over as a process finds it when it opens it. The digest
+// of a checkpoint is trusted when the file holds its tail, as otad does.
 func (c *content) read(file fsm.Partial, checkpoints []journal.Checkpoint) error {
 	size, err := file.Size()
 	if err != nil || size == int64(len(c.bytes)) {

@@ -13,7 +13,7 @@ import (
 )
 
 // readOnly makes the journal refuse every write from the n-th transition on,
-// and notes when it was asked.
+// and returns the times of the refused writes.
 func (r *rig) readOnly(n int) (tries *[]time.Time) {
 	tries = new([]time.Time)
 	r.faults.set(func(op string, _ int64) error {
@@ -42,29 +42,29 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 			t.Errorf("shown is %+v after %d requests", after, len(r.requests()))
 		}
 		if err := r.Health(); !errors.Is(err, syscall.EROFS) {
-			t.Errorf("healthy: %v", err)
+			t.Errorf("Health returns %v", err)
 		}
 		r.wantOnlyJournal()
 		r.faults.set(nil)
 		r.start(r.job())
 		r.fetched()
 		if err := r.Health(); err != nil {
-			t.Errorf("mended, but healthy says %v", err)
+			t.Errorf("writable again, but Health returns %v", err)
 		}
 	})
 }
 
-func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
+func TestTransitionIsTriedUntilTheJournalIsWritten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
-		tries := r.readOnly(3) // 1: start, 2: what the answer tells, 3: downloaded
+		tries := r.readOnly(3) // 1: start, 2: the validator, 3: downloaded
 		begin := time.Now()
 		r.start(r.job())
 		time.Sleep(time.Minute + time.Second)
 		s := r.Snapshot()
 		if s.State != fsm.Downloading || !strings.HasPrefix(s.Message, "the journal cannot be written: ") || r.Health() == nil {
-			t.Errorf("shown is %+v, healthy says %v", s, r.Health())
+			t.Errorf("shown is %+v, Health returns %v", s, r.Health())
 		}
 		for i, at := range *tries {
 			if want := time.Duration(i) * fsm.JournalRetry; at.Sub(begin) != want {
@@ -77,14 +77,14 @@ func TestPatientMachineTriesATransitionUntilTheJournalTakesIt(t *testing.T) {
 		r.faults.set(nil)
 		r.fetched()
 		if err := r.Health(); err != nil || len(r.requests()) != 1 {
-			t.Errorf("mended: healthy says %v, %d requests", err, len(r.requests()))
+			t.Errorf("writable again: Health returns %v after %d requests", err, len(r.requests()))
 		}
 	})
 }
 
-// The old URL's work has ended, and the journal cannot take how. Whoever gives a
-// new URL then is not to be told of the old one's failure.
-func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
+// The transfer with the old URL has failed, and the journal cannot be written.
+// A new URL must be tried before that failure is recorded.
+func TestNewURLReplacesAFailureThatIsNotRecorded(t *testing.T) {
 	tests := []struct {
 		name string
 		rule *origintest.Rule // of the second request, made at second 1
@@ -95,50 +95,41 @@ func TestNewURLIsAskedInsteadOfTellingHowTheOldOneFailed(t *testing.T) {
 		{"nothing there", origintest.On(2).Status(416)},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
-				r.boot()
-				job := r.job()
-				r.start(job)
-				time.Sleep(500 * time.Millisecond)
-				tries := r.readOnly(0)
-				time.Sleep(2 * time.Second)
-				synctest.Wait()
-				if s := r.Snapshot(); s.State != fsm.Downloading || len(*tries) == 0 || len(r.requests()) != 2 {
-					t.Fatalf("%s after %d requests and %d tries to write", s.State, len(r.requests()), len(*tries))
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, origintest.On(1).ResetAt(3*interval), tt.rule)
+			r.boot()
+			job := r.job()
+			r.start(job)
+			time.Sleep(500 * time.Millisecond)
+			tries := r.readOnly(0)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if s := r.Snapshot(); s.State != fsm.Downloading || len(*tries) == 0 || len(r.requests()) != 2 {
+				t.Fatalf("%s after %d requests and %d tries to write", s.State, len(r.requests()), len(*tries))
+			}
+			r.faults.set(nil)
+			job.URL = r.origin.URLFor("/mirror/u.bin?signature=" + secret)
+			r.start(job)
+			r.fetched()
+			requests := r.requests()
+			if last := requests[len(requests)-1]; len(requests) != 3 || last.URL != job.URL || last.Offset != 3*interval {
+				t.Errorf("%d requests, the last from %d of %s", len(requests), last.Offset, last.URL)
+			}
+			for _, s := range r.shown() {
+				if s.State == fsm.Failed {
+					t.Errorf("shown was the error %q", s.Error)
 				}
-				r.faults.set(nil)
-				job.URL = r.origin.URLFor("/mirror/u.bin?signature=" + secret)
-				r.start(job)
-				r.fetched()
-				requests := r.requests()
-				if last := requests[len(requests)-1]; len(requests) != 3 || last.URL != job.URL || last.Offset != 3*interval {
-					t.Errorf("%d requests, the last from %d of %s", len(requests), last.Offset, last.URL)
-				}
-				for _, s := range r.shown() {
-					if s.State == fsm.Failed {
-						t.Errorf("told was %q", s.Error)
-					}
-				}
-			})
+			}
 		})
 	}
 }
 
 func TestResetIsRefusedWithTheJournalAndTheJobGoesOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.On(1).StallAt(interval+5))
-		r.boot()
-		r.start(r.job())
+		r := newRig(t, origintest.On(1).StallAt(interval+5)).begin()
 		<-r.origin.Stalled()
 		synctest.Wait()
-		r.faults.set(func(op string, _ int64) error {
-			if op == "update" {
-				return syscall.EROFS
-			}
-			return nil
-		})
+		r.refuse("update", syscall.EROFS)
 		if err := r.Reset(t.Context()); !errors.Is(err, syscall.EROFS) {
 			t.Errorf("reset: %v", err)
 		}
@@ -147,7 +138,7 @@ func TestResetIsRefusedWithTheJournalAndTheJobGoesOn(t *testing.T) {
 	})
 }
 
-func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
+func TestFailOnJournalErrorEndsRun(t *testing.T) {
 	tests := []struct {
 		name string
 		at   int // number of the transition that is refused
@@ -156,33 +147,29 @@ func TestImpatientMachineEndsWithTheJournalsError(t *testing.T) {
 		{"verified", 4},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				r.cfg.FailOnJournalError = true
-				r.open()
-				r.readOnly(tt.at)
-				if err := r.StartBeforeRun(t.Context(), r.job(), false); err != nil {
-					t.Fatal(err)
-				}
-				r.boot()
-				if err := <-r.done; !errors.Is(err, syscall.EROFS) {
-					t.Errorf("run: %v", err)
-				}
-				r.done = nil
-				r.faults.set(nil)
-				r.stop()
-				r.boot() // and the next one finishes it
-				r.fetched()
-				if n := len(r.requests()); n != 0 {
-					t.Errorf("%d requests for what was there", n)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.cfg.FailOnJournalError = true
+			r.open()
+			r.readOnly(tt.at)
+			must(t, r.StartBeforeRun(t.Context(), r.job(), false))
+			r.boot()
+			if err := <-r.done; !errors.Is(err, syscall.EROFS) {
+				t.Errorf("run: %v", err)
+			}
+			r.done = nil
+			r.faults.set(nil)
+			r.stop()
+			r.boot() // and the next one finishes it
+			r.fetched()
+			if n := len(r.requests()); n != 0 {
+				t.Errorf("%d requests for what was there", n)
+			}
 		})
 	}
 }
 
-func TestImpatientMachineDoesNotTakeUpWhatItCannotCount(t *testing.T) {
+func TestFailOnJournalErrorResumesNothingThatItCannotCount(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(interval))
 		r.held(interval)
@@ -197,23 +184,18 @@ func TestImpatientMachineDoesNotTakeUpWhatItCannotCount(t *testing.T) {
 	})
 }
 
-// Nobody writes while the machine rests, so it has to look.
-func TestMachineAtRestTellsThatTheDiskCannotBeWritten(t *testing.T) {
+// The journal is not written in a state without work, so Health looks.
+func TestHealthReportsAReadOnlyDiskWithoutAWrite(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.boot()
-		r.faults.set(func(op string, _ int64) error {
-			if op == "look" {
-				return syscall.EROFS
-			}
-			return nil
-		})
+		r.refuse("look", syscall.EROFS)
 		if err := r.Health(); !errors.Is(err, syscall.EROFS) {
-			t.Errorf("Healthy says %v", err)
+			t.Errorf("Health returns %v", err)
 		}
 		r.faults.set(nil)
 		if err := r.Health(); err != nil {
-			t.Errorf("mended, Healthy says %v", err)
+			t.Errorf("writable again, but Health returns %v", err)
 		}
 	})
 }

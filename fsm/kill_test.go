@@ -29,7 +29,7 @@ var (
 func (k *killer) count() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.struck() {
+	if k.isKilled() {
 		return errKilled
 	}
 	if k.steps++; k.steps == k.at {
@@ -39,11 +39,11 @@ func (k *killer) count() error {
 	return nil
 }
 
-// strike kills the process between two changes.
-func (k *killer) strike() {
+// killNow kills the process between two changes.
+func (k *killer) killNow() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.struck() {
+	if !k.isKilled() {
 		k.die()
 	}
 }
@@ -53,8 +53,8 @@ func (k *killer) die() {
 	k.cancel()
 }
 
-// struck reports whether the process was killed.
-func (k *killer) struck() bool {
+// isKilled reports whether the process was killed.
+func (k *killer) isKilled() bool {
 	select {
 	case <-k.dead:
 		return true

@@ -56,15 +56,11 @@ func mappings(t *testing.T) int {
 
 func TestNoGoroutineOutlivesRun(t *testing.T) {
 	before := runtime.NumGoroutine()
-	r := newRigOn(t, origintest.Config{Script: []*origintest.Rule{origintest.On(2).StallAt(interval)}})
-	r.boot()
-	r.start(r.job())
+	r := newRigOn(t, origintest.Config{Script: []*origintest.Rule{origintest.On(2).StallAt(interval)}}).begin()
 	r.fetched()
 	r.start(r.other())
 	<-r.origin.Stalled()
-	if err := r.stop(); err != nil {
-		t.Fatal(err)
-	}
+	r.end()
 	r.origin.Close()
 	goesDown(t, "goroutines", before, runtime.NumGoroutine)
 }
@@ -78,13 +74,9 @@ func TestStartAndResetLeaveNoFileOpenAndNoMemoryMapped(t *testing.T) {
 	defer closeAll()
 	job := journal.Job{Name: "u.bin", URL: origin.URL(), Size: object.Size, MD5: object.MD5()}
 	cycle := func() {
-		if err := u.Start(t.Context(), job); err != nil {
-			t.Fatal(err)
-		}
+		must(t, u.Start(t.Context(), job))
 		<-origin.Stalled()
-		if err := u.Reset(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, u.Reset(t.Context()))
 	}
 	cycle() // opens what stays open
 	open, mapped := descriptors(t), mappings(t)
@@ -100,14 +92,10 @@ func TestStartAndResetLeaveNoFileOpenAndNoMemoryMapped(t *testing.T) {
 }
 
 func TestRunEndsSoonInTheMiddleOfATransfer(t *testing.T) {
-	r := newRigOn(t, origintest.Config{Object: sample(1, 8<<20), Link: origintest.Link{BytesPerSecond: 2 << 20}})
-	r.boot()
-	r.start(r.job())
+	r := newRigOn(t, origintest.Config{Object: sample(1, 8<<20), Link: origintest.Link{BytesPerSecond: 2 << 20}}).begin()
 	r.until(func(s fsm.Snapshot) bool { return s.Durable > 0 })
 	begin := time.Now()
-	if err := r.stop(); err != nil {
-		t.Fatal(err)
-	}
+	r.end()
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("took %v", took)
 	}

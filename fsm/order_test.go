@@ -14,24 +14,9 @@ import (
 // Every test on a rig checks the invariants; these tests make sure that the
 // changes are made which the invariants are about.
 
-func TestCheckpointsComeAtEachIntervalAndAtTheEnd(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
-		r.boot()
-		r.start(r.job())
-		r.fetched()
-		want := []int64{interval, 2 * interval, 3 * interval, 4 * interval, 5 * interval, 5*interval + 1234}
-		if got := r.checkpoints(); !slices.Equal(got, want) {
-			t.Errorf("checkpoints at %v, want %v", got, want)
-		}
-	})
-}
-
 func TestCheckpointComesBeforeABackOffAndOnACleanStop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.On(1).ResetAt(interval+100), origintest.On(2).StallAt(2*interval+7))
-		r.boot()
-		r.start(r.job())
+		r := newRig(t, origintest.On(1).ResetAt(interval+100), origintest.On(2).StallAt(2*interval+7)).begin()
 		synctest.Wait() // in the back-off
 		if got, want := r.checkpoints(), []int64{interval, interval + 100}; !slices.Equal(got, want) {
 			t.Errorf("in the back-off: checkpoints at %v, want %v", got, want)
@@ -42,20 +27,16 @@ func TestCheckpointComesBeforeABackOffAndOnACleanStop(t *testing.T) {
 		<-r.origin.Stalled()
 		synctest.Wait()
 		p := r.process
-		if err := r.stop(); err != nil {
-			t.Fatal(err)
-		}
+		r.end()
 		if got, want := p.checkpoints(), []int64{interval, interval + 100, 2 * interval, 2*interval + 7}; !slices.Equal(got, want) {
 			t.Errorf("after the stop: checkpoints at %v, want %v", got, want)
 		}
 	})
 }
 
-func TestEachBlockIsWrittenSyncedCommitted(t *testing.T) {
+func TestEachIntervalAndTheEndIsWrittenSyncedCommitted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 2*interval+5)})
-		r.boot()
-		r.start(r.job())
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 2*interval+5)}).begin()
 		r.fetched()
 		want := "update Downloading,open," +
 			"write,sync,commit 65536,write,sync,commit 131072,write,sync,commit 131077," +
@@ -68,13 +49,9 @@ func TestEachBlockIsWrittenSyncedCommitted(t *testing.T) {
 
 func TestEveryTransitionIsObservedOnceAndInOrder(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t)
-		r.boot()
-		r.start(r.job())
+		r := newRig(t).begin()
 		r.fetched()
-		if err := r.Reset(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Reset(t.Context()))
 		var states []fsm.State
 		var offsets []int64
 		for _, s := range r.shown() {
@@ -91,15 +68,14 @@ func TestEveryTransitionIsObservedOnceAndInOrder(t *testing.T) {
 	})
 }
 
-// Also where a checkpoint is made of several blocks: what is between two of them
-// is vouched for by the later one, and by no other.
+// Also where a checkpoint is made of several blocks: the bytes between two
+// checkpoints are covered by the tail of the later one only.
 func TestTailReachesBackToTheCheckpointBefore(t *testing.T) {
 	const wide = 1 << 20
 	bubble(t, func(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 2*wide+700_000)})
 		r.cfg.Checkpoint = wide
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
 		_, checkpoints, err := journal.Peek(r.dir)
 		if err != nil || len(checkpoints) != 3 {

@@ -11,7 +11,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// expired are the rules of a signed URL that is past its time, as different servers tell it.
+// expired are the rules of a signed URL that is past its time, as different
+// servers tell it.
 func expired() map[string]func(*origintest.Rule) *origintest.Rule {
 	return map[string]func(*origintest.Rule) *origintest.Rule{
 		"AWS":       (*origintest.Rule).ExpiredAWS,
@@ -27,11 +28,11 @@ func TestSignatureExpired(t *testing.T) {
 		rows = append(rows,
 			row{
 				name: server + " before the first byte", script: script(is(always())),
-				fails: fails, exit: 1, requests: []string{"0-: 403"}, left: "nothing",
+				fails: fails, requests: []string{"0-: 403"},
 			},
 			row{
 				name: server + " in the middle", script: script(on(1).ResetAt(350_000), is(from(2))),
-				fails: fails, exit: 1, requests: []string{"0-: 206", "350000- if-match: 403"},
+				fails: fails, requests: []string{"0-: 206", "350000- if-match: 403"},
 				retries: "reset 1", left: "part 350000", took: time.Second,
 			})
 	}
@@ -74,11 +75,11 @@ func TestRefusalIsFinal(t *testing.T) {
 		rows = append(rows,
 			row{
 				name: refused.name + ", of the first byte", script: script(refused.is(always())),
-				fails: fails, exit: 1, requests: []string{fmt.Sprintf("0-: %d", refused.status)}, left: "nothing",
+				fails: fails, requests: []string{fmt.Sprintf("0-: %d", refused.status)},
 			},
 			row{
 				name: refused.name + ", in the middle", script: script(on(1).ResetAt(350_000), refused.is(from(2))),
-				fails: fails, exit: 1, requests: []string{"0-: 206", fmt.Sprintf("350000- if-match: %d", refused.status)},
+				fails: fails, requests: []string{"0-: 206", fmt.Sprintf("350000- if-match: %d", refused.status)},
 				retries: "reset 1", left: "part 350000", took: time.Second,
 			})
 	}
@@ -88,7 +89,7 @@ func TestRefusalIsFinal(t *testing.T) {
 func TestErrorTextThatDripsIsNotWaitedFor(t *testing.T) {
 	prove(t, []row{{
 		name: "a byte a second", script: script(always().Status(500).EndlessText().Drip(1, time.Second)),
-		fails: "DOWNLOAD_FAILED: HTTP 500", exit: 1, requests: []string{"0-: 500"}, left: "nothing", took: 30 * time.Second,
+		fails: "DOWNLOAD_FAILED: HTTP 500", requests: []string{"0-: 500"}, took: 30 * time.Second,
 	}})
 }
 
@@ -114,21 +115,19 @@ func TestListedStatusIsTriedAgain(t *testing.T) {
 		},
 		{
 			name: "503 for ever", script: script(always().Status(503)), net: list(503),
-			fails: "DOWNLOAD_FAILED: HTTP 503 (gave up after 3 retries without progress)", exit: 1,
+			fails:    "DOWNLOAD_FAILED: HTTP 503 (gave up after 3 retries without progress)",
 			requests: []string{"0-: 503", "0-: 503", "0-: 503", "0-: 503"},
-			retries:  "http_5xx 3", left: "nothing", took: 7 * time.Second,
+			retries:  "http_5xx 3", took: 7 * time.Second,
 		},
 		{
 			name: "another one than those listed", script: script(always().Status(502)), net: list(500, 503),
-			fails: "DOWNLOAD_FAILED: HTTP 502", exit: 1,
+			fails:    "DOWNLOAD_FAILED: HTTP 502",
 			requests: []string{"0-: 502"},
-			left:     "nothing",
 		},
 		{
 			name: "an expired signature is no 403 to be tried again", script: script(always().ExpiredAWS()), net: list(403),
-			fails: "DOWNLOAD_FAILED: URL_EXPIRED", exit: 1,
+			fails:    "DOWNLOAD_FAILED: URL_EXPIRED",
 			requests: []string{"0-: 403"},
-			left:     "nothing",
 		},
 	})
 }
@@ -174,20 +173,24 @@ func TestRetryAfter(t *testing.T) {
 	}
 	prove(t, append(rows,
 		row{
+			name: "429 until a date", script: script(on(1).Status(429).RetryAfterDate(90 * time.Second)),
+			requests: []string{"0-: 429", "0-: 206"},
+			retries:  "http_429 1", took: 90 * time.Second,
+		},
+		row{
 			name: "429 in the middle", script: script(on(1).ResetAt(350_000), on(2).Status(429).RetryAfter("60")),
 			requests: []string{"0-: 206", "350000- if-match: 429", "350000- if-match: 206"},
 			retries:  "http_429 1, reset 1", took: 61 * time.Second,
 		},
 		row{
 			name: "for ever", script: script(always().Status(503).RetryAfter("10")),
-			fails: "DOWNLOAD_FAILED: HTTP 503 (gave up after 3 retries without progress)", exit: 1,
+			fails:    "DOWNLOAD_FAILED: HTTP 503 (gave up after 3 retries without progress)",
 			requests: []string{"0-: 503", "0-: 503", "0-: 503", "0-: 503"},
-			retries:  "http_5xx 3", left: "nothing", took: 30 * time.Second,
+			retries:  "http_5xx 3", took: 30 * time.Second,
 		},
 		row{
 			name: "with no retries", script: script(always().Status(503).RetryAfter("10")), cfg: func(c *fsm.Config) { c.Retries = 0 },
-			fails: "DOWNLOAD_FAILED: HTTP 503", exit: 1,
+			fails:    "DOWNLOAD_FAILED: HTTP 503",
 			requests: []string{"0-: 503"},
-			left:     "nothing",
 		}))
 }

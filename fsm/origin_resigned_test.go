@@ -12,7 +12,7 @@ import (
 	"otad/netio/origintest"
 )
 
-// TestExpiredJobGoesOnWithANewURL: the bytes belong to the package, not to the URL.
+// The bytes belong to the package, not to the URL.
 func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 	for server, is := range expired() {
 		for _, killed := range []bool{false, true} {
@@ -20,47 +20,44 @@ func TestExpiredJobGoesOnWithANewURL(t *testing.T) {
 			if killed {
 				name += ", killed in between"
 			}
-			t.Run(name, func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					d := newBulkRig(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), is(on(2)))
-					p := d.boot()
-					job := d.job()
-					job.URL = d.origin.URLFor("/bucket/key?X-Amz-Signature=old")
-					p.start(job)
-					if s, _ := p.settle(); s.State != fsm.Failed || s.Durable != 350_000 {
-						t.Fatalf("%s with %d bytes", s.State, s.Durable)
-					}
-					if killed {
-						p.strike()
-						p.end()
-						p = d.boot()
-						p.settle()
-					}
-					job.URL = d.origin.URLFor("/bucket/key?X-Amz-Signature=new")
-					p.start(job)
-					s, _ := p.settle()
-					if s.State != fsm.Ready {
-						t.Errorf("%s %q", s.State, s.Error)
-					}
-					p.audit(s)
-					want := []string{"0-: 206", "350000- if-match: 403", "350000- if-match: 206"}
-					if got := asked(d.origin); !slices.Equal(got, want) {
-						t.Errorf("requests %q, want %q", got, want)
-					}
-					if got := d.origin.Requests()[2].Target; got != "/bucket/key?X-Amz-Signature=new" {
-						t.Errorf("asked for %s", got)
-					}
-					if got := p.counts("ota_download_resumes_total"); got != "new_url 1" && got != "network 1, new_url 1" {
-						t.Errorf("resumes %q", got)
-					}
-				})
+			run(t, name, func(t *testing.T) {
+				d := newBulkRig(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), is(on(2)))
+				p := d.boot()
+				job := d.job()
+				job.URL = d.origin.URLFor("/bucket/key?X-Amz-Signature=old")
+				p.start(job)
+				if s, _ := p.settle(); s.State != fsm.Failed || s.Durable != 350_000 {
+					t.Fatalf("%s with %d bytes", s.State, s.Durable)
+				}
+				if killed {
+					p.killNow()
+					p.end()
+					p = d.boot()
+					p.settle()
+				}
+				job.URL = d.origin.URLFor("/bucket/key?X-Amz-Signature=new")
+				p.start(job)
+				p.finishes()
+				want := []string{"0-: 206", "350000- if-match: 403", "350000- if-match: 206"}
+				if got := asked(d.origin); !slices.Equal(got, want) {
+					t.Errorf("requests %q, want %q", got, want)
+				}
+				if n := d.origin.ServedTwice(); n != 0 {
+					t.Errorf("%d bytes were requested twice", n)
+				}
+				if got := d.origin.Requests()[2].Target; got != "/bucket/key?X-Amz-Signature=new" {
+					t.Errorf("the request is for %s", got)
+				}
+				if got := p.counts("ota_download_resumes_total"); got != "new_url 1" && got != "network 1, new_url 1" {
+					t.Errorf("resumes %q", got)
+				}
 			})
 		}
 	}
 }
 
-// TestAnotherOriginIsLearnedAnew: what one origin called the version another cannot know.
-func TestAnotherOriginIsLearnedAnew(t *testing.T) {
+// One origin does not know the ETags of another.
+func TestAnotherOriginHasAValidatorOfItsOwn(t *testing.T) {
 	for name, c := range map[string]struct {
 		path   string
 		second origintest.Object
@@ -69,58 +66,55 @@ func TestAnotherOriginIsLearnedAnew(t *testing.T) {
 		"the same package":    {"/mirror/package.bin", origintest.Object{Bytes: object.Bytes, ETag: `"mirror"`}, true},
 		"another of its size": {"/mirror/package.bin", another, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				d := newBulkRig(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), on(2).Status(404), from(3).Replace(c.second), on(3).ResetAt(500_000))
-				p := d.boot()
-				job := d.job()
-				for range 2 {
-					p.start(job)
-					p.settle()
-					job.URL = d.origin.URLFor(c.path)
-				}
-				s := p.Snapshot()
-				p.audit(s)
-				if ready := s.State == fsm.Ready; ready != c.ready {
-					t.Errorf("%s %q", s.State, s.Error)
-				}
-				want := []string{"0-: 206", "350000- if-match: 404", "350000-: 206", "500000- if-match: 206"}
-				if !c.ready { // the join may be the cause
-					want = append(want, "0-: 206")
-				}
-				if got := asked(d.origin); !slices.Equal(got, want) {
-					t.Errorf("requests %q, want %q", got, want)
-				}
-			})
+		run(t, name, func(t *testing.T) {
+			d := newBulkRig(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), on(2).Status(404), from(3).Replace(c.second), on(3).ResetAt(500_000))
+			p := d.boot()
+			job := d.job()
+			for range 2 {
+				p.start(job)
+				p.settle()
+				job.URL = d.origin.URLFor(c.path)
+			}
+			s := p.Snapshot()
+			p.audit(s)
+			if ready := s.State == fsm.Ready; ready != c.ready {
+				t.Errorf("%s %q", s.State, s.Error)
+			}
+			want := []string{"0-: 206", "350000- if-match: 404", "350000-: 206", "500000- if-match: 206"}
+			if !c.ready { // the join may be the cause
+				want = append(want, "0-: 206")
+			}
+			if got := asked(d.origin); !slices.Equal(got, want) {
+				t.Errorf("requests %q, want %q", got, want)
+			}
 		})
 	}
 }
 
-// TestRefusalOfAReplacedURLIsNoFailure: the new URL came while the old one's answer was on the way.
+// The new URL comes while the answer of the old one is on its way.
 func TestRefusalOfAReplacedURLIsNoFailure(t *testing.T) {
 	for name, is := range expired() {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				d := newBulkRig(t, origintest.Config{Object: object}, is(on(1).HeaderDelay(10*time.Second)))
-				p := d.boot()
-				job := d.job()
-				for _, signature := range []string{"old", "new"} {
-					job.URL = d.origin.URLFor("/key?signature=" + signature)
-					p.start(job)
-					synctest.Wait()
-				}
-				s, _ := p.settle()
-				p.audit(s)
-				if s.State != fsm.Ready || len(d.origin.Requests()) != 2 || s.Retries != 0 {
-					t.Errorf("%s %q after %d retries and %q", s.State, s.Error, s.Retries, asked(d.origin))
-				}
-			})
+		run(t, name, func(t *testing.T) {
+			d := newBulkRig(t, origintest.Config{Object: object}, is(on(1).HeaderDelay(10*time.Second)))
+			p := d.boot()
+			job := d.job()
+			for _, signature := range []string{"old", "new"} {
+				job.URL = d.origin.URLFor("/key?signature=" + signature)
+				p.start(job)
+				synctest.Wait()
+			}
+			s, _ := p.settle()
+			p.audit(s)
+			if s.State != fsm.Ready || len(d.origin.Requests()) != 2 || s.Retries != 0 {
+				t.Errorf("%s %q after %d retries and %q", s.State, s.Error, s.Retries, asked(d.origin))
+			}
 		})
 	}
 }
 
-// TestAnswerOfAReplacedURLDecidesNothing: the new URL came while the old one's answer was on the way. Whatever that says of
-// the object, it fails nothing, starts nothing over and costs none of the bytes.
+// The new URL comes while the answer of the old one is on its way. Whatever
+// that answer says of the object, no job fails, no download starts over and no
+// byte is lost.
 func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 	longer := sample(4, 1_000_001)
 	const late = 10 * time.Second
@@ -145,44 +139,39 @@ func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 			if c.held && at == 0 {
 				continue
 			}
-			t.Run(fmt.Sprintf("%s, %d bytes held", name, at), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					d := newBulkRig(t, origintest.Config{Object: object}, first, c.old)
-					p := d.boot()
-					job := d.job()
-					job.URL = d.origin.URLFor("/old.bin")
-					p.start(job)
-					time.Sleep(cmp.Or(c.posted, late/2))
-					job.URL = d.origin.URLFor("/new.bin")
-					p.start(job)
-					s, _ := p.settle()
-					if s.State != fsm.Ready {
-						t.Errorf("%s %q", s.State, s.Error)
+			run(t, fmt.Sprintf("%s, %d bytes held", name, at), func(t *testing.T) {
+				d := newBulkRig(t, origintest.Config{Object: object}, first, c.old)
+				p := d.boot()
+				job := d.job()
+				job.URL = d.origin.URLFor("/old.bin")
+				p.start(job)
+				time.Sleep(cmp.Or(c.posted, late/2))
+				job.URL = d.origin.URLFor("/new.bin")
+				p.start(job)
+				p.finishes()
+				requests, want := d.origin.Requests(), fmt.Sprintf("bytes=%d-", at)
+				last := requests[len(requests)-1]
+				if last.Target != "/new.bin" || last.Range != want || last.IfMatch != "" {
+					t.Errorf("the last request is for %s, %s, If-Match %q; want /new.bin, %s", last.Target, last.Range, last.IfMatch, want)
+				}
+				for _, r := range requests[:len(requests)-1] {
+					if r.Target != "/old.bin" {
+						t.Errorf("a request before the last is for %s", r.Target)
 					}
-					p.audit(s)
-					requests, want := d.origin.Requests(), fmt.Sprintf("bytes=%d-", at)
-					last := requests[len(requests)-1]
-					if last.Target != "/new.bin" || last.Range != want || last.IfMatch != "" {
-						t.Errorf("asked at last was %s, %s, If-Match %q; want /new.bin, %s", last.Target, last.Range, last.IfMatch, want)
-					}
-					for _, r := range requests[:len(requests)-1] {
-						if r.Target != "/old.bin" {
-							t.Errorf("%s was asked before the last request", r.Target)
-						}
-					}
-					if got := p.counts("ota_download_restarts_total"); got != "" {
-						t.Errorf("started over: %s", got)
-					}
-					if r := p.journal.Record(); r.Changed+r.Unsatisfiable != 0 {
-						t.Errorf("held against the new URL: %d changes, %d refused offsets", r.Changed, r.Unsatisfiable)
-					}
-				})
+				}
+				if got := p.counts("ota_download_restarts_total"); got != "" {
+					t.Errorf("started over: %s", got)
+				}
+				if r := p.journal.Record(); r.Changed+r.Unsatisfiable != 0 {
+					t.Errorf("held against the new URL: %d changes, %d refused offsets", r.Changed, r.Unsatisfiable)
+				}
 			})
 		}
 	}
 }
 
-// TestAnswerOfAReplacedURLIsNotLearned: its bytes are the package's, and kept; its ETag is none of the new origin's.
+// The bytes of that answer are kept: they are the package's. Its ETag is not:
+// the new origin does not know it.
 func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newBulkRig(t, origintest.Config{Object: object}, on(1).HeaderDelay(10*time.Second).ResetAt(350_000))
@@ -193,11 +182,7 @@ func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
 			p.start(job)
 			synctest.Wait()
 		}
-		s, _ := p.settle()
-		if s.State != fsm.Ready {
-			t.Errorf("%s %q", s.State, s.Error)
-		}
-		p.audit(s)
+		p.finishes()
 		want := []string{"0-: 206", "350000-: 206"}
 		if got := asked(d.origin); !slices.Equal(got, want) {
 			t.Errorf("requests %q, want %q", got, want)
@@ -205,30 +190,24 @@ func TestAnswerOfAReplacedURLIsNotLearned(t *testing.T) {
 	})
 }
 
-// TestNewURLInAWaitDecidesWhatTheOriginIsHeldTo: the same object signed anew is still the same object.
-func TestNewURLInAWaitDecidesWhatTheOriginIsHeldTo(t *testing.T) {
+// The same object under a new signature is still the same object.
+func TestValidatorIsKeptForANewSignatureInAWait(t *testing.T) {
 	for target, want := range map[string]string{
 		"/package.bin?signature=new": "350000- if-match: 206",
 		"/mirror/package.bin":        "350000-: 206",
 	} {
-		t.Run(target, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				d := newBulkRig(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), on(2).Status(503).RetryAfter("250"))
-				p := d.boot()
-				job := d.job()
-				p.start(job)
-				time.Sleep(10 * time.Second)
-				job.URL = d.origin.URLFor(target)
-				p.start(job)
-				s, _ := p.settle()
-				if s.State != fsm.Ready {
-					t.Errorf("%s %q", s.State, s.Error)
-				}
-				p.audit(s)
-				if got, want := asked(d.origin), []string{"0-: 206", "350000- if-match: 503", want}; !slices.Equal(got, want) {
-					t.Errorf("requests %q, want %q", got, want)
-				}
-			})
+		run(t, target, func(t *testing.T) {
+			d := newBulkRig(t, origintest.Config{Object: object}, on(1).ResetAt(350_000), on(2).Status(503).RetryAfter("250"))
+			p := d.boot()
+			job := d.job()
+			p.start(job)
+			time.Sleep(10 * time.Second)
+			job.URL = d.origin.URLFor(target)
+			p.start(job)
+			p.finishes()
+			if got, want := asked(d.origin), []string{"0-: 206", "350000- if-match: 503", want}; !slices.Equal(got, want) {
+				t.Errorf("requests %q, want %q", got, want)
+			}
 		})
 	}
 }

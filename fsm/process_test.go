@@ -45,18 +45,12 @@ func (r *rig) open() *process {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.killer = &killer{at: r.killAt, cancel: p.cancel, dead: make(chan struct{})}
 	r.killAt = 0
-	must := func(err error) {
-		r.t.Helper()
-		if err != nil {
-			r.t.Fatal(err)
-		}
-	}
 	dir, err := storage.OpenStateDir(r.dir)
-	must(err)
+	must(r.t, err)
 	p.journal, err = journal.Open(r.dir, journal.Options{OnCommit: p.metrics.JournalCommit})
-	must(err)
+	must(r.t, err)
 	fetcher, err := netio.New(r.net)
-	must(err)
+	must(r.t, err)
 	p.close = []func(){fetcher.Close, func() { p.journal.Close() }, func() { dir.Close() }}
 	p.found = found{record: p.journal.Record(), durable: newest(p.journal.Checkpoints())}
 	p.found.left = r.left(p.found.record.Job.Name)
@@ -82,7 +76,7 @@ func (r *rig) open() *process {
 	}
 	p.Updater, err = fsm.New(fsm.Deps{Journal: checkedJournal{p.journal, p}, StateDir: checkedStore{dir, p},
 		Source: source, Metrics: p.metrics, Log: slog.New(log)}, cfg)
-	must(err)
+	must(r.t, err)
 	p.ready.Store(true)
 	r.process = p
 	return p
@@ -98,6 +92,14 @@ func (r *rig) boot() *process {
 	p.done = make(chan error, 1)
 	go func() { p.done <- p.Run(p.ctx) }()
 	return p
+}
+
+// begin starts otad and gives it the job.
+func (r *rig) begin() *rig {
+	r.t.Helper()
+	r.boot()
+	r.start(r.job())
+	return r
 }
 
 // stop ends the process as a signal does, and returns what Run returned.
@@ -136,7 +138,7 @@ func (p *process) end() {
 
 // kill ends the process as kill -9 does.
 func (p *process) kill() {
-	p.strike()
+	p.killNow()
 	p.stop()
 	p.rig.faults.set(nil)
 }
@@ -155,7 +157,7 @@ func (p *process) start(job journal.Job) {
 func (p *process) wait(patience time.Duration, ok func(fsm.Snapshot) bool) (fsm.Snapshot, bool) {
 	p.rig.t.Helper()
 	late := time.After(patience)
-	for !ok(p.Snapshot()) && !p.struck() {
+	for !ok(p.Snapshot()) && !p.isKilled() {
 		select {
 		case <-p.changed:
 		case <-p.dead:
@@ -166,7 +168,7 @@ func (p *process) wait(patience time.Duration, ok func(fsm.Snapshot) bool) (fsm.
 	if !p.rig.sockets {
 		synctest.Wait() // what follows a transition is done too
 	}
-	if p.struck() {
+	if p.isKilled() {
 		p.end()
 		return fsm.Snapshot{}, false
 	}
@@ -213,6 +215,17 @@ func (p *process) failed(text string) fsm.Snapshot {
 	if s.State != fsm.Failed || !strings.HasPrefix(s.Error, text) {
 		p.rig.t.Fatalf("%s with error %q, want Failed with %q", s.State, s.Error, text)
 	}
+	return s
+}
+
+// finishes waits for the job to end in Ready, and audits that.
+func (p *process) finishes() fsm.Snapshot {
+	p.rig.t.Helper()
+	s, _ := p.settle()
+	if s.State != fsm.Ready {
+		p.rig.t.Errorf("%s %q", s.State, s.Error)
+	}
+	p.audit(s)
 	return s
 }
 

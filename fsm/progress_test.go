@@ -51,8 +51,7 @@ func TestRateFollowsTheLinkAndFallsToZeroInAStall(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, size),
 			Link: origintest.Link{BytesPerSecond: speed}, Script: []*origintest.Rule{origintest.On(1).StallAt(stall)}})
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		time.Sleep(10*time.Second + 500*time.Millisecond)
 		synctest.Wait()
 		s := r.Snapshot()
@@ -103,8 +102,7 @@ func TestSnapshotDoesNotWaitForTheDisk(t *testing.T) {
 			}
 			return nil
 		})
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		synctest.Wait()
 		if s := r.Snapshot(); s.State != fsm.Downloading || s.Durable != 0 {
 			t.Errorf("in the middle of a sync %+v is shown", s)
@@ -119,12 +117,7 @@ func TestReadbackFindsABitThatFlippedOnTheMedium(t *testing.T) {
 		r := newRig(t)
 		r.cfg.Readback = true
 		r.boot()
-		r.faults.set(func(op string, _ int64) error {
-			if op == "drop" {
-				flip(t, r.path("u.bin.part"), 12345)
-			}
-			return nil
-		})
+		r.before("drop", func() error { return flipByte(r.path("u.bin.part"), 12345) })
 		r.start(r.job())
 		r.failed("MD5_MISMATCH: expected " + r.object.MD5())
 		r.wantOnlyJournal()
@@ -139,8 +132,7 @@ func TestReadbackShowsItsProgress(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, steps*fsm.RehashStep)})
 		r.cfg.Readback = true
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
 		var shown []int
 		for _, s := range r.shown() {

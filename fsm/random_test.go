@@ -18,15 +18,16 @@ import (
 	"otad/netio/origintest"
 )
 
-// go test ./fsm -run TestRandomDownloads -seed=N -runs=1 plays one download again.
+// go test ./fsm -run TestRandomDownloads -seed=N -runs=1 plays one download
+// again.
 var (
 	firstSeed = flag.Uint64("seed", 0, "seed of the first random download; 0: from the clock")
 	randomRun = flag.Int("runs", 0, "random downloads; 0: 1000, with -short 100")
 )
 
-// TestRandomDownloads downloads small packages over everything that an origin,
-// a network, kill -9 and a bad disk do, in random order, and posts the job again
-// whenever it has failed. Whatever happens:
+// TestRandomDownloads downloads small packages over everything that an origin, a
+// network, kill -9 and a bad disk do, in random order. A job that has failed is
+// posted again. Whatever happens:
 //
 //   - the invariants hold at every change of the state directory;
 //   - Ready means bytes that are those of the digest, and what failed is never

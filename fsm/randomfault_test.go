@@ -9,7 +9,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// script is a fault or two for each of the first requests, on an origin that has strong validators or not.
+// script is a fault or two for each of the first requests, on an origin that
+// has strong validators or not.
 func (c *randomCase) script(size int64) []*origintest.Rule {
 	var rules []*origintest.Rule
 	if c.chance(3) {
@@ -98,8 +99,9 @@ func (c *randomCase) fault(r *origintest.Rule, size int64) {
 	}
 }
 
-// damage does to the partial file what disks and people do. Without a read-back only the block before the checkpoint is
-// looked at again, so only there a flipped byte has to be found out.
+// damage does to the partial file what disks and people do. Without a read-back
+// only the block before the checkpoint is looked at again, so only there a
+// flipped byte has to be found out.
 func (c *randomCase) damage() {
 	name := c.rig.path("u.bin.part")
 	st, err := os.Stat(name)

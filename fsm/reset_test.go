@@ -19,9 +19,7 @@ func inState() map[fsm.State]func(t *testing.T) *rig {
 	return map[fsm.State]func(t *testing.T) *rig{
 		fsm.Idle: func(t *testing.T) *rig { r := newRig(t); r.boot(); return r },
 		fsm.Downloading: func(t *testing.T) *rig {
-			r := newRig(t, origintest.On(1).StallAt(2*interval+5))
-			r.boot()
-			r.start(r.job())
+			r := newRig(t, origintest.On(1).StallAt(2*interval+5)).begin()
 			<-r.origin.Stalled()
 			return r
 		},
@@ -35,16 +33,13 @@ func inState() map[fsm.State]func(t *testing.T) *rig {
 					once.Do(func() { close(reading); time.Sleep(time.Second) })
 				}
 			}
-			r.boot()
-			r.start(r.job())
+			r.begin()
 			<-reading
 			return r
 		},
 		fsm.Ready: func(t *testing.T) *rig { r := newRig(t); r.boot(); r.start(r.job()); r.fetched(); return r },
 		fsm.Failed: func(t *testing.T) *rig {
-			r := newRig(t, origintest.Always().ResetAfter(1000))
-			r.boot()
-			r.start(r.job())
+			r := newRig(t, origintest.Always().ResetAfter(1000)).begin()
 			r.failed("DOWNLOAD_FAILED")
 			return r
 		},
@@ -53,39 +48,33 @@ func inState() map[fsm.State]func(t *testing.T) *rig {
 
 func TestResetLeavesNeitherJobNorPartialFile(t *testing.T) {
 	for state, reach := range inState() {
-		t.Run(string(state), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := reach(t)
-				if got := r.Snapshot().State; got != state {
-					t.Fatalf("in %s", got)
-				}
-				if err := r.Reset(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				rec, offset := r.record()
-				rec.Generation = 0
-				if offset != 0 || rec.State != string(fsm.Idle) || rec.Job != (journal.Job{}) || rec.PendingDeletes != nil || rec.Validator != (journal.Validator{}) {
-					t.Errorf("the journal still holds %+v and a checkpoint at %d", rec, offset)
-				}
-				if s := r.Snapshot(); s != (fsm.Snapshot{State: fsm.Idle, ETA: -1, Message: "Updater ready"}) {
-					t.Errorf("shown is %+v", s)
-				}
-				if r.exists("u.bin.part") {
-					t.Error("the partial file is still there")
-				}
-				r.origin.Release()
-				r.start(r.other()) // and it works on
-				r.await(fsm.Ready)
-			})
+		run(t, string(state), func(t *testing.T) {
+			r := reach(t)
+			if got := r.Snapshot().State; got != state {
+				t.Fatalf("in %s", got)
+			}
+			must(t, r.Reset(t.Context()))
+			rec, offset := r.record()
+			rec.Generation = 0
+			if offset != 0 || rec.State != string(fsm.Idle) || rec.Job != (journal.Job{}) || rec.PendingDeletes != nil || rec.Validator != (journal.Validator{}) {
+				t.Errorf("the journal still holds %+v and a checkpoint at %d", rec, offset)
+			}
+			if s := r.Snapshot(); s != (fsm.Snapshot{State: fsm.Idle, ETA: -1, Message: "Updater ready"}) {
+				t.Errorf("shown is %+v", s)
+			}
+			if r.exists("u.bin.part") {
+				t.Error("the partial file is still there")
+			}
+			r.origin.Release()
+			r.start(r.other()) // and it works on
+			r.await(fsm.Ready)
 		})
 	}
 }
 
 func TestPartialFileOfAReplacedJobIsDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000))
-		r.boot()
-		r.start(r.job())
+		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000)).begin()
 		r.failed("DOWNLOAD_FAILED")
 		if !r.exists("u.bin.part") {
 			t.Fatal("nothing to replace")
@@ -97,7 +86,8 @@ func TestPartialFileOfAReplacedJobIsDeleted(t *testing.T) {
 	})
 }
 
-// The journal has given the name up, and the cut came before the unlink.
+// The journal lists the file as pending delete, and the kill comes before the
+// unlink.
 func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 	ways := map[string]func(t *testing.T, r *rig){
 		"replaced": func(t *testing.T, r *rig) { r.start(r.other()) },
@@ -108,37 +98,28 @@ func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 		},
 	}
 	for way, giveUp := range ways {
-		t.Run(way, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(0))
-				r.boot()
-				r.start(r.job())
-				r.failed("DOWNLOAD_FAILED")
-				r.faults.set(func(op string, _ int64) error {
-					if op == "remove" {
-						return syscall.EIO
-					}
-					return nil
-				})
-				giveUp(t, r)
-				synctest.Wait()
-				r.kill()
-				if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"u.bin"}) || !r.exists("u.bin.part") {
-					t.Fatalf("cut with garbage %q and the file there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
-				}
-				r.boot()
-				synctest.Wait()
-				if rec, _ := r.record(); rec.PendingDeletes != nil || r.exists("u.bin.part") {
-					t.Errorf("after the next start: garbage %q, the file is there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
-				}
-			})
+		run(t, way, func(t *testing.T) {
+			r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(0)).begin()
+			r.failed("DOWNLOAD_FAILED")
+			r.refuse("remove", syscall.EIO)
+			giveUp(t, r)
+			synctest.Wait()
+			r.kill()
+			if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"u.bin"}) || !r.exists("u.bin.part") {
+				t.Fatalf("killed with pending deletes %q; the file is there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
+			}
+			r.boot()
+			synctest.Wait()
+			if rec, _ := r.record(); rec.PendingDeletes != nil || r.exists("u.bin.part") {
+				t.Errorf("after the next start: pending deletes %q, the file is there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
+			}
 		})
 	}
 }
 
-// Another job of the same name takes the file over, which is cut to nothing when
-// it is opened. Deleting it later would take the new job's bytes.
-func TestPartialFileOfTheCurrentJobIsNoGarbage(t *testing.T) {
+// Another job of the same name uses the same file, which is truncated when it
+// is opened. Deleting it later would delete the bytes of the new job.
+func TestPartialFileOfTheCurrentJobIsNotDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000), origintest.On(5).StallAt(3*interval))
 		r.boot()
@@ -152,19 +133,19 @@ func TestPartialFileOfTheCurrentJobIsNoGarbage(t *testing.T) {
 		synctest.Wait()
 		r.kill()
 		if rec, offset := r.record(); rec.PendingDeletes != nil || offset != 3*interval {
-			t.Errorf("garbage %q, %d bytes durable", rec.PendingDeletes, offset)
+			t.Errorf("pending deletes %q, %d bytes durable", rec.PendingDeletes, offset)
 		}
 		r.boot()
 		r.origin.Release()
 		r.fetched()
 		if first := r.requests()[0]; first.Offset != 3*interval {
-			t.Errorf("asked from %d, want %d", first.Offset, 3*interval)
+			t.Errorf("the request is from %d, want %d", first.Offset, 3*interval)
 		}
 	})
 }
 
-// undeletable puts something under the partial file's name that no unlink takes
-// away.
+// undeletable makes a directory in place of the partial file: no unlink removes
+// it.
 func undeletable(r *rig, name string) {
 	r.t.Helper()
 	if err := os.Mkdir(r.path(name+".part"), 0o755); err != nil {
@@ -177,9 +158,7 @@ func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
 		r := newRig(t)
 		undeletable(r, "b.bin")
 		for _, name := range []string{"a.bin.part", "c.bin.part"} {
-			if err := os.WriteFile(r.path(name), []byte("left"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(r.path(name), []byte("left"), 0o600))
 		}
 		r.edit(func(j *journal.Journal) error {
 			_, err := j.Update(func(rec *journal.Record) { rec.PendingDeletes = []string{"a.bin", "b.bin", "b.bin", "c.bin"} })
@@ -188,20 +167,14 @@ func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
 		r.boot()
 		synctest.Wait()
 		if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"b.bin"}) || r.exists("a.bin.part") || r.exists("c.bin.part") {
-			t.Errorf("garbage %q; left are a: %v, c: %v", rec.PendingDeletes, r.exists("a.bin.part"), r.exists("c.bin.part"))
+			t.Errorf("pending deletes %q; left are a: %v, c: %v", rec.PendingDeletes, r.exists("a.bin.part"), r.exists("c.bin.part"))
 		}
 		// What kept it is gone: it goes with the next that is looked for.
-		if err := os.Remove(r.path("b.bin.part")); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(r.path("b.bin.part"), []byte("left"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Reset(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Remove(r.path("b.bin.part")))
+		must(t, os.WriteFile(r.path("b.bin.part"), []byte("left"), 0o600))
+		must(t, r.Reset(t.Context()))
 		if rec, _ := r.record(); rec.PendingDeletes != nil {
-			t.Errorf("garbage %q", rec.PendingDeletes)
+			t.Errorf("pending deletes %q", rec.PendingDeletes)
 		}
 		r.wantOnlyJournal()
 	})
@@ -215,21 +188,17 @@ func TestNameOfAFileThatCannotBeDeletedIsKeptOnce(t *testing.T) {
 		for range 3 {
 			r.start(r.job())
 			r.failed("DOWNLOAD_FAILED: ")
-			if err := r.Reset(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			must(t, r.Reset(t.Context()))
 			if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"u.bin"}) {
-				t.Errorf("garbage %q", rec.PendingDeletes)
+				t.Errorf("pending deletes %q", rec.PendingDeletes)
 			}
 		}
-		if err := os.Remove(r.path("u.bin.part")); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Remove(r.path("u.bin.part")))
 		r.stop()
 		r.boot()
 		synctest.Wait()
 		if rec, _ := r.record(); rec.PendingDeletes != nil {
-			t.Errorf("garbage %q of a file that is gone", rec.PendingDeletes)
+			t.Errorf("pending deletes %q of a file that is gone", rec.PendingDeletes)
 		}
 	})
 }

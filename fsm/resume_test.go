@@ -17,9 +17,7 @@ const stopAt = 3*interval + 1000
 // flip changes one byte of a file.
 func flip(t *testing.T, path string, at int64) {
 	t.Helper()
-	if err := flipByte(path, at); err != nil {
-		t.Fatal(err)
-	}
+	must(t, flipByte(path, at))
 }
 
 func flipByte(path string, at int64) error {
@@ -47,65 +45,44 @@ func redigest(r *rig, state func(old []byte) []byte) {
 	})
 }
 
-func TestDownloadIsTakenUpFromWhatTheFileBearsOut(t *testing.T) {
+func cutTo(size int64) func(*rig, string) {
+	return func(r *rig, part string) { must(r.t, os.Truncate(part, size)) }
+}
+
+func flipped(at ...int64) func(*rig, string) {
+	return func(r *rig, part string) {
+		for _, at := range at {
+			flip(r.t, part, at)
+		}
+	}
+}
+
+func TestDownloadResumesFromTheNewestIntactCheckpoint(t *testing.T) {
 	tests := []struct {
 		name   string
-		damage func(t *testing.T, r *rig, part string)
+		damage func(r *rig, part string)
 		from   int64 // offset of the first request
 		read   int64 // most bytes read before it
 		lost   int   // ota_download_restarts_total{reason="checkpoint_lost"}
 		rehash int   // {reason="digest_state"}
 	}{
-		{"nothing", func(*testing.T, *rig, string) {}, stopAt, 1000, 0, 0},
-		{"file longer", func(t *testing.T, r *rig, part string) {
-			if err := os.Truncate(part, stopAt+5000); err != nil {
-				t.Fatal(err)
-			}
-		}, stopAt, 1000, 0, 0},
-		{"file longer than the package", func(t *testing.T, r *rig, part string) {
-			if err := os.Truncate(part, 1e6); err != nil {
-				t.Fatal(err)
-			}
-		}, stopAt, 1000, 0, 0},
-		{"file a byte shorter", func(t *testing.T, r *rig, part string) {
-			if err := os.Truncate(part, stopAt-1); err != nil {
-				t.Fatal(err)
-			}
-		}, 3 * interval, interval, 1, 0},
-		{"file shorter than all checkpoints", func(t *testing.T, r *rig, part string) {
-			if err := os.Truncate(part, 2*interval-1); err != nil {
-				t.Fatal(err)
-			}
-		}, 0, 0, 1, 0},
-		{"file empty", func(t *testing.T, r *rig, part string) {
-			if err := os.Truncate(part, 0); err != nil {
-				t.Fatal(err)
-			}
-		}, 0, 0, 1, 0},
-		{"file missing", func(t *testing.T, r *rig, part string) {
-			if err := os.Remove(part); err != nil {
-				t.Fatal(err)
-			}
-		}, 0, 0, 1, 0},
-		{"last tail wrong", func(t *testing.T, r *rig, part string) {
-			flip(t, part, stopAt-1)
-		}, 3 * interval, 1000 + interval, 1, 0},
-		{"two last tails wrong", func(t *testing.T, r *rig, part string) {
-			flip(t, part, 3*interval)
-			flip(t, part, 3*interval-1)
-		}, 2 * interval, 1000 + 2*interval, 1, 0},
-		{"every tail wrong", func(t *testing.T, r *rig, part string) {
-			flip(t, part, 3*interval)
-			flip(t, part, 2*interval)
-			flip(t, part, 1*interval)
-		}, 0, 1000 + 2*interval, 1, 0},
-		{"digest state damaged", func(t *testing.T, r *rig, part string) {
+		{"nothing", flipped(), stopAt, 1000, 0, 0},
+		{"file longer", cutTo(stopAt + 5000), stopAt, 1000, 0, 0},
+		{"file longer than the package", cutTo(1e6), stopAt, 1000, 0, 0},
+		{"file a byte shorter", cutTo(stopAt - 1), 3 * interval, interval, 1, 0},
+		{"file shorter than all checkpoints", cutTo(2*interval - 1), 0, 0, 1, 0},
+		{"file empty", cutTo(0), 0, 0, 1, 0},
+		{"file missing", func(r *rig, part string) { must(r.t, os.Remove(part)) }, 0, 0, 1, 0},
+		{"last tail wrong", flipped(stopAt - 1), 3 * interval, 1000 + interval, 1, 0},
+		{"two last tails wrong", flipped(3*interval, 3*interval-1), 2 * interval, 1000 + 2*interval, 1, 0},
+		{"every tail wrong", flipped(3*interval, 2*interval, interval), 0, 1000 + 2*interval, 1, 0},
+		{"digest state damaged", func(r *rig, part string) {
 			redigest(r, func(old []byte) []byte { return old[:len(old)-1] })
 		}, stopAt, 1000 + stopAt, 0, 1},
-		{"digest state of another stretch", func(t *testing.T, r *rig, part string) {
+		{"digest state of another stretch", func(r *rig, part string) {
 			redigest(r, func([]byte) []byte { return hashing.New(hashing.MD5).AppendState(nil) })
 		}, stopAt, 1000 + stopAt, 0, 1},
-		{"digest state of other algorithms", func(t *testing.T, r *rig, part string) {
+		{"digest state of other algorithms", func(r *rig, part string) {
 			redigest(r, func([]byte) []byte {
 				d := hashing.New(hashing.MD5 | hashing.SHA256)
 				d.Write(make([]byte, stopAt))
@@ -114,29 +91,27 @@ func TestDownloadIsTakenUpFromWhatTheFileBearsOut(t *testing.T) {
 		}, stopAt, 1000 + stopAt, 0, 1},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.On(1).StallAt(stopAt))
-				r.held(stopAt)
-				tt.damage(t, r, r.path("u.bin.part"))
-				r.boot() // nobody asks: it goes on by itself
-				r.fetched()
-				first := r.requests()[0]
-				if first.Offset != tt.from || first.read > tt.read {
-					t.Errorf("asked from %d after reading %d bytes, want %d and at most %d", first.Offset, first.read, tt.from, tt.read)
-				}
-				if first.size != tt.from {
-					t.Errorf("the file was %d bytes long then, want %d", first.size, tt.from)
-				}
-				if got := r.Snapshot().ResumedFrom; got != tt.from {
-					t.Errorf("shown as resumed from %d, want %d", got, tt.from)
-				}
-				lost := r.metric(`ota_download_restarts_total{reason="checkpoint_lost"}`)
-				rehash := r.metric(`ota_download_restarts_total{reason="digest_state"}`)
-				if int(lost) != tt.lost || int(rehash) != tt.rehash {
-					t.Errorf("%v checkpoints lost and %v digest states, want %d and %d", lost, rehash, tt.lost, tt.rehash)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, origintest.On(1).StallAt(stopAt))
+			r.held(stopAt)
+			tt.damage(r, r.path("u.bin.part"))
+			r.boot() // nobody asks: it goes on by itself
+			r.fetched()
+			first := r.requests()[0]
+			if first.Offset != tt.from || first.read > tt.read {
+				t.Errorf("the request is from %d after reading %d bytes, want %d and at most %d", first.Offset, first.read, tt.from, tt.read)
+			}
+			if first.size != tt.from {
+				t.Errorf("the file was %d bytes long then, want %d", first.size, tt.from)
+			}
+			if got := r.Snapshot().ResumedFrom; got != tt.from {
+				t.Errorf("shown as resumed from %d, want %d", got, tt.from)
+			}
+			lost := r.metric(`ota_download_restarts_total{reason="checkpoint_lost"}`)
+			rehash := r.metric(`ota_download_restarts_total{reason="digest_state"}`)
+			if int(lost) != tt.lost || int(rehash) != tt.rehash {
+				t.Errorf("%v checkpoints lost and %v digest states, want %d and %d", lost, rehash, tt.lost, tt.rehash)
+			}
 		})
 	}
 }

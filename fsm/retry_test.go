@@ -29,23 +29,20 @@ func TestRetriesWaitLongerEachTimeWithinTwentyPercent(t *testing.T) {
 		{0.5, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}},
 		{1, []time.Duration{1200 * time.Millisecond, 2400 * time.Millisecond, 4800 * time.Millisecond}},
 	} {
-		t.Run(fmt.Sprint("jitter ", tt.jitter), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.Always().ResetEarly())
-				r.cfg.Jitter = func() float64 { return tt.jitter }
-				r.boot()
-				r.start(r.job())
-				s := r.failed("DOWNLOAD_FAILED: ")
-				if !strings.HasSuffix(s.Error, "(gave up after 3 retries without progress)") || s.Retries != 3 {
-					t.Errorf("%d retries, error %q", s.Retries, s.Error)
-				}
-				if got := r.gaps(); !slices.Equal(got, tt.want) {
-					t.Errorf("waits %v, want %v", got, tt.want)
-				}
-				if n := r.metric(`ota_download_retries_total{reason="reset"}`); n != 3 {
-					t.Errorf("%v retries counted", n)
-				}
-			})
+		run(t, fmt.Sprint("jitter ", tt.jitter), func(t *testing.T) {
+			r := newRig(t, origintest.Always().ResetEarly())
+			r.cfg.Jitter = func() float64 { return tt.jitter }
+			r.begin()
+			s := r.failed("DOWNLOAD_FAILED: ")
+			if !strings.HasSuffix(s.Error, "(gave up after 3 retries without progress)") || s.Retries != 3 {
+				t.Errorf("%d retries, error %q", s.Retries, s.Error)
+			}
+			if got := r.gaps(); !slices.Equal(got, tt.want) {
+				t.Errorf("waits %v, want %v", got, tt.want)
+			}
+			if n := r.metric(`ota_download_retries_total{reason="reset"}`); n != 3 {
+				t.Errorf("%v retries counted", n)
+			}
 		})
 	}
 }
@@ -54,8 +51,7 @@ func TestCountOfRetriesStartsAnewWithEachIntervalCommitted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 12*interval),
 			Script: []*origintest.Rule{origintest.Always().ResetAfter(interval)}})
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
 		gaps := r.gaps()
 		if len(gaps) != 11 || slices.Max(gaps) != time.Second {
@@ -83,32 +79,27 @@ func TestProgressOfLessThanAnIntervalSavesNoRetries(t *testing.T) {
 			[]int64{0, interval - 1, interval - 1, interval - 1}, interval - 1},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, tt.rule)
-				r.boot()
-				r.start(r.job())
-				s := r.failed("DOWNLOAD_FAILED: ")
-				var begins []int64
-				for _, a := range r.requests() {
-					begins = append(begins, a.Offset)
-				}
-				if !slices.Equal(begins, tt.begins) || s.Durable != tt.durable {
-					t.Errorf("asked from %v and kept %d bytes, want %v and %d", begins, s.Durable, tt.begins, tt.durable)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, tt.rule).begin()
+			s := r.failed("DOWNLOAD_FAILED: ")
+			var begins []int64
+			for _, a := range r.requests() {
+				begins = append(begins, a.Offset)
+			}
+			if !slices.Equal(begins, tt.begins) || s.Durable != tt.durable {
+				t.Errorf("requested from %v and kept %d bytes, want %v and %d", begins, s.Durable, tt.begins, tt.durable)
+			}
 		})
 	}
 }
 
-// From the highest offset, not from the last: a transfer that is thrown back to
-// the beginning has made no progress until it is past where it was.
+// Progress counts from the highest offset, not from the last: a transfer that
+// starts over makes none until it is past where it was.
 func TestProgressIsCountedFromTheHighestOffset(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Always().IgnoreRange(), origintest.On(1).ResetAt(3*interval),
 			origintest.On(2).ResetAt(2*interval), origintest.On(3).ResetAt(4*interval), origintest.On(4).ResetAt(5*interval-1))
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
 		if got, want := r.gaps(), []time.Duration{time.Second, 2 * time.Second, time.Second, 2 * time.Second}; !slices.Equal(got, want) {
 			t.Errorf("waits %v, want %v", got, want)
@@ -119,34 +110,8 @@ func TestProgressIsCountedFromTheHighestOffset(t *testing.T) {
 	})
 }
 
-func TestServerThatNamesATimeIsWaitedFor(t *testing.T) {
-	tests := []struct {
-		name string
-		rule *origintest.Rule
-		want time.Duration
-	}{
-		{"503 in seconds", origintest.On(1).Status(503).RetryAfter("7"), 7 * time.Second},
-		{"429 until a date", origintest.On(1).Status(429).RetryAfterDate(90 * time.Second), 90 * time.Second},
-		{"longer than allowed", origintest.On(1).Status(503).RetryAfter("86400"), 5 * time.Minute},
-		{"nonsense", origintest.On(1).Status(503).RetryAfter("soon"), time.Second},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, tt.rule)
-				r.boot()
-				r.start(r.job())
-				r.fetched()
-				if got := r.gaps(); len(got) != 1 || got[0] != tt.want {
-					t.Errorf("waits %v, want %v", got, tt.want)
-				}
-			})
-		})
-	}
-}
-
-// After a start-over it is another object's progress that counts: measured by the
-// offsets of the one before, a link that drops would never get it past them.
+// After a start-over the progress of the new object counts. Measured by the
+// offsets of the old one, a link that drops would never get past them.
 func TestCountOfRetriesStartsAnewWithTheProgressOfTheNewObject(t *testing.T) {
 	second := sample(2, 5*interval+1234)
 	tests := []struct {
@@ -158,20 +123,17 @@ func TestCountOfRetriesStartsAnewWithTheProgressOfTheNewObject(t *testing.T) {
 		{"range not satisfiable", origintest.On(4).Status(416), nil},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, origintest.Always().ResetAfter(interval*3/2), tt.rule)
-				if tt.object != nil {
-					r.object = *tt.object
-				}
-				r.boot()
-				r.start(r.job())
-				r.fetched()
-				const s = time.Second
-				if got, want := r.gaps(), []time.Duration{s, s, s, 0, s, s, s}; !slices.Equal(got, want) {
-					t.Errorf("waits %v, want %v", got, want)
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, origintest.Always().ResetAfter(interval*3/2), tt.rule)
+			if tt.object != nil {
+				r.object = *tt.object
+			}
+			r.begin()
+			r.fetched()
+			const s = time.Second
+			if got, want := r.gaps(), []time.Duration{s, s, s, 0, s, s, s}; !slices.Equal(got, want) {
+				t.Errorf("waits %v, want %v", got, want)
+			}
 		})
 	}
 }

@@ -22,15 +22,16 @@ import (
 // marker stands wherever a URL can hold one.
 const marker = "s3cr3tM4rk3r"
 
-// secretive is url with the marker in its userinfo, query and fragment, plain and quoted.
+// secretive is url with the marker in its userinfo, query and fragment, plain
+// and quoted.
 func secretive(url string) string {
 	scheme, rest, _ := strings.Cut(url, "://")
 	return scheme + "://" + marker + ":" + marker + "@" + rest +
 		"?X-Amz-Credential=" + marker + "%2F20000101&X-Amz-Signature=" + marker + "&n=%22" + marker + "%22#" + marker
 }
 
-// wrongs is all that makes a job fail or be tried again, each from a URL with a marker in it; what a server may say of
-// the URL says the marker too.
+// wrongs is all that makes a job fail or be tried again, each from a URL with a
+// marker in it. The answers that may quote the URL contain the marker, too.
 func wrongs(t *testing.T) []row {
 	overTLS := origintest.Config{TLS: &origintest.TLS{Hosts: []string{"elsewhere.test"}}}
 	stranger := origintest.NewConfig(t, origintest.Config{TLS: &origintest.TLS{}, InMemory: true}).CAFile()
@@ -91,7 +92,7 @@ func wrongs(t *testing.T) []row {
 	return rows
 }
 
-// overheard is all that otad says, from whichever side.
+// overheard is all that otad logs, shows and returns.
 type overheard struct {
 	mu  sync.Mutex
 	all bytes.Buffer
@@ -103,7 +104,7 @@ func (o *overheard) Write(p []byte) (int, error) {
 	return o.all.Write(p)
 }
 
-// saysNothing looks for the marker.
+// saysNothing fails the test when the marker is in there.
 func (o *overheard) saysNothing(t *testing.T) {
 	t.Helper()
 	o.mu.Lock()
@@ -161,7 +162,7 @@ func everyFormat(w io.Writer) slog.Handler {
 	return slog.NewMultiHandler(slog.NewTextHandler(w, all), slog.NewJSONHandler(w, all))
 }
 
-// TestRefusedURLIsNotQuoted: what Start says of a URL that it does not take.
+// The error of a URL that Start refuses does not contain the URL.
 func TestRefusedURLIsNotQuoted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newBulkRig(t, origintest.Config{Object: object})

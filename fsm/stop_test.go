@@ -12,8 +12,8 @@ import (
 	"otad/netio/origintest"
 )
 
-// slowDisk makes writes take as long as write, and a checkpoint, its sync and its
-// commit, as long as checkpoint.
+// slowDisk makes writes take as long as write, and a checkpoint, its sync and
+// its commit, as long as checkpoint.
 func (r *rig) slowDisk(write, checkpoint time.Duration) {
 	r.faults.set(func(op string, _ int64) error {
 		switch op {
@@ -40,6 +40,7 @@ func TestStopKeepsItsTimeOnSlowDisks(t *testing.T) {
 		{1 << 20, 900 * ms, 100 * ms},
 		{1 << 20, 200 * ms, 50 * ms},
 		{1 << 20, 100 * ms, 1400 * ms},
+		{1 << 20, 1000 * ms, 1400 * ms}, // in the middle of a write there is no time for a checkpoint
 		{2 << 20, 400 * ms, 490 * ms},
 		{64 << 20, 490 * ms, 490 * ms},
 		{64 << 10, 100 * ms, 100 * ms},
@@ -51,13 +52,10 @@ func TestStopKeepsItsTimeOnSlowDisks(t *testing.T) {
 					r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 10<<20)})
 					r.cfg.Checkpoint = disk.interval
 					r.slowDisk(disk.write, disk.checkpoint)
-					r.boot()
-					r.start(r.job())
+					r.begin()
 					time.Sleep(after)
 					begun := time.Now()
-					if err := r.stop(); err != nil {
-						t.Error(err)
-					}
+					r.end()
 					if took := time.Since(begun); took > 2*time.Second {
 						t.Errorf("a stop after %v took %v", after, took)
 					}
@@ -73,15 +71,29 @@ func TestStopStoresWhatIsInMemory(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 16<<20)})
 		r.cfg.Checkpoint = 1 << 20
 		r.slowDisk(50*time.Millisecond, 20*time.Millisecond)
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		time.Sleep(time.Second)
 		before := r.Snapshot().Durable
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
+		r.end()
 		if _, after := r.record(); after-before < 3<<20 {
 			t.Errorf("%d bytes became durable in the stop", after-before)
+		}
+	})
+}
+
+// A block that leaves no time for its checkpoint is not stored: the time goes
+// to the checkpoint of what was stored before.
+func TestStopClaimsWhatIsStored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 10<<20)})
+		r.cfg.Checkpoint = 1 << 20
+		r.slowDisk(400*time.Millisecond, 1200*time.Millisecond)
+		r.begin()
+		time.Sleep(2200 * time.Millisecond) // 200 ms before the third block is written
+		begin := time.Now()
+		r.end()
+		if _, offset := r.record(); offset != 3<<19 || time.Since(begin) > 2*time.Second {
+			t.Errorf("stopped at %d after %v, want %d within 2 s", offset, time.Since(begin), 3<<19)
 		}
 	})
 }
@@ -92,43 +104,38 @@ func TestStorageThatFailsInAStopIsNotClaimed(t *testing.T) {
 		"sync":   2 * interval,
 		"commit": 2 * interval,
 	} {
-		t.Run(op, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				var stopping atomic.Bool
-				n := 0
-				r.faults.set(func(now string, at int64) error {
-					switch {
-					case stopping.Load() && now == op:
-						if n++; n > 1 { // the first is of what was under way
-							return syscall.EIO
-						}
-					case now == "write" && at == interval:
-						time.Sleep(300 * time.Millisecond)
-						stopping.Store(true)
+		run(t, op, func(t *testing.T) {
+			r := newRig(t)
+			var stopping atomic.Bool
+			n := 0
+			r.faults.set(func(now string, at int64) error {
+				switch {
+				case stopping.Load() && now == op:
+					if n++; n > 1 { // the first is of what was under way
+						return syscall.EIO
 					}
-					return nil
-				})
-				r.boot()
-				r.start(r.job())
-				time.Sleep(100 * time.Millisecond) // in the write of the second interval
-				if err := r.stop(); err != nil {
-					t.Error(err)
+				case now == "write" && at == interval:
+					time.Sleep(300 * time.Millisecond)
+					stopping.Store(true)
 				}
-				if rec, offset := r.record(); rec.State != string(fsm.Downloading) || offset != want {
-					t.Errorf("%s at %d, want %d", rec.State, offset, want)
-				}
-				r.faults.set(nil)
-				r.boot()
-				r.fetched()
+				return nil
 			})
+			r.begin()
+			time.Sleep(100 * time.Millisecond) // in the write of the second interval
+			r.end()
+			if rec, offset := r.record(); rec.State != string(fsm.Downloading) || offset != want {
+				t.Errorf("%s at %d, want %d", rec.State, offset, want)
+			}
+			r.faults.set(nil)
+			r.boot()
+			r.fetched()
 		})
 	}
 }
 
-// All of the package has been received, and a stop leaves no time to store it:
-// that is no end of the download, also where Run looks at the work's outcome
-// before it sees the stop.
+// All of the package is received, and the stop leaves no time to store it. The
+// download has not ended then, even where Run handles the result of the work
+// before the stop.
 func TestStopThatDropsTheEndIsNoDownload(t *testing.T) {
 	for range 12 { // of two things that are due, Run takes either
 		synctest.Test(t, func(t *testing.T) {
@@ -144,8 +151,7 @@ func TestStopThatDropsTheEndIsNoDownload(t *testing.T) {
 				}
 				return nil
 			})
-			r.boot()
-			r.start(r.job())
+			r.begin()
 			time.Sleep(100 * time.Millisecond)
 			job := r.job()
 			job.URL += "-renewed"
@@ -153,9 +159,7 @@ func TestStopThatDropsTheEndIsNoDownload(t *testing.T) {
 			running := r.process
 			go func() { asked <- running.Start(t.Context(), job) }()
 			time.Sleep(100 * time.Millisecond)
-			if err := r.stop(); err != nil {
-				t.Error(err)
-			}
+			r.end()
 			<-asked
 			if rec, offset := r.record(); rec.State != string(fsm.Downloading) || offset != 2*interval {
 				t.Errorf("%s at %d", rec.State, offset)
@@ -164,8 +168,8 @@ func TestStopThatDropsTheEndIsNoDownload(t *testing.T) {
 	}
 }
 
-// An answer that goes on after its end has proven that none of it can be trusted,
-// also when the stop comes first.
+// None of an answer that goes on after its end can be trusted, even when a stop
+// comes first.
 func TestStopDoesNotKeepAnAnswerThatWentOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).ResetAt(2*interval+100), origintest.On(2).Chunked().Surplus(7))
@@ -175,12 +179,9 @@ func TestStopDoesNotKeepAnAnswerThatWentOn(t *testing.T) {
 			}
 			return nil
 		})
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		time.Sleep(1100 * time.Millisecond) // after the back-off: in the slow write
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
+		r.end()
 		if rec, offset := r.record(); rec.State != string(fsm.Downloading) || offset != 2*interval+100 {
 			t.Errorf("%s at %d, want %d", rec.State, offset, 2*interval+100)
 		}
@@ -193,8 +194,7 @@ func TestDataSyncCountsAnIntervalsWrites(t *testing.T) {
 		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 3<<20)})
 		r.cfg.Checkpoint = 1 << 20
 		r.slowDisk(100*time.Millisecond, 200*time.Millisecond)
-		r.boot()
-		r.start(r.job())
+		r.begin()
 		r.fetched()
 		for series, want := range map[string]float64{
 			"ota_data_sync_duration_seconds_count": 3,

@@ -117,6 +117,13 @@ func (s checkedStore) Writable() error {
 	return errors.Join(s.p.rig.faults.at("look", 0), s.StateDir.Writable())
 }
 
+func (s checkedStore) Free() (int64, error) {
+	if s.p.rig.free > 0 {
+		return s.p.rig.free, nil
+	}
+	return s.StateDir.Free()
+}
+
 func (s checkedStore) Published(name string) (fsm.Published, error) {
 	if err := s.p.rig.faults.at("published", 0); err != nil {
 		return nil, err

@@ -124,6 +124,14 @@ func (o *daemon) stop() time.Duration {
 	return time.Since(begun)
 }
 
+// stopInTime is stop with the limit of 2 s that otad promises.
+func (o *daemon) stopInTime() {
+	o.dev.t.Helper()
+	if took := o.stop(); took > 2*time.Second {
+		o.dev.t.Errorf("SIGTERM took %v", took)
+	}
+}
+
 // usage is the work of a daemon since its start.
 type usage struct {
 	cpu   time.Duration

@@ -55,8 +55,7 @@ func atEachCall(t *testing.T, checkpoints int64, errno unix.Errno, failing []fai
 			t.Run(fmt.Sprintf("%s of %s number %d", tt.what, tt.file, n), func(t *testing.T) {
 				t.Parallel()
 				d := newDevice(t, t.TempDir(), checkpoints*interval-1000)
-				d.medium = new(medium)
-				d.medium.set(nth(n, tt.what, tt.file, errno))
+				d.medium = &medium{rule: nth(n, tt.what, tt.file, errno)}
 				test(t, d, tt, n)
 			})
 		}

@@ -162,6 +162,14 @@ func (d *device) status() string {
 	return r.Stdout.String()
 }
 
+// wantResume downloads the rest of the package, from the last durable byte on.
+func (d *device) wantResume() {
+	d.t.Helper()
+	_, durable := d.recorded()
+	d.fetch().wantReady()
+	d.wantLastRange(durable)
+}
+
 // wantLastRange expects that the last request to the origin starts at that byte.
 func (d *device) wantLastRange(from int64) {
 	d.t.Helper()

@@ -9,7 +9,7 @@ import (
 // Await polls until ready returns true. It returns an error when ready does, or
 // when limit is reached. The text names the condition in the error.
 func Await(limit time.Duration, text string, ready func() (bool, error)) error {
-	for deadline := time.Now().Add(limit); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
 		if ok, err := ready(); ok || err != nil {
 			return err
 		}

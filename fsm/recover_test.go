@@ -17,8 +17,7 @@ import (
 // the partial file.
 func verifying(r *rig) {
 	r.t.Helper()
-	r.boot()
-	r.start(r.job())
+	r.begin()
 	r.fetched()
 	r.stop()
 	r.edit(func(j *journal.Journal) error {
@@ -30,17 +29,13 @@ func verifying(r *rig) {
 	}
 }
 
-func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
+func TestVerifyingResumesFromTheFilesThatAreThere(t *testing.T) {
 	publish := func(t *testing.T, r *rig) {
-		if err := os.Rename(r.path("u.bin.part"), r.path("u.bin")); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Rename(r.path("u.bin.part"), r.path("u.bin")))
 	}
 	beside := func(t *testing.T, r *rig, part []byte) {
 		publish(t, r)
-		if err := os.WriteFile(r.path("u.bin.part"), part, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(r.path("u.bin.part"), part, 0o600))
 	}
 	tests := []struct {
 		name string
@@ -80,52 +75,55 @@ func TestVerifyingIsFinishedFromWhatIsThere(t *testing.T) {
 		}, "MD5_MISMATCH: expected "},
 		{"an older package of another size", func(t *testing.T, r *rig) {
 			publish(t, r)
-			if err := os.Truncate(r.path("u.bin"), 10); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.Truncate(r.path("u.bin"), 10))
 		}, "DOWNLOAD_FAILED: STORAGE lost the partial file, and the published u.bin has 10 bytes"},
 		{"neither", func(t *testing.T, r *rig) {
-			if err := os.Remove(r.path("u.bin.part")); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.Remove(r.path("u.bin.part")))
 		}, "DOWNLOAD_FAILED: STORAGE lost the package"},
 		{"a partial file with a bad end", func(t *testing.T, r *rig) {
 			flip(t, r.path("u.bin.part"), r.object.Len()-1)
 		}, "DOWNLOAD_FAILED: STORAGE lost durable bytes"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t)
-				verifying(r)
-				tt.cut(t, r)
-				r.boot()
-				if tt.want == "" {
-					r.fetched()
-					if len(r.requests()) != 0 || r.exists("u.bin.part") {
-						t.Errorf("%d requests; partial file left: %v", len(r.requests()), r.exists("u.bin.part"))
-					}
-					return
-				}
-				r.failed(tt.want)
-				r.start(r.job()) // the way out is always the same
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t)
+			verifying(r)
+			tt.cut(t, r)
+			r.boot()
+			if tt.want == "" {
 				r.fetched()
-			})
+				if len(r.requests()) != 0 || r.exists("u.bin.part") {
+					t.Errorf("%d requests; partial file left: %v", len(r.requests()), r.exists("u.bin.part"))
+				}
+				return
+			}
+			r.failed(tt.want)
+			r.start(r.job()) // the way out is always the same
+			r.fetched()
 		})
 	}
 }
 
-// Only a mismatch says that the published package is another one.
+// While the partial file is whole, the published package is not read: it is
+// about to be replaced.
+func TestWholePartialFileIsPublishedOverAPackageThatCannotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		verifying(r)
+		must(t, os.WriteFile(r.path("u.bin"), make([]byte, r.object.Len()), 0o644))
+		r.failOnce("published", 2, syscall.EIO) // after its size was looked at
+		r.boot()
+		r.fetched()
+	})
+}
+
+// Only a digest that differs proves that the published package is another one.
 func TestPublishedPackageThatCannotBeReadGivesNothingUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		verifying(r)
-		if err := os.Rename(r.path("u.bin.part"), r.path("u.bin")); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(r.path("u.bin.part"), []byte("grown"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Rename(r.path("u.bin.part"), r.path("u.bin")))
+		must(t, os.WriteFile(r.path("u.bin.part"), []byte("grown"), 0o600))
 		r.failOnce("published", 2, syscall.EIO) // after it was found to be there
 		r.boot()
 		if s := r.failed("DOWNLOAD_FAILED: input/output error"); s.Durable != r.object.Len() {
@@ -146,12 +144,12 @@ func TestVerifyingThatLostItsEndGoesOnFromTheCheckpointBefore(t *testing.T) {
 		r.start(r.job())
 		r.fetched()
 		if first := r.requests()[0]; first.Offset != 5*interval {
-			t.Errorf("asked from %d, want %d", first.Offset, 5*interval)
+			t.Errorf("the request is from %d, want %d", first.Offset, 5*interval)
 		}
 	})
 }
 
-func TestReadyAndFailedStand(t *testing.T) {
+func TestReadyAndFailedOutlastARestart(t *testing.T) {
 	tests := []struct {
 		name   string
 		script *origintest.Rule
@@ -162,23 +160,19 @@ func TestReadyAndFailedStand(t *testing.T) {
 		{"failed with bytes", origintest.Always().ResetAfter(10), fsm.Failed},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, tt.script)
-				r.boot()
-				r.start(r.job())
-				before := r.await(tt.want)
-				r.stop()
-				r.boot()
-				time.Sleep(time.Hour) // of the bubble
-				after := r.Snapshot()
-				if after.State != tt.want || after.Durable != before.Durable || after.Error != before.Error || after.Progress != before.Progress {
-					t.Errorf("before the restart %+v, after it %+v", before, after)
-				}
-				if len(r.requests()) != 0 || len(r.history()) != 0 {
-					t.Errorf("%d requests and changes %q by a machine at rest", len(r.requests()), r.history())
-				}
-			})
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, tt.script).begin()
+			before := r.await(tt.want)
+			r.stop()
+			r.boot()
+			time.Sleep(time.Hour) // of the bubble
+			after := r.Snapshot()
+			if after.State != tt.want || after.Durable != before.Durable || after.Error != before.Error || after.Progress != before.Progress {
+				t.Errorf("before the restart %+v, after it %+v", before, after)
+			}
+			if len(r.requests()) != 0 || len(r.history()) != 0 {
+				t.Errorf("%d requests and changes %q in a state without work", len(r.requests()), r.history())
+			}
 		})
 	}
 }
@@ -188,14 +182,11 @@ func TestReadyAndFailedStand(t *testing.T) {
 func TestBytesWithoutACheckpointAreNotKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
-		if err := os.WriteFile(filepath.Join(r.dir, "u.bin.part"), slices.Repeat([]byte{1}, 1e6), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		r.boot()
-		r.start(r.job())
+		must(t, os.WriteFile(filepath.Join(r.dir, "u.bin.part"), slices.Repeat([]byte{1}, 1e6), 0o600))
+		r.begin()
 		r.fetched()
 		if first := r.requests()[0]; first.Offset != 0 || first.size != 0 {
-			t.Errorf("asked from %d with %d bytes in the file", first.Offset, first.size)
+			t.Errorf("the request is from %d with %d bytes in the file", first.Offset, first.size)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"otad/netio/origintest"
 )
 
-func TestAdopt(t *testing.T) {
+func TestStartBeforeRun(t *testing.T) {
 	stalled := origintest.Always().StallAt(interval + 5)
 	tests := []struct {
 		name    string
@@ -29,34 +29,32 @@ func TestAdopt(t *testing.T) {
 		{"another, ready", origintest.From(99), func(r *rig) { r.start(r.other()); r.await(fsm.Ready) }, false, -1, 0},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newRig(t, tt.script)
-				r.boot()
-				tt.before(r)
-				synctest.Wait()
-				r.stop()
-				r.open()
-				err := r.StartBeforeRun(t.Context(), r.job(), tt.replace)
-				if tt.refused >= 0 {
-					var unfinished *fsm.UnfinishedError
-					if !errors.As(err, &unfinished) || unfinished.Offset != tt.refused || unfinished.Job.Name != "other.bin" {
-						t.Fatalf("adopted with %v, want the refusal for %d bytes", err, tt.refused)
-					}
-					if rec, offset := r.record(); rec.Job.Name != "other.bin" || offset != tt.refused {
-						t.Errorf("a refusal left %s with %d bytes", rec.Job.Name, offset)
-					}
-					return
+		run(t, tt.name, func(t *testing.T) {
+			r := newRig(t, tt.script)
+			r.boot()
+			tt.before(r)
+			synctest.Wait()
+			r.stop()
+			r.open()
+			err := r.StartBeforeRun(t.Context(), r.job(), tt.replace)
+			if tt.refused >= 0 {
+				var unfinished *fsm.UnfinishedError
+				if !errors.As(err, &unfinished) || unfinished.Offset != tt.refused || unfinished.Job.Name != "other.bin" {
+					t.Fatalf("StartBeforeRun returned %v, want the refusal for %d bytes", err, tt.refused)
 				}
-				if err != nil {
-					t.Fatal(err)
+				if rec, offset := r.record(); rec.Job.Name != "other.bin" || offset != tt.refused {
+					t.Errorf("a refusal left %s with %d bytes", rec.Job.Name, offset)
 				}
-				r.boot()
-				synctest.Wait()
-				if first := r.requests()[0]; first.Offset != tt.from || r.exists("other.bin.part") {
-					t.Errorf("asked from %d, want %d; the other's file is there: %v", first.Offset, tt.from, r.exists("other.bin.part"))
-				}
-			})
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.boot()
+			synctest.Wait()
+			if first := r.requests()[0]; first.Offset != tt.from || r.exists("other.bin.part") {
+				t.Errorf("the request is from %d, want %d; the other partial file is there: %v", first.Offset, tt.from, r.exists("other.bin.part"))
+			}
 		})
 	}
 }
