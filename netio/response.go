@@ -1,8 +1,13 @@
 package netio
 
 import (
+	"cmp"
 	"fmt"
+	"io"
+	"mime"
 	"net/http"
+	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -10,18 +15,17 @@ import (
 
 // part describes the part of the object that a usable response contains.
 type part struct {
-	start, end int64 // offsets in the object, end exclusive
-	size       int64 // of the whole object
-	validator  Validator
+	start, end   int64 // offsets in the object, end exclusive
+	size         int64 // of the whole object
+	validator    Validator
+	rangeIgnored bool // the bytes before start cannot be kept
 }
 
 // checkResponse returns the part of the object that the response to r contains,
 // or an Error if the response cannot be used:
 //
 //	206    usable if it contains the requested range of the same object
-//	200    the whole object; at an offset > 0 the origin ignored the range, and
-//	       the download restarts at 0
-//	412    If-Match failed: the object was replaced
+//	200    usable if it has the size of the object
 //	416    nothing at the offset: Complete, or the offset is wrong
 //	other  Permanent, unless the response or Config.RetryStatus allows a retry
 func (f *Fetcher) checkResponse(x *exchange, resp *http.Response, r Request) (part, *Error) {
@@ -30,8 +34,6 @@ func (f *Fetcher) checkResponse(x *exchange, resp *http.Response, r Request) (pa
 		return checkPartial(resp, r)
 	case http.StatusOK:
 		return checkWhole(resp, r)
-	case http.StatusPreconditionFailed:
-		return part{}, changed(resp, "ETag")
 	case http.StatusRequestedRangeNotSatisfiable:
 		return part{}, checkUnsatisfied(resp, r)
 	}
@@ -41,16 +43,16 @@ func (f *Fetcher) checkResponse(x *exchange, resp *http.Response, r Request) (pa
 // checkPartial checks a 206. The validators are compared before the size and
 // the range: those of another object mean nothing.
 func checkPartial(resp *http.Response, r Request) (part, *Error) {
-	if err := checkEncoding(resp); err != nil {
+	got, ok := contentRangeOf(resp)
+	if err := checkEncoding(resp, r, got.total); err != nil {
 		return part{}, err
 	}
-	got, ok := contentRangeOf(resp)
 	if !ok || got.length() == 0 {
 		return part{}, permanentf(resp.StatusCode, "HTTP 206 without a usable Content-Range")
 	}
 	now := validatorOf(resp.Header, max(got.total, 0))
 	if field := r.Validator.differs(now); field != "" {
-		return part{}, changed(resp, field)
+		return part{}, changed(resp, r, field, now)
 	}
 	size, err := objectSize(resp, r, got.total)
 	switch {
@@ -64,27 +66,90 @@ func checkPartial(resp *http.Response, r Request) (part, *Error) {
 	case resp.ContentLength >= 0 && resp.ContentLength != got.length():
 		return part{}, permanentf(resp.StatusCode,
 			"HTTP 206 has %d bytes, its Content-Range says %d", resp.ContentLength, got.length())
+	case r.Offset > 0 && r.Validator.Absent && now.named():
+		return part{}, changed(resp, r, "", now)
+	case r.Offset > 0 && r.Validator.named() && now.Absent:
+		return part{}, notPackage(resp, true, "HTTP 206 without ETag and Last-Modified, which the stored bytes came with")
 	}
-	return part{start: got.start, end: got.end, size: size, validator: now.fill(r.Validator)}, nil
+	if r.Offset > 0 {
+		now = now.fill(r.Validator)
+	}
+	return part{start: got.start, end: got.end, size: size, validator: now}, nil
 }
 
-// checkWhole checks a 200. ETag and date are not compared: none of its bytes
-// are appended to older ones, so its validators replace the stored ones. The
-// total is compared, because Request.Size may have been taken from the object
-// that was there before.
+// checkWhole checks a 200. It proves nothing: a captive portal or a maintenance
+// page is one too. Its length must be the size of the object, or, at offset 0,
+// be left out. The digest decides whether a page of the right length is the
+// package. ETag and date are not compared, except that the same strong ETag
+// keeps the stored bytes: their copy in this body is read and dropped.
 func checkWhole(resp *http.Response, r Request) (part, *Error) {
-	if err := checkEncoding(resp); err != nil {
+	length, known, page := resp.ContentLength, r.size(), isPage(resp, r)
+	ranged := resp.Header.Get("Content-Range") != ""
+	switch {
+	case ranged, length == 0, known > 0 && length >= 0 && length != known,
+		length < 0 && (page || r.Offset > 0), page && known == 0:
+		return part{}, notPackage(resp, length < 0 && !ranged && !page, describe(resp))
+	}
+	if err := checkEncoding(resp, r, length); err != nil {
 		return part{}, err
 	}
-	now := validatorOf(resp.Header, max(resp.ContentLength, 0))
-	if r.Validator.Total != 0 && resp.ContentLength >= 0 && resp.ContentLength != r.Validator.Total {
-		return part{}, changed(resp, "size")
-	}
-	size, err := objectSize(resp, r, resp.ContentLength)
+	size, err := objectSize(resp, r, length)
 	if err != nil {
 		return part{}, err
 	}
-	return part{start: 0, end: size, size: size, validator: now}, nil
+	p := part{end: size, size: size, validator: validatorOf(resp.Header, max(length, 0))}
+	switch {
+	case r.Offset > 0 && known > 0 && r.Validator.sameStrong(p.validator):
+		p.validator = p.validator.fill(r.Validator)
+	case r.Offset > 0:
+		p.rangeIgnored = true
+	}
+	return p, nil
+}
+
+// isPage reports whether resp is for people, while the URL does not name a page.
+func isPage(resp *http.Response, r Request) bool {
+	if kind := mediaType(resp); kind != "text/html" && kind != "application/xhtml+xml" {
+		return false
+	}
+	u, err := url.Parse(r.URL)
+	return err != nil || !slices.Contains([]string{".html", ".htm", ".xhtml"}, strings.ToLower(path.Ext(u.Path)))
+}
+
+// knownTypes are the media types that an error text shows. Any other one may be
+// anything, also a secret.
+var knownTypes = []string{
+	"text/html", "application/xhtml+xml", "text/plain", "application/json", "text/xml",
+	"application/xml", "application/octet-stream", "application/zip", "application/gzip",
+}
+
+// mediaType returns the type in the Content-Type of resp, or "" if there is none
+// that is known.
+func mediaType(resp *http.Response) string {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if !slices.Contains(knownTypes, kind) {
+		return ""
+	}
+	return kind
+}
+
+// describe returns what resp has instead of the package.
+func describe(resp *http.Response) string {
+	size := "a body of unknown length"
+	if resp.ContentLength >= 0 {
+		size = fmt.Sprintf("%d bytes", resp.ContentLength)
+	}
+	if kind := mediaType(resp); kind != "" {
+		size += " of " + kind
+	}
+	if resp.Header.Get("Content-Range") != "" {
+		size += " and a Content-Range"
+	}
+	return fmt.Sprintf("HTTP %d with %s instead of the package", resp.StatusCode, size)
+}
+
+func notPackage(resp *http.Response, insist bool, detail string) *Error {
+	return &Error{Kind: NotPackage, Reason: ReasonOther, Status: resp.StatusCode, Insist: insist, Detail: detail}
 }
 
 // checkUnsatisfied returns the error for a 416: Complete if the object ends at
@@ -98,6 +163,9 @@ func checkUnsatisfied(resp *http.Response, r Request) *Error {
 			Detail: fmt.Sprintf("the object at the origin ends at byte %d (HTTP 416)", r.Offset),
 		}
 	}
+	if then := r.Validator.Total; ok && then > 0 && got.total != then {
+		return changed(resp, r, "size", Validator{Total: got.total})
+	}
 	return &Error{
 		Kind: Unsatisfiable, Status: resp.StatusCode,
 		Detail: fmt.Sprintf("the origin has nothing at byte %d (HTTP 416)", r.Offset),
@@ -108,12 +176,15 @@ func checkUnsatisfied(resp *http.Response, r Request) *Error {
 // request.
 func (f *Fetcher) checkRefusal(x *exchange, resp *http.Response) *Error {
 	status := resp.StatusCode
-	s3 := f.readError(x, resp)
-	err := permanent(status, strings.TrimSpace(fmt.Sprintf("HTTP %d %s", status, s3.code)), nil)
-	mayRetry := (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) &&
-		resp.Header.Get("Retry-After") != ""
+	s3, text := f.readError(x, resp)
+	words := cmp.Or(s3.code, http.StatusText(status))
+	err := permanent(status, strings.TrimSpace(fmt.Sprintf("HTTP %d %s", status, words)), nil)
+	if resp.Request.URL.Scheme == "http" && status == http.StatusBadRequest && plainToTLS(text) {
+		err.Detail += ": " + portIsTLS
+	}
+	mayRetry := resp.Header.Get("Retry-After") != "" && slices.Contains(invitations, status)
 	switch {
-	case s3.expired && (status == http.StatusForbidden || status == http.StatusBadRequest):
+	case (s3.expired || cloudFrontExpired(resp)) && (status == http.StatusForbidden || status == http.StatusBadRequest):
 		err.Kind = Expired
 		err.Detail = fmt.Sprintf("the signed URL has expired (%s)", err.Detail)
 	case mayRetry || slices.Contains(f.cfg.RetryStatus, status):
@@ -124,16 +195,32 @@ func (f *Fetcher) checkRefusal(x *exchange, resp *http.Response) *Error {
 	return err
 }
 
+// invitations are the statuses that a Retry-After makes Transient.
+var invitations = []int{
+	http.StatusForbidden, http.StatusTooManyRequests, http.StatusInternalServerError,
+	http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+}
+
 // readError reads the body of an error response, for at most HeaderTimeout and
 // ReadTimeout. If the body is cut off, the bytes that have arrived are used:
-// some servers announce more than they send.
-func (f *Fetcher) readError(x *exchange, resp *http.Response) s3Error {
+// some servers announce more than they send. text is the part that was read.
+func (f *Fetcher) readError(x *exchange, resp *http.Response) (e s3Error, text string) {
 	if resp.StatusCode < 400 {
-		return s3Error{}
+		return s3Error{}, ""
 	}
 	timer := time.AfterFunc(min(f.cfg.HeaderTimeout, f.cfg.ReadTimeout), x.end)
 	defer timer.Stop()
-	return readS3Error(resp.Body)
+	var read strings.Builder
+	e = readS3Error(io.TeeReader(resp.Body, &read))
+	return e, read.String()
+}
+
+// plainToTLS reports whether text is that of an https server, here Apache, Go or
+// nginx, that has received a request in plain http.
+func plainToTLS(text string) bool {
+	return strings.Contains(text, "speaking plain HTTP to an SSL-enabled server port") ||
+		strings.Contains(text, "HTTP request to an HTTPS server") ||
+		strings.Contains(text, "HTTP request was sent to HTTPS port")
 }
 
 func statusReason(status int) Reason {
@@ -161,12 +248,24 @@ func objectSize(resp *http.Response, r Request, total int64) (int64, *Error) {
 	return total, nil
 }
 
-func checkEncoding(resp *http.Response) *Error {
-	for _, encoding := range resp.Header.Values("Content-Encoding") {
-		if encoding != "" && !strings.EqualFold(encoding, "identity") {
-			return permanentf(resp.StatusCode,
-				"the answer has a Content-Encoding that was not asked for")
+// checkEncoding refuses a Content-Encoding that may have changed the bytes. One
+// that only describes them, such as that of a stored .gz, comes with the size of
+// the object, here total, and with a Content-Length: a server that compresses on
+// the way has no length before the end.
+func checkEncoding(resp *http.Response, r Request, total int64) *Error {
+	if resp.ContentLength >= 0 && total > 0 && total == r.size() {
+		return nil
+	}
+	for coding := range strings.SplitSeq(strings.Join(resp.Header.Values("Content-Encoding"), ","), ",") {
+		switch coding = strings.ToLower(strings.Trim(coding, " \t")); coding {
+		case "", "identity", "aws-chunked", "binary", "utf-8":
+			continue
+		case "gzip", "x-gzip", "deflate", "br", "zstd", "compress":
+		default: // may be anything, also a secret
+			coding = "unknown"
 		}
+		return permanentf(resp.StatusCode,
+			"the answer has a Content-Encoding that was not asked for: %s", coding)
 	}
 	return nil
 }
@@ -182,12 +281,15 @@ func contentRangeOf(resp *http.Response) (contentRange, bool) {
 }
 
 // changed returns the error for an object whose field differs from the stored
-// Validator.
-func changed(resp *http.Response, field string) *Error {
+// Validator. No field: there was none before.
+func changed(resp *http.Response, r Request, field string, now Validator) *Error {
+	what := "it has an ETag or a Last-Modified, the stored bytes came without"
+	if field != "" {
+		what = "its " + field + " differs: " + r.Validator.show(field, now)
+	}
 	return &Error{
 		Kind: Changed, Status: resp.StatusCode,
-		Detail: fmt.Sprintf("the object at the origin is another one now: its %s differs (HTTP %d)",
-			field, resp.StatusCode),
+		Detail: fmt.Sprintf("the object at the origin is another one now: %s (HTTP %d)", what, resp.StatusCode),
 	}
 }
 

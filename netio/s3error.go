@@ -3,8 +3,10 @@ package netio
 import (
 	"encoding/xml"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // maxErrorText is how many bytes of the body of an error response are read.
@@ -26,7 +28,7 @@ type s3Error struct {
 func readS3Error(r io.Reader) s3Error {
 	d := xml.NewDecoder(io.LimitReader(r, maxErrorText))
 	var path []string
-	var code, message strings.Builder
+	var code, message, azure strings.Builder
 	for {
 		token, err := d.Token()
 		if err != nil {
@@ -46,10 +48,12 @@ func readS3Error(r io.Reader) s3Error {
 				code.Write(t)
 			case isField(path, "Message"):
 				message.Write(t)
+			case isField(path, "AuthenticationErrorDetail"):
+				azure.Write(t)
 			}
 		}
 	}
-	return newS3Error(strings.TrimSpace(code.String()), message.String())
+	return newS3Error(strings.TrimSpace(code.String()), message.String(), azure.String())
 }
 
 // isField reports whether path is Error/name or ErrorResponse/Error/name.
@@ -60,15 +64,48 @@ func isField(path []string, name string) bool {
 	return slices.Equal(path, []string{"Error", name})
 }
 
-func newS3Error(code, message string) s3Error {
+func newS3Error(code, message, azure string) s3Error {
 	if !isCode(code) {
 		return s3Error{}
 	}
 	// ExpiredRequest is the code of Cloudflare R2
 	// (https://developers.cloudflare.com/r2/api/error-codes/).
 	expired := code == "ExpiredToken" || code == "RequestExpired" || code == "ExpiredRequest" ||
-		code == "AccessDenied" && strings.Contains(strings.ToLower(message), "expired")
+		code == "AccessDenied" && strings.Contains(strings.ToLower(message), "expired") ||
+		code == "AuthenticationFailed" && azureExpired(azure)
 	return s3Error{code: code, expired: expired}
+}
+
+// azureExpired reports whether the detail of Azure's error is about a SAS that
+// has expired. Its two forms are for a SAS with a start and for one without:
+//
+//	Signature not valid in the specified time frame: Start [T] - Expiry [T] - Current [T]
+//	Signed expiry time [T] must be after signed start time [T]
+//
+// The first one is also used before the start.
+func azureExpired(detail string) bool {
+	if strings.Contains(detail, "Signed expiry time [") {
+		return true
+	}
+	at := func(name string) (time.Time, bool) {
+		_, rest, _ := strings.Cut(detail, name+" [")
+		text, _, _ := strings.Cut(rest, "]")
+		t, err := http.ParseTime(text)
+		return t, err == nil
+	}
+	expiry, ok := at("Expiry")
+	current, ok2 := at("Current")
+	return ok && ok2 && !current.Before(expiry)
+}
+
+// cloudFrontExpired reports whether the request of resp was for a URL with a
+// canned policy of CloudFront that has ended by the server's own clock.
+// CloudFront's text is the same for all signatures that it refuses.
+func cloudFrontExpired(resp *http.Response) bool {
+	query := resp.Request.URL.Query()
+	end, ok := parseDigits(query.Get("Expires"))
+	sent, err := http.ParseTime(resp.Header.Get("Date"))
+	return ok && err == nil && query.Has("Key-Pair-Id") && sent.Unix() >= end
 }
 
 // isCode reports whether s has the form of an S3 error code, so that it can be

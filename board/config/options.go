@@ -55,9 +55,9 @@ func defaults(command string) *Config {
 		Listen:    "127.0.0.1:12315",
 		Format:    "mermaid",
 		Source: netio.Config{
-			ConnectTimeout: 10 * time.Second,
-			HeaderTimeout:  30 * time.Second,
-			ReadTimeout:    300 * time.Second,
+			ConnectTimeout: netio.DefaultConnectTimeout,
+			HeaderTimeout:  netio.DefaultHeaderTimeout,
+			ReadTimeout:    netio.DefaultReadTimeout,
 			RetryAfterMax:  5 * time.Minute,
 		},
 		Machine: fsm.Config{Checkpoint: 1 << 20, Retries: 3, MinFree: 16 << 20},
