@@ -69,7 +69,7 @@
 //	416, another total than Validator's      Changed
 //	416                                      Unsatisfiable
 //	403, 400: signature expired (S3, GCS,    Expired
-//	  R2, Azure, CloudFront's Expires)
+//	  R2, Azure, CloudFront)
 //	403, 429, 500, 502, 503, 504 with        Transient, with Wait up to RetryAfterMax
 //	  Retry-After
 //	a status of RetryStatus                  Transient, with Wait as far as given

@@ -1,10 +1,13 @@
 package netio
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -62,7 +65,7 @@ func (how form) simpler(r Request, e *Error) form {
 
 // send sends r, follows redirects, and returns the first response that is no
 // redirect. It does not use http.Client, which would send the signed URL in a
-// Referer, and read the body of a redirect for as long as the server sends. Each
+// Referer and read the body of a redirect for as long as the server sends. Each
 // hop is a new request here, checked like the first.
 //
 // Credentials are sent as long as no redirect has led to another scheme, host or
@@ -74,8 +77,7 @@ func (f *Fetcher) send(x *exchange, r Request, how form) (*http.Response, error)
 	}
 	user, own := u.User, true
 	for range 1 + maxRedirects {
-		origin := originOf(u)
-		own = x.visit(origin) && own
+		own = x.visit(originOf(u)) && own
 		req := f.newRequest(x, u, r, how)
 		if own {
 			f.authorize(req.Header, user)
@@ -134,6 +136,24 @@ func (f *Fetcher) newRequest(x *exchange, u *url.URL, r Request, how form) *http
 	return req.WithContext(x.ctx)
 }
 
+// defaultPorts are those of the schemes of origins and proxies.
+var defaultPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}
+
+// originOf returns scheme, host and port of u, for comparisons and error texts.
+func originOf(u *url.URL) string {
+	port := cmp.Or(u.Port(), defaultPorts[u.Scheme])
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+// hostField returns the Host of a request for u. With a default port in it, some
+// servers do not find the virtual host, and signatures do not match.
+func hostField(u *url.URL) string {
+	if u.Port() == defaultPorts[u.Scheme] {
+		return strings.TrimSuffix(u.Host, ":"+u.Port())
+	}
+	return u.Host
+}
+
 // authorize adds the credentials to the header of a request. Fields that this
 // package sets itself, but for Accept, cannot be replaced.
 func (f *Fetcher) authorize(h http.Header, user *url.Userinfo) {
@@ -142,7 +162,8 @@ func (f *Fetcher) authorize(h http.Header, user *url.Userinfo) {
 		(&http.Request{Header: h}).SetBasicAuth(user.Username(), password)
 	}
 	for name, values := range f.cfg.Header {
-		if name = http.CanonicalHeaderKey(name); name == "Accept" || h.Get(name) == "" || name == "Authorization" {
+		name = http.CanonicalHeaderKey(name)
+		if h.Get(name) == "" || name == "Accept" || name == "Authorization" {
 			h[name] = values
 		}
 	}

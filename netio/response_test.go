@@ -1,6 +1,7 @@
 package netio_test
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
@@ -278,6 +279,10 @@ func TestErrorResponse(t *testing.T) {
 func TestExpiredCloudFrontURL(t *testing.T) {
 	const denied = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Access denied</Message></Error>`
 	const date = "Date: Mon, 02 Nov 2026 10:00:00 GMT\r\n" // 1793613600
+	policy := func(json string) string {
+		text := base64.StdEncoding.EncodeToString([]byte(json))
+		return "?Policy=" + strings.NewReplacer("+", "-", "=", "_", "/", "~").Replace(text) + "&Signature=x&Key-Pair-Id=K1"
+	}
 	tests := []struct {
 		name, query, header string
 		status              int
@@ -286,7 +291,11 @@ func TestExpiredCloudFrontURL(t *testing.T) {
 		{"past its end", "?Expires=1793613600&Signature=x&Key-Pair-Id=K1", date, 403, netio.Expired},
 		{"before its end", "?Expires=1793613601&Signature=x&Key-Pair-Id=K1", date, 403, netio.Permanent},
 		{"no clock", "?Expires=1793613600&Signature=x&Key-Pair-Id=K1", "", 403, netio.Permanent},
-		{"no end", "?Policy=x&Signature=x&Key-Pair-Id=K1", date, 403, netio.Permanent},
+		{"custom policy, past its end", policy(`{"Statement":[{"Resource":"http://d/*?>>>","Condition":{"DateLessThan":{"AWS:EpochTime":1793613600},"IpAddress":{"AWS:SourceIp":"0.0.0.0/0"}}}]}`), date, 403, netio.Expired},
+		{"custom policy, before its end", policy(`{"Statement":[{"Condition":{"DateLessThan":{"AWS:EpochTime":1793613601}}}]}`), date, 403, netio.Permanent},
+		{"custom policy without an end", policy(`{"Statement":[{"Condition":{}}]}`), date, 403, netio.Permanent},
+		{"custom policy, empty", policy(`{}`), date, 403, netio.Permanent},
+		{"damaged policy", "?Policy=x&Expires=1&Signature=x&Key-Pair-Id=K1", date, 403, netio.Permanent},
 		{"not CloudFront's", "?Expires=1793613600&Signature=x", date, 403, netio.Permanent},
 		{"not found", "?Expires=1793613600&Signature=x&Key-Pair-Id=K1", date, 404, netio.Permanent},
 	}

@@ -1,9 +1,12 @@
 package netio
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"encoding/xml"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -98,14 +101,36 @@ func azureExpired(detail string) bool {
 	return ok && ok2 && !current.Before(expiry)
 }
 
-// cloudFrontExpired reports whether the request of resp was for a URL with a
-// canned policy of CloudFront that has ended by the server's own clock.
-// CloudFront's text is the same for all signatures that it refuses.
+// cloudFrontExpired reports whether the request of resp was for a URL signed for
+// CloudFront that has ended by the server's own clock. CloudFront's text is the
+// same for all signatures that it refuses.
 func cloudFrontExpired(resp *http.Response) bool {
-	query := resp.Request.URL.Query()
-	end, ok := parseDigits(query.Get("Expires"))
+	end, ok := cloudFrontEnd(resp.Request.URL.Query())
 	sent, err := http.ParseTime(resp.Header.Get("Date"))
-	return ok && err == nil && query.Has("Key-Pair-Id") && sent.Unix() >= end
+	return ok && err == nil && sent.Unix() >= end
+}
+
+// cloudFrontEnd returns the end of a signature in Unix seconds. A canned policy
+// has it in the query, a custom one in its JSON.
+func cloudFrontEnd(query url.Values) (int64, bool) {
+	if !query.Has("Key-Pair-Id") {
+		return 0, false
+	}
+	if !query.Has("Policy") {
+		return parseDigits(query.Get("Expires"))
+	}
+	encoded := strings.NewReplacer("-", "+", "_", "=", "~", "/").Replace(query.Get("Policy"))
+	text, _ := base64.StdEncoding.DecodeString(encoded) // damaged: no JSON either
+	var policy struct {
+		Statement []struct {
+			Condition struct{ DateLessThan map[string]int64 }
+		}
+	}
+	if json.Unmarshal(text, &policy) != nil || len(policy.Statement) != 1 {
+		return 0, false
+	}
+	end, ok := policy.Statement[0].Condition.DateLessThan["AWS:EpochTime"]
+	return end, ok
 }
 
 // isCode reports whether s has the form of an S3 error code, so that it can be

@@ -1,10 +1,8 @@
 package netio
 
 import (
-	"cmp"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -76,23 +74,6 @@ func escapeQuery(raw string) string {
 		}
 	}
 	return string(out)
-}
-
-var defaultPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}
-
-// originOf returns scheme, host and port of u, for comparisons and error texts.
-func originOf(u *url.URL) string {
-	port := cmp.Or(u.Port(), defaultPorts[u.Scheme])
-	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
-}
-
-// hostField returns the Host of a request for u. Some servers do not find a
-// virtual host, or a signature not valid, with the default port in it.
-func hostField(u *url.URL) string {
-	if u.Port() == defaultPorts[u.Scheme] {
-		return strings.TrimSuffix(u.Host, ":"+u.Port())
-	}
-	return u.Host
 }
 
 // quoteScheme returns the scheme in quotes. A long one is cut, because it may
