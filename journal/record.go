@@ -47,6 +47,7 @@ type Validator struct {
 	ETag         string `json:"etag,omitempty"`
 	LastModified string `json:"last_modified,omitempty"`
 	Total        int64  `json:"total,omitempty"`
+	Absent       bool   `json:"absent,omitempty"` // the response had neither ETag nor Last-Modified; false: not known
 }
 
 // Stats are what a job has cost over all processes, as of the last update of the

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -17,12 +18,14 @@ type Body struct {
 	fetcher *Fetcher
 	x       *exchange
 	src     io.ReadCloser
-	stall   *time.Timer // cancels x; runs only during a read of src
-	next    int64       // offset in the object of the next byte of src
-	end     int64       // offset in the object where src is announced to end
-	owed    int         // bytes read but not yet charged to the rate limiter
-	drained bool        // src has ended
-	err     error       // returned by all further calls of Read
+	stall   *time.Timer   // cancels x; runs only during a read of src
+	waited  time.Duration // in reads of src, for window bytes; see tooSlow
+	window  int64
+	next    int64 // offset in the object of the next byte of src
+	end     int64 // offset in the object where src is announced to end
+	owed    int   // bytes read but not yet charged to the rate limiter
+	drained bool  // src has ended
+	err     error // returned by all further calls of Read
 
 	received, discarded atomic.Int64
 }
@@ -49,8 +52,8 @@ func (f *Fetcher) newBody(x *exchange, resp *http.Response, r Request, p part) *
 		BodyInfo: BodyInfo{Offset: r.Offset, Size: p.size, Validator: p.validator, Status: resp.StatusCode},
 		fetcher:  f, x: x, src: resp.Body, next: p.start, end: p.end,
 	}
-	if resp.StatusCode == http.StatusOK {
-		b.Offset, b.RangeIgnored = 0, r.Offset > 0
+	if p.rangeIgnored {
+		b.Offset, b.RangeIgnored = 0, true
 	}
 	b.stall = time.AfterFunc(f.cfg.ReadTimeout, func() {
 		x.cancel(&Error{
@@ -70,7 +73,7 @@ func (f *Fetcher) newBody(x *exchange, resp *http.Response, r Request, p part) *
 func (b *Body) Read(p []byte) (int, error) {
 	for len(p) > 0 && b.err == nil {
 		if b.next == b.end {
-			b.err = b.finish()
+			b.err = b.x.locate(b.finish())
 			break
 		}
 		overlap := b.next < b.Offset
@@ -97,7 +100,7 @@ func (b *Body) Received() int64 {
 }
 
 // Discarded returns the number of bytes received before Offset, which Read does
-// not return: the origin may start its range earlier than requested. It may be
+// not return: the origin may start earlier than requested. It may be
 // called from any goroutine.
 func (b *Body) Discarded() int64 {
 	return b.discarded.Load()
@@ -125,35 +128,66 @@ func (b *Body) fetch(p []byte) int {
 		b.err = err
 		return 0
 	}
+	b.stall.Reset(b.fetcher.cfg.ReadTimeout)
 	n, err := b.read(p)
 	b.owed = n
 	switch {
+	case err == nil && b.next+int64(n) < b.end:
+		if slow := b.tooSlow(); slow != nil {
+			b.err = b.x.locate(slow)
+		}
 	case err == nil:
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		b.err = b.fetcher.errorOf(b.x, err)
+		b.err = b.x.locate(b.fetcher.errorOf(b.x, err))
 	case b.next+int64(n) < b.end:
-		b.err = shortBody(b.Status, b.next+int64(n), b.Size, err)
+		b.err = b.x.locate(shortBody(b.Status, b.next+int64(n), b.Size, err))
 	default:
 		b.drained = true
 	}
 	return n
 }
 
-// read reads once from the source, with the stall timer running.
+// read reads once from the source, until the stall timer ends. The caller has
+// started it.
 func (b *Body) read(p []byte) (int, error) {
-	b.stall.Reset(b.fetcher.cfg.ReadTimeout)
+	begin := time.Now()
 	n, err := b.src.Read(p)
 	b.stall.Stop()
+	b.waited += time.Since(begin)
+	b.window += int64(n)
 	b.received.Add(int64(n))
 	return n, err
 }
 
+// tooSlow returns an error if fewer bytes than MinRate allows have arrived in
+// ReadTimeout of waiting.
+func (b *Body) tooSlow() *Error {
+	took, least := b.waited, b.fetcher.cfg.MinRate
+	if took < b.fetcher.cfg.ReadTimeout {
+		return nil
+	}
+	rate := float64(b.window) / took.Seconds()
+	b.waited, b.window = 0, 0
+	if rate >= float64(least) {
+		return nil
+	}
+	return &Error{
+		Kind: Transient, Reason: ReasonStall, Status: b.Status,
+		Detail: fmt.Sprintf("%.3g bytes a second for %v, the minimum is %d", rate, took.Round(time.Second), least),
+	}
+}
+
+// endTimeout is how long the end of a response is waited for after the last byte
+// of the object.
+const endTimeout = 5 * time.Second
+
 // finish returns the error for the position after the last announced byte:
 // io.EOF if the object ends there and nothing follows. A connection that breaks
-// at this point (no last chunk, a reset) shows as well as a regular end that
-// nothing follows.
+// at this point (no last chunk, a reset) or is silent for endTimeout shows as
+// well as a regular end that nothing follows.
 func (b *Body) finish() error {
 	var probe [1]byte
+	b.stall.Reset(min(endTimeout, b.fetcher.cfg.ReadTimeout))
 	for !b.drained {
 		n, err := b.read(probe[:])
 		switch {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -27,14 +28,14 @@ func (f *Fetcher) errorOf(x *exchange, err error) error {
 	return f.classify(x.at(), err)
 }
 
-// classify returns the *Error for an error of the standard library. It depends
-// on the types of the errors, never on their texts.
+// classify returns the *Error for an error of the standard library. Kind and
+// reason depend on the types of the errors, never on their texts.
 func (f *Fetcher) classify(at stage, err error) *Error {
 	fail := func(k Kind, r Reason, detail string) *Error {
 		return &Error{Kind: k, Reason: r, Detail: detail, Err: safe(err)}
 	}
-	if problem, ok := f.certificateProblem(err); ok {
-		return permanent(0, problem, err)
+	if e := f.certificateError(err); e != nil {
+		return e
 	}
 	var lookup *net.DNSError
 	if errors.As(err, &lookup) {
@@ -43,9 +44,9 @@ func (f *Fetcher) classify(at stage, err error) *Error {
 		}
 		return fail(Offline, ReasonOffline, "no answer from a name server")
 	}
-	unreachable := isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN)
+	noRoute := isAny(err, unreachable...)
 	switch {
-	case at == connecting && (unreachable || isAny(err, syscall.EADDRNOTAVAIL)):
+	case at == connecting && (noRoute || isAny(err, syscall.EADDRNOTAVAIL)):
 		// Linux returns EADDRNOTAVAIL for IPv6 before an interface is up.
 		return fail(Offline, ReasonOffline, "no route to the origin")
 	case isTimeout(err):
@@ -53,14 +54,40 @@ func (f *Fetcher) classify(at stage, err error) *Error {
 	case isAny(err, syscall.ECONNREFUSED):
 		return fail(Transient, ReasonConnect, "connection refused")
 	case at == handshaking || isTLS(err):
-		return fail(Transient, ReasonTLS, fmt.Sprintf("TLS broke %s%s", at, alertOf(err)))
+		return fail(Transient, ReasonTLS, fmt.Sprintf("TLS broke %s%s%s", at, alertOf(err), mistakeOf(err)))
 	case at == connecting:
 		return fail(Transient, ReasonConnect, "cannot connect: "+Scrub(err.Error()))
-	case at == requesting || unreachable || isAny(err, syscall.ECONNRESET, syscall.EPIPE,
+	case at == requesting || noRoute || isAny(err, syscall.ECONNRESET, syscall.EPIPE,
 		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed):
 		return fail(Transient, ReasonReset, fmt.Sprintf("connection lost %s", at))
 	}
-	return fail(Transient, ReasonOther, "bad answer: "+Scrub(err.Error()))
+	return fail(Transient, ReasonOther, "bad answer: "+Scrub(err.Error())+mistakeOf(err))
+}
+
+const portIsTLS = "this port is https, the URL is http"
+
+// mistakes are the errors that show what is set up wrong. The standard library
+// has no types for them.
+var mistakes = []struct{ text, words string }{
+	{`malformed HTTP response "\x15\x03`, portIsTLS},                         // a TLS alert
+	{`malformed HTTP response "\x00\x00`, "the server supports HTTP/2 only"}, // a frame
+	{"tls: no application protocol", "the server supports HTTP/2 only"},
+	{"tls: no renegotiation", "the server requires TLS renegotiation, which is not supported"},
+	{`unsupported transfer encoding: "identity"`, "Transfer-Encoding: identity, which HTTP/1.1 does not have any more"},
+}
+
+// mistakeOf returns the words for a mistake that err shows, after a colon, or "".
+func mistakeOf(err error) string {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
+		return ": this port is http, the URL is https"
+	}
+	for _, m := range mistakes {
+		if strings.Contains(err.Error(), m.text) {
+			return ": " + m.words
+		}
+	}
+	return ""
 }
 
 func isAny(err error, targets ...error) bool {

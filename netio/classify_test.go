@@ -3,6 +3,7 @@ package netio_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -39,8 +41,8 @@ func TestDialError(t *testing.T) {
 		{"refused", dialError(syscall.ECONNREFUSED), netio.Transient, netio.ReasonConnect},
 		{"forbidden by a firewall", dialError(syscall.EPERM), netio.Transient, netio.ReasonConnect},
 		{"timed out", dialError(syscall.ETIMEDOUT), netio.Transient, netio.ReasonTimeout},
-		{"no CA certificates on the board", x509.SystemRootsError{}, netio.Permanent, ""},
-		{"certificate of a wrong kind", x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}, netio.Permanent, ""},
+		{"no CA certificates on the board", x509.SystemRootsError{}, netio.Transient, netio.ReasonTLS},
+		{"certificate of a wrong kind", x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}, netio.Transient, netio.ReasonTLS},
 		{"unknown error", errors.New("unknown"), netio.Transient, netio.ReasonConnect},
 	}
 	for _, tt := range tests {
@@ -61,8 +63,9 @@ func TestDialError(t *testing.T) {
 				return o.dial(ctx, network, addr)
 			}})
 			_, err = f.Open(t.Context(), netio.Request{URL: objectURL})
-			if got := wantError(t, err, tt.kind, tt.reason); got.Detail != first.Detail {
-				t.Errorf("after a redirect: %q, want %q", got.Detail, first.Detail)
+			want := strings.TrimSuffix(first.Detail, ")") + ", redirected from http://127.0.0.1:80)"
+			if got := wantError(t, err, tt.kind, tt.reason); got.Detail != want {
+				t.Errorf("after a redirect: %q, want %q", got.Detail, want)
 			}
 		})
 	}
@@ -213,4 +216,51 @@ func TestRequestThatCannotBeSent(t *testing.T) {
 	f := newFetcher(t, netio.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return unwritableConn{client}, nil }})
 	_, err := f.Open(t.Context(), netio.Request{URL: objectURL})
 	wantError(t, err, netio.Transient, netio.ReasonReset)
+}
+
+// TestMistakesAreNamed checks that the text shows what is set up wrong.
+func TestMistakesAreNamed(t *testing.T) {
+	ca := newAuthority(t)
+	cert := []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}
+	overTLS := func(c *tls.Config) string {
+		return listen(t, "https", func(conn *net.TCPConn) { tls.Server(conn, c).Handshake() })
+	}
+	renegotiation := &net.OpError{Op: "local error", Err: errors.New("tls: no renegotiation")}
+	tests := []struct {
+		name   string
+		url    string
+		reason netio.Reason
+		want   string
+	}{
+		{"https to an http port", listen(t, "https", func(c *net.TCPConn) {
+			c.Read(make([]byte, 4096))
+			io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
+		}), netio.ReasonTLS, "TLS broke in the TLS handshake: this port is http, the URL is https"},
+		{"http to a TLS port", listen(t, "http", respond("\x15\x03\x03\x00\x02\x02\x46", hangUp)), netio.ReasonOther, ": this port is https, the URL is http"},
+		{"http to an https server", strings.Replace(serveTLS(t, &tls.Config{Certificates: cert}, serveObject), "https", "http", 1), "", "HTTP 400 Bad Request: this port is https, the URL is http"},
+		{"http to nginx", listen(t, "http", respond(response(400, "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>", ""), hangUp)), "", "HTTP 400 Bad Request: this port is https"},
+		{"http to Apache", listen(t, "http", respond(response(400, "<!DOCTYPE HTML>\n<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />", ""), hangUp)), "", "HTTP 400 Bad Request: this port is https"},
+		{"another 400", listen(t, "http", respond(response(400, "<html>", ""), hangUp)), "", "HTTP 400 Bad Request ("},
+		{"HTTP/2 only over TLS", overTLS(&tls.Config{Certificates: cert, NextProtos: []string{"h2-only"}}), netio.ReasonTLS, ": the server supports HTTP/2 only"},
+		{"HTTP/2 only", listen(t, "http", respond("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\xff\xff", hangUp)), netio.ReasonOther, ": the server supports HTTP/2 only"},
+		{"Transfer-Encoding: identity", listen(t, "http", respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nx", hangUp)), netio.ReasonOther, ": Transfer-Encoding: identity, which"},
+		{"renegotiation", "", netio.ReasonTLS, ": the server requires TLS renegotiation, which is not supported"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := netio.Config{CAFile: ca.file}
+			if tt.url == "" {
+				tt.url = "https://origin.test/"
+				c.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, renegotiation }
+			}
+			_, err := newFetcher(t, c).Open(t.Context(), netio.Request{URL: tt.url, Offset: 4})
+			kind := netio.Transient
+			if tt.reason == "" {
+				kind = netio.Permanent
+			}
+			if e := wantError(t, err, kind, tt.reason); !strings.Contains(e.Detail, tt.want) {
+				t.Errorf("%q, want %q", e.Detail, tt.want)
+			}
+		})
+	}
 }

@@ -16,7 +16,10 @@
 // Error.Kind determines what to do after an error:
 //
 //	Transient      Open again at the offset, after Error.Wait or a back-off
+//	NotPackage     the same; if each retry is answered so with Insist, the origin
+//	               can do no better: discard the bytes and Open at offset 0
 //	Offline        the same, without counting it as a failed attempt
+//	NoClock        the same; a certificate cannot be checked before the clock is set
 //	Expired        Open again at the offset with a newly signed URL
 //	Changed        discard the bytes; Open at offset 0, without a Validator
 //	Unsatisfiable  discard the bytes; Open at offset 0
@@ -27,6 +30,63 @@
 //
 // The package never retries by itself: only the caller knows which bytes are
 // durable, and so from which offset a retry may start.
+//
+// # Answers
+//
+// What Open does with an answer. "Size" is Request.Size, or else Validator.Total.
+// "Stored" are the bytes before Request.Offset. A page is text/html or XHTML,
+// unless the name in Request.URL is .html too.
+//
+//	206 from the offset on                   taken
+//	206 from an earlier byte on              taken, the part before the offset discarded
+//	206 from elsewhere, or malformed         Permanent
+//	206, another ETag (weak or unquoted      Changed
+//	  counts as the same)
+//	206, another date, no same strong ETag   Changed
+//	206, another total than Validator's      Changed
+//	206, another total than Size             WrongSize
+//	206 with ETag or date, stored without    Changed
+//	206 without both, stored with one        NotPackage, Insist
+//	200 of the size, at offset 0             taken
+//	200 without length, at offset 0          taken if the size is known
+//	200 of the size, at an offset, the same  taken, the part before the offset discarded
+//	  strong ETag
+//	200 of the size, at an offset            taken from byte 0: RangeIgnored
+//	200 of another length, or empty          NotPackage
+//	200 with a Content-Range                 NotPackage
+//	200 that is a page, without length or    NotPackage
+//	  while the size is unknown
+//	200 without length, at an offset         NotPackage, Insist
+//	Content-Encoding identity, aws-chunked,  no difference
+//	  binary, utf-8, empty
+//	any other one, with Content-Length and   no difference: it only describes the bytes
+//	  the size
+//	any other one                            Permanent
+//	412 to If-Match                          requested again without it
+//	412                                      Permanent
+//	403, 416, 501 to the Range of offset 0   requested again without it
+//	416, the size or its total is the offset Complete
+//	416, another total than Validator's      Changed
+//	416                                      Unsatisfiable
+//	403, 400: signature expired (S3, GCS,    Expired
+//	  R2, Azure, CloudFront)
+//	403, 429, 500, 502, 503, 504 with        Transient, with Wait up to RetryAfterMax
+//	  Retry-After
+//	a status of RetryStatus                  Transient, with Wait as far as given
+//	301, 302, 303, 307, 308                  followed, 10 times, never https to http,
+//	                                         without credentials to another origin
+//	any other status                         Permanent
+//	fewer bytes than announced               Transient, short_body
+//	more bytes than announced                TooLong
+//	no end within 5 s of the last byte       taken as the end
+//	no byte for ReadTimeout, or less than    Transient, stall
+//	  MinRate averaged over it
+//	no route, no name server                 Offline
+//	no such host, refused, reset, timeout,   Transient
+//	  TLS broken, no HTTP/1.1
+//	a certificate that is not valid          Transient, tls; the next Open reads the CA
+//	                                         certificates again
+//	the same, clock before BuildTime         NoClock
 //
 // # Concurrency
 //
@@ -45,7 +105,12 @@
 //   - Only HTTP/1.1 is used, with a new connection for each request.
 //   - Redirects are followed here and not by [net/http.Client], which would
 //     send the signed URL on in a Referer.
-//   - Requests have no Authorization: S3 servers refuse it beside a signed URL.
+//   - Requests have no Authorization unless Config.Header or the URL's userinfo
+//     is one: S3 servers refuse it beside a signed URL. No redirect takes it to
+//     another scheme, host or port.
+//   - A 200 or a certificate may be a captive portal's. Only an answer that is
+//     proven to be about another object costs the stored bytes.
+//   - Each Open begins with the next address of the host.
 //   - A signed URL is a key. No error of this package contains the query or the
 //     userinfo of a URL.
 package netio

@@ -44,18 +44,19 @@ func (k Kind) String() string {
 // be the value of a metric's label.
 type Reason string
 
-// The reasons. Only Transient and Offline errors have one.
+// The reasons. Only the errors that may be retried at the same offset have one:
+// Transient, Offline, NotPackage and NoClock.
 const (
 	ReasonDNS       Reason = "dns"        // the host does not exist
 	ReasonConnect   Reason = "connect"    // refused, by the origin or a proxy
-	ReasonTLS       Reason = "tls"        // TLS broken, client key unreadable
+	ReasonTLS       Reason = "tls"        // TLS broken, certificate not valid, client key unreadable
 	ReasonTimeout   Reason = "timeout"    // before the end of the header
-	ReasonStall     Reason = "stall"      // no byte for Config.ReadTimeout
+	ReasonStall     Reason = "stall"      // no byte for Config.ReadTimeout, or below MinRate
 	ReasonReset     Reason = "reset"      // connection lost
 	ReasonShortBody Reason = "short_body" // the body ended before the object
 	ReasonHTTP429   Reason = "http_429"   // 429 Too Many Requests
-	ReasonHTTP5xx   Reason = "http_5xx"   // 503, or a 5xx of RetryStatus
-	ReasonHTTP4xx   Reason = "http_4xx"   // another 4xx of RetryStatus
+	ReasonHTTP5xx   Reason = "http_5xx"   // 5xx with Retry-After or of RetryStatus
+	ReasonHTTP4xx   Reason = "http_4xx"   // another 4xx of that kind
 	ReasonOffline   Reason = "offline"    // no network
 	ReasonOther     Reason = "other"      // for example a malformed response
 )
@@ -76,7 +77,7 @@ func Reasons() []Reason {
 // the userinfo of a URL.
 type Error struct {
 	Kind   Kind
-	Reason Reason        // set for Transient and Offline, else empty
+	Reason Reason        // empty if Kind has none
 	Status int           // HTTP status of the response; 0: there was none
 	Insist bool          // of NotPackage: if every retry is answered so, it is the origin's way
 	Wait   time.Duration // requested by Retry-After; 0: the caller's back-off

@@ -57,13 +57,13 @@ func Example() {
 			log.Fatal(err)
 		}
 		// In production, wait here: e.Wait, or else a back-off.
-		fmt.Printf("%v (%s) at byte %d\n", e, e.Reason, stored.Len())
+		fmt.Printf("%s at byte %d\n", e.Reason, stored.Len())
 	}
 	fmt.Println(stored.Len(), "bytes stored,", origin.BytesServed(), "sent by the origin")
 	fmt.Println("range of the second request:", origin.Requests()[1].Range)
 
 	// Output:
-	// connection lost in the answer (reset) at byte 1000000
+	// reset at byte 1000000
 	// 3000000 bytes stored, 3000000 sent by the origin
 	// range of the second request: bytes=1000000-
 }

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"context"
+	"errors"
 	"net/http/httptrace"
 	"sync/atomic"
 )
@@ -37,6 +38,9 @@ type exchange struct {
 	ctx    context.Context // derived from caller, with a trace
 	cancel context.CancelCauseFunc
 	stage  atomic.Int32 // written by goroutines of the transport
+
+	first, last string // origins of the URL and of the latest hop, see originOf
+	proxy       string // of the latest hop; empty: none
 }
 
 func newExchange(caller context.Context) *exchange {
@@ -54,6 +58,34 @@ func newExchange(caller context.Context) *exchange {
 
 func (x *exchange) at() stage {
 	return stage(x.stage.Load())
+}
+
+// visit notes the origin of the next hop. It reports whether that is the origin
+// of the URL.
+func (x *exchange) visit(origin string) bool {
+	if x.first == "" {
+		x.first = origin
+	}
+	x.last, x.proxy = origin, ""
+	return origin == x.first
+}
+
+// locate returns err with the place where it happened in its text.
+func (x *exchange) locate(err error) error {
+	var own *Error
+	if x.last == "" || !errors.As(err, &own) {
+		return err
+	}
+	place := x.last
+	if x.last != x.first {
+		place += ", redirected from " + x.first
+	}
+	if x.proxy != "" {
+		place += ", through the proxy " + x.proxy
+	}
+	e := *own // own may be the cause of the context, which is used again
+	e.Detail += " (" + place + ")"
+	return &e
 }
 
 // end cancels the exchange and releases its context. It may be called again.

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"crypto/x509"
 	"io"
 	"net/http"
 	"net/url"
@@ -32,3 +33,5 @@ func (then Validator) Differs(now Validator) string { return then.differs(now) }
 // UseProxy sends all requests through u. The environment cannot be used for
 // this: net/http reads it once per process and ignores it for loopback.
 func (f *Fetcher) UseProxy(u *url.URL) { f.transport.Proxy = http.ProxyURL(u) }
+
+func SystemRoots() *x509.CertPool { return systemRoots() }

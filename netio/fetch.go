@@ -2,8 +2,12 @@ package netio
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -11,10 +15,9 @@ import (
 
 // The defaults of Config.
 const (
-	defaultConnectTimeout = 10 * time.Second
-	defaultHeaderTimeout  = 30 * time.Second
-	defaultReadTimeout    = 300 * time.Second
-	defaultRetryAfterMax  = 5 * time.Minute
+	DefaultConnectTimeout = 10 * time.Second
+	DefaultHeaderTimeout  = 30 * time.Second
+	DefaultReadTimeout    = 300 * time.Second
 )
 
 // maxRedirects is the number of redirects that one Open follows.
@@ -23,18 +26,24 @@ const maxRedirects = 10
 // Config configures a [Fetcher]. The zero value is usable: https only, the
 // system's CA certificates, no rate limit.
 type Config struct {
-	// ConnectTimeout is for the dial, and again for the TLS handshake; 0: 10 s.
+	// ConnectTimeout is for the name lookup and the dial, and again for the TLS
+	// handshake; 0: DefaultConnectTimeout.
 	ConnectTimeout time.Duration
 	// HeaderTimeout is from the request to the end of the response's header,
-	// and again for the body of an error response; 0: 30 s.
+	// and again for the body of an error response; 0: DefaultHeaderTimeout.
 	HeaderTimeout time.Duration
-	// ReadTimeout is the longest time without a byte of the body; 0: 300 s.
+	// ReadTimeout is the longest time without a byte of the body; 0:
+	// DefaultReadTimeout.
 	ReadTimeout time.Duration
-	// RetryAfterMax is the longest Error.Wait; 0: 5 min.
+	// MinRate is the lowest rate of a body in bytes per second, averaged over
+	// ReadTimeout of waiting for it; 0: any.
+	MinRate int64
+	// RetryAfterMax is the longest Error.Wait; 0: no wait is taken from the
+	// server.
 	RetryAfterMax time.Duration
 
-	// RetryStatus lists statuses of 400 and above that are Transient. 429 and
-	// 503 with a Retry-After always are.
+	// RetryStatus lists statuses of 400 and above that are Transient. 403, 429,
+	// 500, 502, 503 and 504 with a Retry-After always are.
 	RetryStatus []int
 	// RateLimit is in bytes per second, for all bodies of the Fetcher
 	// together; 0: no limit.
@@ -47,17 +56,24 @@ type Config struct {
 	// ClientCert and ClientKey are PEM files, read for each connection that
 	// needs them; both or neither.
 	ClientCert, ClientKey string
+	// Header is sent in addition, but only to scheme, host and port of
+	// Request.URL. It may contain credentials and Accept, but no other field that
+	// this package sets itself.
+	Header http.Header
 	// UserAgent is, for example, "otad/1.2.3"; empty: "otad".
 	UserAgent string
 
 	// BuildTime is when the program was built. If the clock is before it and a
-	// certificate is not valid, the error names the clock as the likely cause.
-	// Zero: no such check.
+	// certificate is not valid, the error is NoClock. Zero: no such check.
 	BuildTime time.Time
 
 	// Dial makes the connections; nil: a net.Dialer. Its ctx ends after
 	// ConnectTimeout.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Lookup returns the addresses of a host, each of which Dial is then called
+	// with. Nil: the system's resolver, or, with a Dial, the names themselves are
+	// dialled.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Now is the clock for certificates and HTTP dates; nil: time.Now.
 	Now func() time.Time
 }
@@ -69,15 +85,18 @@ func (c Config) withDefaults() Config {
 			*d = byDefault
 		}
 	}
-	setDuration(&c.ConnectTimeout, defaultConnectTimeout)
-	setDuration(&c.HeaderTimeout, defaultHeaderTimeout)
-	setDuration(&c.ReadTimeout, defaultReadTimeout)
-	setDuration(&c.RetryAfterMax, defaultRetryAfterMax)
+	setDuration(&c.ConnectTimeout, DefaultConnectTimeout)
+	setDuration(&c.HeaderTimeout, DefaultHeaderTimeout)
+	setDuration(&c.ReadTimeout, DefaultReadTimeout)
+	c.Header = c.Header.Clone()
 	if c.UserAgent == "" {
 		c.UserAgent = "otad"
 	}
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
+		if c.Lookup == nil {
+			c.Lookup = lookup
+		}
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -89,9 +108,13 @@ func (c Config) withDefaults() Config {
 // rate limit holds for all its bodies together. Its methods may be called from
 // any goroutine.
 type Fetcher struct {
-	cfg       Config
+	cfg     Config
+	limiter *rate.Limiter // nil: no limit; shared by all bodies
+	opens   atomic.Uint32 // calls of Open
+
+	mu        sync.Mutex // guards the fields below
 	transport *http.Transport
-	limiter   *rate.Limiter // nil: no limit; shared by all bodies
+	roots     *x509.CertPool // of transport; nil: to be read
 }
 
 // New returns a Fetcher. It returns an error if the CA file cannot be read or
@@ -103,14 +126,14 @@ func New(c Config) (*Fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Fetcher{
-		cfg: c, transport: newTransport(c, tlsConfig), limiter: newLimiter(c.RateLimit),
-	}, nil
+	f := &Fetcher{cfg: c, limiter: newLimiter(c.RateLimit), roots: tlsConfig.RootCAs}
+	f.transport = newTransport(c, tlsConfig, f.dial)
+	return f, nil
 }
 
 // Close releases the connections that no Body uses. Open bodies stay usable.
 func (f *Fetcher) Close() {
-	f.transport.CloseIdleConnections()
+	f.transportFor("").CloseIdleConnections()
 }
 
 // Open requests r and returns a Body, which the caller must close. It blocks
@@ -119,21 +142,32 @@ func (f *Fetcher) Close() {
 //
 // The error is an [*Error], or ctx's own error if ctx has ended.
 func (f *Fetcher) Open(ctx context.Context, r Request) (*Body, error) {
+	f.opens.Add(1)
 	x := newExchange(ctx)
-	resp, err := f.send(x, r)
+	b, err := f.open(x, r)
 	if err != nil {
-		err = f.errorOf(x, err)
+		err = x.locate(f.errorOf(x, err))
 		x.end()
 		return nil, err
 	}
-	p, e := f.checkResponse(x, resp, r)
-	if e != nil {
-		resp.Body.Close()
-		x.end()
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	return b, nil
+}
+
+func (f *Fetcher) open(x *exchange, r Request) (*Body, error) {
+	for how := (form{}); ; {
+		resp, err := f.send(x, r, how)
+		if err != nil {
+			return nil, err
 		}
-		return nil, e
+		p, e := f.checkResponse(x, resp, r)
+		if e == nil {
+			return f.newBody(x, resp, r, p), nil
+		}
+		resp.Body.Close()
+		simpler := how.simpler(r, e)
+		if simpler == how || x.ctx.Err() != nil {
+			return nil, e
+		}
+		how = simpler
 	}
-	return f.newBody(x, resp, r, p), nil
 }

@@ -57,6 +57,7 @@ func TestNoErrorContainsTheSecret(t *testing.T) {
 		"trailer":               echo("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: WORD FULL\r\n\r\n"),
 		"Content-Range":         echo(ok + "Content-Range: WORD FULL\r\n\r\n"),
 		"Content-Encoding":      echo(ok + "Content-Encoding: WORD FULL\r\n\r\n"),
+		"Content-Type":          echo("HTTP/1.1 200 OK\r\nContent-Type: text/WORD\r\nContent-Length: 3\r\n\r\n"),
 		"ETag":                  echo(ok + "Content-Range: bytes 4-9/10\r\nETag: \"FULL\"\r\n\r\n"),
 		"Last-Modified":         echo(ok + "Content-Range: bytes 4-9/10\r\nLast-Modified: FULL\r\n\r\n"),
 		"another size":          echo(ok + "Content-Range: bytes 4-9/11\r\n\r\n"),
@@ -98,7 +99,7 @@ func TestNoConnectionErrorContainsTheSecret(t *testing.T) {
 		"bad port":       "https://u:" + secret + "/x@h/",
 		"bad scheme":     "x:" + secret,
 		"bad userinfo":   "https://" + secret + "<>:x@h/",
-		"control":        "https://h/?" + secret + "\x7f",
+		"control":        "https://h\x7f/?" + secret,
 		"http elsewhere": signed("http://origin.example/u"),
 	}
 	for name, u := range broken {

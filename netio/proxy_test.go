@@ -31,7 +31,9 @@ func TestProxyRefusal(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
 			f := newFetcher(t, netio.Config{})
-			f.UseProxy(parse(t, listen(t, "http", respond(response(tt.status, "", ""), hangUp))))
+			proxy := parse(t, listen(t, "http", respond(response(tt.status, "", ""), hangUp)))
+			f.UseProxy(proxy)
+			tt.detail += " (https://origin.example:443, through the proxy http://" + proxy.Host + ")"
 			_, err := f.Open(t.Context(), netio.Request{URL: "https://origin.example/u.bin"})
 			if got := wantError(t, err, tt.kind, tt.reason); got.Status != tt.status || got.Detail != tt.detail {
 				t.Errorf("status %d, detail %q", got.Status, got.Detail)

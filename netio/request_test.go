@@ -17,7 +17,7 @@ import (
 func TestRequest(t *testing.T) {
 	base := func(offset string) http.Header {
 		return http.Header{
-			"User-Agent": {"otad/1.2.3"}, "Accept-Encoding": {"identity"}, "Connection": {"close"}, "Range": {"bytes=" + offset + "-"},
+			"User-Agent": {"otad/1.2.3"}, "Accept": {"*/*"}, "Authorization": {"Basic dXNlcjpwYXNzd29yZA=="}, "Accept-Encoding": {"identity"}, "Connection": {"close"}, "Range": {"bytes=" + offset + "-"},
 		}
 	}
 	with := func(h http.Header, key, value string) http.Header {
@@ -33,7 +33,7 @@ func TestRequest(t *testing.T) {
 		{"no If-Match at the start", netio.Request{Size: 10, Validator: known}, base("0")},
 		{"resume", netio.Request{Offset: 4, Size: 10, Validator: known}, with(base("4"), "If-Match", `"a"`)},
 		{"resume with a weak ETag", netio.Request{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `W/"a"`}}, base("4")},
-		{"resume with an ETag without quotes", netio.Request{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `a`}}, base("4")},
+		{"resume with an ETag without quotes", netio.Request{Offset: 4, Size: 10, Validator: netio.Validator{ETag: `a`}}, with(base("4"), "If-Match", `"a"`)},
 		{"resume without a validator", netio.Request{Offset: 4, Size: 10}, base("4")},
 	}
 	for _, tt := range tests {
@@ -60,7 +60,7 @@ func redirectTo(location string) string {
 }
 
 func TestRedirectedRequestIsTheSame(t *testing.T) {
-	o := replying(t, redirectTo("http://x:y@localhost:81/other?sig=2"), redirectTo("../third"), partial(4, 10, object[4:], ""))
+	o := replying(t, redirectTo("http://x:y@localhost:81/other?sig=2"), redirectTo("../third"), partial(4, 10, object[4:], tagged))
 	r := netio.Request{URL: objectURL + "?sig=1", Offset: 4, Size: 10, Validator: known}
 	if _, err := fetch(t, o.fetcher(t, netio.Config{}), r); err != nil {
 		t.Fatal(err)
@@ -144,4 +144,100 @@ func TestHeaderSizeIsLimited(t *testing.T) {
 	text := whole(object, strings.Repeat("X-Filler: "+strings.Repeat("x", 1000)+"\r\n", 300))
 	_, err := fetch(t, replying(t, text).fetcher(t, netio.Config{}), netio.Request{URL: objectURL})
 	wantError(t, err, netio.Transient, netio.ReasonOther)
+}
+
+func TestRequestLineAndHost(t *testing.T) {
+	tests := []struct {
+		name, url      string
+		location       string // of a redirect; empty: none
+		target, wanted string // request target and Host of the last request
+	}{
+		{"default port", "http://127.0.0.1:80/u.bin", "", "/u.bin", "127.0.0.1"},
+		{"other port", "http://127.0.0.1:8080/u.bin", "", "/u.bin", "127.0.0.1:8080"},
+		{"another scheme's port", "http://127.0.0.1:443/u.bin", "", "/u.bin", "127.0.0.1:443"},
+		{"IPv6", "http://[::1]:80/u.bin", "", "/u.bin", "[::1]"},
+		{"IPv6 without a port", "http://[::1]/u.bin", "", "/u.bin", "[::1]"},
+		{"default port of a redirect", objectURL, "http://localhost:80/v.bin", "/v.bin", "localhost"},
+		{"space", "http://127.0.0.1/a b?c d=e  f", "", "/a%20b?c%20d=e%20%20f", "127.0.0.1"},
+		{"control characters", "http://127.0.0.1/?a\r\nX:y\t\x00\x7f", "", "/?a%0D%0AX:y%09%00%7F", "127.0.0.1"},
+		{"all else is unchanged", "http://127.0.0.1/?a=%2f+\xc3\xa4?|{}", "", "/?a=%2f+\xc3\xa4?|{}", "127.0.0.1"},
+		{"space in a redirect", objectURL, "/v?sig=a b", "/v?sig=a%20b", "127.0.0.1"},
+		{"control character in a redirect", objectURL, "/v?sig=a\tb", "/v?sig=a%09b", "127.0.0.1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := replying(t, whole(object, ""))
+			if tt.location != "" {
+				o = replying(t, redirectTo(tt.location), whole(object, ""))
+			}
+			if _, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: tt.url}); err != nil {
+				t.Fatal(err)
+			}
+			all := o.received()
+			if got := all[len(all)-1]; got.RequestURI != tt.target || got.Host != tt.wanted || got.Header.Get("Accept") != "*/*" {
+				t.Errorf("GET %s, Host %s, %v; want %s, %s", got.RequestURI, got.Host, got.Header, tt.target, tt.wanted)
+			}
+		})
+	}
+}
+
+// TestCredentialsStayAtTheirOrigin checks that no redirect takes them away.
+func TestCredentialsStayAtTheirOrigin(t *testing.T) {
+	const basic = "Basic dXNlcjpwYXNzd29yZA=="
+	header := http.Header{"authorization": {"Bearer token"}, "X-Key": {"a", "b"}, "Accept": {"application/octet-stream"}, "User-Agent": {"other"}, "Range": {"bytes=7-"}}
+	tests := []struct {
+		name      string
+		user      string
+		header    http.Header
+		locations []string
+		want      []string // Authorization of each request
+	}{
+		{"userinfo", "user:password@", nil, nil, []string{basic}},
+		{"header", "", header, nil, []string{"Bearer token"}},
+		{"header wins", "user:password@", header, nil, []string{"Bearer token"}},
+		{"same origin", "", header, []string{"/b", "http://127.0.0.1:80/c"}, []string{"Bearer token", "Bearer token", "Bearer token"}},
+		{"another port", "", header, []string{"http://127.0.0.1:81/b"}, []string{"Bearer token", ""}},
+		{"another host", "user:password@", nil, []string{"http://localhost/b"}, []string{basic, ""}},
+		{"another name of the host", "", header, []string{"http://127.0.0.1./b"}, []string{"Bearer token", ""}},
+		{"there and back", "", header, []string{"http://localhost/b", objectURL}, []string{"Bearer token", "", ""}},
+		{"userinfo of a redirect is nobody's", "", nil, []string{"http://x:y@127.0.0.1/b"}, []string{"", ""}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var texts []string
+			for _, l := range tt.locations {
+				texts = append(texts, redirectTo(l))
+			}
+			o := replying(t, append(texts, whole(object, ""))...)
+			f := o.fetcher(t, netio.Config{Header: tt.header, AllowHTTP: true})
+			if _, err := fetch(t, f, netio.Request{URL: "http://" + tt.user + "127.0.0.1/u.bin"}); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for i, r := range o.received() {
+				got = append(got, r.Header.Get("Authorization"))
+				own := tt.want[i] == "Bearer token"
+				if len(r.Header.Values("X-Key")) != map[bool]int{true: 2}[own] || r.Header.Get("Accept") == "*/*" == own ||
+					r.UserAgent() != "otad" || r.Header.Get("Range") != "bytes=0-" {
+					t.Errorf("request %d: header %v", i, r.Header)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("Authorization %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCredentialsAreInNoError(t *testing.T) {
+	for name, text := range map[string]string{"refused": response(401, "", ""), "not HTTP": "x\r\n\r\n", "nothing": ""} {
+		t.Run(name, func(t *testing.T) {
+			f := replying(t, text).fetcher(t, netio.Config{Header: http.Header{"Authorization": {"Bearer " + secret}}})
+			_, err := f.Open(t.Context(), netio.Request{URL: "http://" + secret + ":" + secret + "@127.0.0.1/u.bin"})
+			wantNoSecret(t, err)
+		})
+	}
+	f := replying(t, "").fetcher(t, netio.Config{Header: http.Header{"Authorization": {secret + "\n"}}})
+	_, err := f.Open(t.Context(), netio.Request{URL: objectURL})
+	wantNoSecret(t, err)
 }

@@ -1,10 +1,15 @@
 package netio
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"encoding/xml"
 	"io"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // maxErrorText is how many bytes of the body of an error response are read.
@@ -26,7 +31,7 @@ type s3Error struct {
 func readS3Error(r io.Reader) s3Error {
 	d := xml.NewDecoder(io.LimitReader(r, maxErrorText))
 	var path []string
-	var code, message strings.Builder
+	var code, message, azure strings.Builder
 	for {
 		token, err := d.Token()
 		if err != nil {
@@ -46,10 +51,12 @@ func readS3Error(r io.Reader) s3Error {
 				code.Write(t)
 			case isField(path, "Message"):
 				message.Write(t)
+			case isField(path, "AuthenticationErrorDetail"):
+				azure.Write(t)
 			}
 		}
 	}
-	return newS3Error(strings.TrimSpace(code.String()), message.String())
+	return newS3Error(strings.TrimSpace(code.String()), message.String(), azure.String())
 }
 
 // isField reports whether path is Error/name or ErrorResponse/Error/name.
@@ -60,15 +67,70 @@ func isField(path []string, name string) bool {
 	return slices.Equal(path, []string{"Error", name})
 }
 
-func newS3Error(code, message string) s3Error {
+func newS3Error(code, message, azure string) s3Error {
 	if !isCode(code) {
 		return s3Error{}
 	}
 	// ExpiredRequest is the code of Cloudflare R2
 	// (https://developers.cloudflare.com/r2/api/error-codes/).
 	expired := code == "ExpiredToken" || code == "RequestExpired" || code == "ExpiredRequest" ||
-		code == "AccessDenied" && strings.Contains(strings.ToLower(message), "expired")
+		code == "AccessDenied" && strings.Contains(strings.ToLower(message), "expired") ||
+		code == "AuthenticationFailed" && azureExpired(azure)
 	return s3Error{code: code, expired: expired}
+}
+
+// azureExpired reports whether the detail of Azure's error is about a SAS that
+// has expired. Its two forms are for a SAS with a start and for one without:
+//
+//	Signature not valid in the specified time frame: Start [T] - Expiry [T] - Current [T]
+//	Signed expiry time [T] must be after signed start time [T]
+//
+// The first one is also used before the start.
+func azureExpired(detail string) bool {
+	if strings.Contains(detail, "Signed expiry time [") {
+		return true
+	}
+	at := func(name string) (time.Time, bool) {
+		_, rest, _ := strings.Cut(detail, name+" [")
+		text, _, _ := strings.Cut(rest, "]")
+		t, err := http.ParseTime(text)
+		return t, err == nil
+	}
+	expiry, ok := at("Expiry")
+	current, ok2 := at("Current")
+	return ok && ok2 && !current.Before(expiry)
+}
+
+// cloudFrontExpired reports whether the request of resp was for a URL signed for
+// CloudFront that has ended by the server's own clock. CloudFront's text is the
+// same for all signatures that it refuses.
+func cloudFrontExpired(resp *http.Response) bool {
+	end, ok := cloudFrontEnd(resp.Request.URL.Query())
+	sent, err := http.ParseTime(resp.Header.Get("Date"))
+	return ok && err == nil && sent.Unix() >= end
+}
+
+// cloudFrontEnd returns the end of a signature in Unix seconds. A canned policy
+// has it in the query, a custom one in its JSON.
+func cloudFrontEnd(query url.Values) (int64, bool) {
+	if !query.Has("Key-Pair-Id") {
+		return 0, false
+	}
+	if !query.Has("Policy") {
+		return parseDigits(query.Get("Expires"))
+	}
+	encoded := strings.NewReplacer("-", "+", "_", "=", "~", "/").Replace(query.Get("Policy"))
+	text, _ := base64.StdEncoding.DecodeString(encoded) // damaged: no JSON either
+	var policy struct {
+		Statement []struct {
+			Condition struct{ DateLessThan map[string]int64 }
+		}
+	}
+	if json.Unmarshal(text, &policy) != nil || len(policy.Statement) != 1 {
+		return 0, false
+	}
+	end, ok := policy.Statement[0].Condition.DateLessThan["AWS:EpochTime"]
+	return end, ok
 }
 
 // isCode reports whether s has the form of an S3 error code, so that it can be

@@ -59,6 +59,19 @@ func FuzzContentRange(f *testing.F) {
 	})
 }
 
+func TestRetryAfterCanBeIgnored(t *testing.T) {
+	for _, value := range []string{"0", "7", "Fri, 31 Dec 9999 23:59:59 GMT"} {
+		if got := netio.RetryAfter(http.Header{"Retry-After": {value}}, time.Now(), 0); got != 0 {
+			t.Errorf("%s: %v, want none", value, got)
+		}
+	}
+	f := replying(t, response(503, "", "Retry-After: 7\r\n")).fetcher(t, netio.Config{})
+	_, err := f.Open(t.Context(), netio.Request{URL: objectURL})
+	if e := wantError(t, err, netio.Transient, netio.ReasonHTTP5xx); e.Wait != 0 {
+		t.Errorf("wait %v although RetryAfterMax is 0", e.Wait)
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	const date = "Mon, 02 Nov 2026 10:00:00 GMT"
 	now := time.Date(2026, 11, 2, 9, 59, 0, 0, time.UTC)
@@ -111,6 +124,12 @@ func codeEndingAt(n int) string {
 	return begin + strings.Repeat(" ", n-len(begin+code)) + code + "</Code></Error>"
 }
 
+// azure returns an error document of Azure's blob storage.
+func azure(detail string) string {
+	return "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>AuthenticationFailed</Code><Message>Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature.\nRequestId:x\nTime:2020-07-10T10:16:22.8096444Z</Message>" +
+		"<AuthenticationErrorDetail>" + detail + "</AuthenticationErrorDetail></Error>"
+}
+
 func TestS3Error(t *testing.T) {
 	tests := []struct {
 		name, text, code string
@@ -123,6 +142,13 @@ func TestS3Error(t *testing.T) {
 		{"another code is not about the URL", "<Error><Code>NoSuchKey</Code><Message>it has expired</Message></Error>", "NoSuchKey", false},
 		{"GCS", "<?xml version='1.0' encoding='UTF-8'?><Error><Code>ExpiredToken</Code><Message>Invalid argument.</Message></Error>", "ExpiredToken", true},
 		{"R2", "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>ExpiredRequest</Code><Message>Request has expired</Message></Error>", "ExpiredRequest", true},
+		{"Azure, its time has passed", azure("Signature not valid in the specified time frame: Start [Thu, 09 Jul 2020 10:11:03 GMT] - Expiry [Thu, 09 Jul 2020 18:11:03 GMT] - Current [Fri, 10 Jul 2020 10:16:22 GMT]"), "AuthenticationFailed", true},
+		{"Azure, its time has just passed", azure("Signature not valid in the specified time frame: Start [Thu, 09 Jul 2020 10:11:03 GMT] - Expiry [Thu, 09 Jul 2020 18:11:03 GMT] - Current [Thu, 09 Jul 2020 18:11:03 GMT]"), "AuthenticationFailed", true},
+		{"Azure, its time is to come", azure("Signature not valid in the specified time frame: Start [Thu, 09 Jul 2020 10:11:03 GMT] - Expiry [Thu, 09 Jul 2020 18:11:03 GMT] - Current [Wed, 08 Jul 2020 10:16:22 GMT]"), "AuthenticationFailed", false},
+		{"Azure, without a start", azure("Signed expiry time [Thu, 25 Jun 2026 00:31:00 GMT] must be after signed start time [Thu, 25 Jun 2026 01:31:57 GMT]"), "AuthenticationFailed", true},
+		{"Azure, signature", azure("Signature did not match. String to sign used was r"), "AuthenticationFailed", false},
+		{"Azure, times that are none", azure("Signature not valid in the specified time frame: Expiry [soon] - Current ["), "AuthenticationFailed", false},
+		{"CloudFront does not tell", "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AccessDenied</Code><Message>Access denied</Message></Error>", "AccessDenied", false},
 		{"RequestExpired", "<Error><Code>RequestExpired</Code></Error>", "RequestExpired", true},
 		{"STS", `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Code>ExpiredToken</Code></Error></ErrorResponse>`, "ExpiredToken", true},
 		{"expired elsewhere", "<Error><Code>AccessDenied</Code><Details><Message>expired</Message></Details></Error>", "AccessDenied", false},
@@ -188,7 +214,14 @@ func TestValidatorDiffers(t *testing.T) {
 		{"ETag", v{ETag: `"a"`, Total: 1}, v{ETag: `"b"`, Total: 1}, "ETag"},
 		{"ETag in another case", v{ETag: `"a"`}, v{ETag: `"A"`}, "ETag"},
 		{"weak ETag", v{ETag: `W/"a"`}, v{ETag: `W/"b"`}, "ETag"},
-		{"date under the same ETag", v{ETag: `"a"`, LastModified: "x"}, v{ETag: `"a"`, LastModified: "y"}, "Last-Modified"},
+		{"date under the same ETag", v{ETag: `"a"`, LastModified: "x"}, v{ETag: `"a"`, LastModified: "y"}, ""},
+		{"date under the same weak ETag", v{ETag: `W/"a"`, LastModified: "x"}, v{ETag: `W/"a"`, LastModified: "y"}, "Last-Modified"},
+		{"date under a weakened ETag", v{ETag: `"a"`, LastModified: "x"}, v{ETag: `W/"a"`, LastModified: "y"}, "Last-Modified"},
+		{"date under no ETag", v{LastModified: "x"}, v{LastModified: "y"}, "Last-Modified"},
+		{"without quotes", v{ETag: `"a"`, LastModified: "x"}, v{ETag: `a`, LastModified: "y"}, ""},
+		{"with quotes", v{ETag: `a`}, v{ETag: `"a"`}, ""},
+		{"weak without quotes", v{ETag: `W/a`}, v{ETag: `"a"`}, ""},
+		{"another without quotes", v{ETag: `"a"`}, v{ETag: `b`}, "ETag"},
 		{"total under the same ETag", v{ETag: `"a"`, Total: 1}, v{ETag: `"a"`, Total: 2}, "size"},
 	}
 	for _, tt := range tests {

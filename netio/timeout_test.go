@@ -76,7 +76,7 @@ func TestSilenceBeforeTheBodyIsATimeout(t *testing.T) {
 				defer cancel()
 				begin := time.Now()
 				_, err := f.Open(ctx, netio.Request{URL: tt.url})
-				if got := wantError(t, err, netio.Transient, netio.ReasonTimeout); got.Detail != "timeout "+tt.stage {
+				if got := wantError(t, err, netio.Transient, netio.ReasonTimeout); !strings.HasPrefix(got.Detail, "timeout "+tt.stage+" (") {
 					t.Errorf("detail %q, want it %s", got.Detail, tt.stage)
 				}
 				if took := time.Since(begin); took != tt.want {
@@ -161,7 +161,7 @@ func TestTimeoutOfAnErrorBody(t *testing.T) {
 				})
 				begin := time.Now()
 				_, err := o.fetcher(t, netio.Config{HeaderTimeout: tt.header, ReadTimeout: tt.read}).Open(t.Context(), netio.Request{URL: objectURL})
-				if e := wantError(t, err, netio.Permanent, ""); e.Detail != "HTTP 403 AccessDenied" || time.Since(begin) != tt.want {
+				if e := wantError(t, err, netio.Permanent, ""); e.Detail != "HTTP 403 AccessDenied"+at80 || time.Since(begin) != tt.want {
 					t.Errorf("%q after %v, want %v", e.Detail, time.Since(begin), tt.want)
 				}
 			})
@@ -255,6 +255,83 @@ func TestRateLimitedReadEndsWithTheContext(t *testing.T) {
 				defer body.Close()
 				if _, err := io.ReadAll(body); err != tt.want {
 					t.Errorf("got %v, want %v", err, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// trickle returns an origin that sends a body of 1 GB, n bytes every pause.
+func trickle(t *testing.T, n int, pause time.Duration) *origin {
+	return newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
+		_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+		for err == nil {
+			time.Sleep(pause)
+			_, err = conn.Write(make([]byte, n))
+		}
+	})
+}
+
+func TestTrickleIsAStall(t *testing.T) {
+	tests := []struct {
+		name   string
+		rate   int64
+		bytes  int
+		pause  time.Duration
+		caller time.Duration // pause of the caller after each read
+		stall  string
+	}{
+		{"below", 100, 99, time.Second, 0, "99 bytes a second for 1m0s, the minimum is 100"},
+		{"far below", 100, 1, 4 * time.Second, 0, "0.25 bytes a second for 1m0s, the minimum is 100"},
+		{"enough", 100, 100, time.Second, 0, ""},
+		{"enough on average", 100, 3000, 29 * time.Second, 0, ""},
+		{"slow only because of the caller", 100, 1000, time.Second, time.Minute, ""},
+		{"off", 0, 1, time.Second, 0, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := trickle(t, tt.bytes, tt.pause).fetcher(t, netio.Config{ReadTimeout: time.Minute, MinRate: tt.rate})
+				body, err := f.Open(t.Context(), netio.Request{URL: objectURL})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer body.Close()
+				begin := time.Now()
+				for err == nil && time.Since(begin) < 10*time.Minute {
+					_, err = body.Read(make([]byte, 1<<20))
+					time.Sleep(tt.caller)
+				}
+				if tt.stall == "" {
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				if e := wantError(t, err, netio.Transient, netio.ReasonStall); e.Detail != tt.stall+at80 || time.Since(begin) > 2*time.Minute {
+					t.Errorf("%q after %v, want %q", e.Detail, time.Since(begin), tt.stall)
+				}
+			})
+		})
+	}
+}
+
+func TestEndIsWaitedForFiveSeconds(t *testing.T) {
+	for name, text := range map[string]string{
+		"no last chunk":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789",
+		"part of a chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0",
+		"not closed":      "HTTP/1.1 200 OK\r\n\r\n0123456789",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOrigin(t, func(_ int, _ *http.Request, conn net.Conn) {
+					io.WriteString(conn, text)
+					hang(conn)
+				})
+				begin := time.Now()
+				got, err := fetch(t, o.fetcher(t, netio.Config{}), netio.Request{URL: objectURL, Size: 10})
+				if took := time.Since(begin); err != nil || string(got) != object || took != 5*time.Second {
+					t.Errorf("got %q, %v after %v, want 5 s", got, err, took)
 				}
 			})
 		})

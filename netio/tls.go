@@ -23,18 +23,16 @@ const maxHeader = 256 << 10
 // is left of a failed connection, a cancelled dial must not go on in the
 // background for a later request, and the client certificate must be read again
 // each time.
-func newTransport(c Config, t *tls.Config) *http.Transport {
+func newTransport(
+	c Config, t *tls.Config, dial func(context.Context, string, string) (net.Conn, error),
+) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Protocols:              protocols,
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: checkProxy,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
-			defer cancel()
-			return c.Dial(ctx, network, addr)
-		},
+		DialContext:            dial,
 		TLSClientConfig:        t,
 		TLSHandshakeTimeout:    c.ConnectTimeout,
 		ResponseHeaderTimeout:  c.HeaderTimeout,
@@ -63,7 +61,8 @@ func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Respo
 }
 
 func newTLSConfig(c Config) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, Time: c.Now}
+	// With ALPN, a server without HTTP/1.1 refuses with an alert that names it.
+	t := &tls.Config{MinVersion: tls.VersionTLS12, Time: c.Now, NextProtos: []string{"http/1.1"}}
 	if c.CAFile != "" {
 		pool, err := readCAs(c.CAFile)
 		if err != nil {
@@ -108,17 +107,26 @@ func readClientCertificate(certFile, keyFile string) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// certificateProblem returns the problem with the server's certificate. It
-// reports false if err has another cause.
-func (f *Fetcher) certificateProblem(err error) (string, bool) {
+// certificateError returns the error for a server's certificate that is not
+// valid, or nil if err has another cause.
+func (f *Fetcher) certificateError(err error) *Error {
 	problem, ok := describeCertificateError(err)
+	if !ok {
+		return nil
+	}
+	var unknown x509.UnknownAuthorityError
+	if !f.dropRoots() && errors.As(err, &unknown) {
+		problem = noRoots
+	}
+	kind := Transient // a portal may have answered, or somebody repairs it
 	now, built := f.cfg.Now(), f.cfg.BuildTime
-	if ok && now.Before(built) {
+	if now.Before(built) {
+		kind = NoClock
 		problem += fmt.Sprintf("; likely because the board's clock is wrong: "+
 			"it says %s, which is before this program was built (%s)",
 			now.UTC().Format(time.DateOnly), built.UTC().Format(time.DateOnly))
 	}
-	return problem, ok
+	return &Error{Kind: kind, Reason: ReasonTLS, Detail: problem, Err: err}
 }
 
 // describeCertificateError returns a text of its own, because those of x509
@@ -132,6 +140,8 @@ func describeCertificateError(err error) (string, bool) {
 		roots        x509.SystemRootsError
 	)
 	switch {
+	case errors.As(err, &host) && !hasSAN(host.Certificate):
+		return "the server's certificate has no SAN (subject alternative name), and a common name does not count", true
 	case errors.As(err, &host):
 		return "the server's certificate is for another host", true
 	case errors.As(err, &unknown):
@@ -139,9 +149,13 @@ func describeCertificateError(err error) (string, bool) {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the server's certificate is expired or not yet valid", true
 	case errors.As(err, &roots):
-		return "the system has no CA certificates: name a CA file", true
+		return noRoots, true
 	case errors.As(err, &invalid), errors.As(err, &verification):
 		return "the server's certificate is not valid", true
 	}
 	return "", false
+}
+
+func hasSAN(c *x509.Certificate) bool {
+	return len(c.DNSNames)+len(c.IPAddresses)+len(c.EmailAddresses)+len(c.URIs) > 0
 }

@@ -19,6 +19,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func (a *authority) issue(t *testing.T, serial int64, host string, from, until i
 	}
 	if ip := net.ParseIP(host); ip != nil {
 		template.IPAddresses = []net.IP{ip}
-	} else {
+	} else if host != "" {
 		template.DNSNames = []string{host}
 	}
 	key := newKey(t)
@@ -149,13 +150,15 @@ func TestInvalidCertificate(t *testing.T) {
 		cert   tls.Certificate
 		config netio.Config
 		detail string
-		clock  bool
+		kind   netio.Kind
 	}{
-		{"unknown authority", newAuthority(t).issue(t, 2, "127.0.0.1", -1, 1), netio.Config{}, "unknown authority", false},
-		{"another host", ca.issue(t, 2, "origin.example", -1, 1), netio.Config{}, "another host", false},
-		{"expired", ca.issue(t, 2, "127.0.0.1", -2, -1), netio.Config{}, "expired or not yet valid", false},
-		{"not yet valid", ca.issue(t, 2, "127.0.0.1", 1, 2), netio.Config{}, "expired or not yet valid", false},
-		{"clock before the build time", ca.issue(t, 2, "127.0.0.1", -1, 1), netio.Config{Now: past}, "expired or not yet valid", true},
+		{"unknown authority", newAuthority(t).issue(t, 2, "127.0.0.1", -1, 1), netio.Config{}, "unknown authority", netio.Transient},
+		{"another host", ca.issue(t, 2, "origin.example", -1, 1), netio.Config{}, "another host", netio.Transient},
+		{"no SAN", ca.issue(t, 2, "", -1, 1), netio.Config{}, "has no SAN", netio.Transient},
+		{"expired", ca.issue(t, 2, "127.0.0.1", -2, -1), netio.Config{}, "expired or not yet valid", netio.Transient},
+		{"not yet valid", ca.issue(t, 2, "127.0.0.1", 1, 2), netio.Config{}, "expired or not yet valid", netio.Transient},
+		{"clock before the build time", ca.issue(t, 2, "127.0.0.1", -1, 1), netio.Config{Now: past}, "expired or not yet valid", netio.NoClock},
+		{"unknown authority, clock before the build time", newAuthority(t).issue(t, 2, "127.0.0.1", -1, 1), netio.Config{Now: past}, "", netio.NoClock},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -163,9 +166,9 @@ func TestInvalidCertificate(t *testing.T) {
 			tt.config.CAFile = ca.file
 			tt.config.BuildTime = time.Now().AddDate(0, -1, 0)
 			_, err := newFetcher(t, tt.config).Open(t.Context(), netio.Request{URL: u})
-			e := wantError(t, err, netio.Permanent, "")
-			if !strings.Contains(e.Detail, tt.detail) || strings.Contains(e.Detail, "clock") != tt.clock {
-				t.Errorf("detail %q, want %q, clock %v", e.Detail, tt.detail, tt.clock)
+			e := wantError(t, err, tt.kind, netio.ReasonTLS)
+			if !strings.Contains(e.Detail, tt.detail) || strings.Contains(e.Detail, "clock") != (tt.kind == netio.NoClock) {
+				t.Errorf("detail %q, want %q", e.Detail, tt.detail)
 			}
 			var cause *tls.CertificateVerificationError
 			if !errors.As(err, &cause) {
@@ -239,7 +242,7 @@ func TestClientCertificateIsReadAtEachConnection(t *testing.T) {
 		t.Errorf("the server received certificates %v, want 7 and 8", serials)
 	}
 	_, err = newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
-	if got := wantError(t, err, netio.Transient, netio.ReasonTLS); got.Detail != "TLS broke in the TLS handshake: tls: handshake failure" {
+	if got := wantError(t, err, netio.Transient, netio.ReasonTLS); !strings.HasPrefix(got.Detail, "TLS broke in the TLS handshake: tls: handshake failure (") {
 		t.Errorf("without a certificate: detail %q, want the server's alert in it", got.Detail)
 	}
 }
@@ -267,4 +270,95 @@ func TestNewWithUnusableFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRootsAreReadAgain checks that CA certificates which are installed or
+// renewed while the program runs are used, and how the lack of any is named.
+func TestRootsAreReadAgain(t *testing.T) {
+	ca, stranger := newAuthority(t), newAuthority(t)
+	pem := func(a *authority) []byte {
+		text, err := os.ReadFile(a.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	write := func(name string, text []byte) {
+		t.Helper()
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const empty = "this system has no CA certificates: install ca-certificates or set -ca-file ("
+	const unknown = "the server's certificate is signed by an unknown authority ("
+	u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}, serveObject)
+	open := func(t *testing.T, f *netio.Fetcher, want string) {
+		t.Helper()
+		_, err := fetch(t, f, netio.Request{URL: u})
+		if want == "" {
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		if e := wantError(t, err, netio.Transient, netio.ReasonTLS); !strings.HasPrefix(e.Detail, want) {
+			t.Errorf("%q, want %q", e.Detail, want)
+		}
+	}
+	t.Run("bundle", func(t *testing.T) {
+		bundle := filepath.Join(t.TempDir(), "bundle.pem")
+		t.Setenv("SSL_CERT_FILE", bundle)
+		t.Setenv("SSL_CERT_DIR", t.TempDir())
+		f := newFetcher(t, netio.Config{})
+		open(t, f, empty)
+		write(bundle, pem(stranger))
+		open(t, f, unknown)
+		write(bundle, append(pem(stranger), pem(ca)...))
+		open(t, f, "")
+		write(bundle, nil)
+		open(t, f, "") // no failure, so not read again
+		open(t, newFetcher(t, netio.Config{}), empty)
+	})
+	t.Run("directory", func(t *testing.T) {
+		dir, source := t.TempDir(), t.TempDir()
+		t.Setenv("SSL_CERT_FILE", filepath.Join(dir, "none.pem"))
+		t.Setenv("SSL_CERT_DIR", t.TempDir()+":"+dir)
+		f := newFetcher(t, netio.Config{})
+		write(filepath.Join(dir, "README"), []byte("no certificate"))
+		open(t, f, empty)
+		write(filepath.Join(source, "ca.crt"), pem(ca))
+		for link, target := range map[string]string{"ca.pem": filepath.Join(source, "ca.crt"), "0a1b2c3d.0": "ca.pem"} {
+			if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open(t, f, "")
+	})
+	t.Run("CA file", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "ca.pem")
+		write(file, pem(stranger))
+		f := newFetcher(t, netio.Config{CAFile: file})
+		open(t, f, unknown)
+		write(file, []byte("half"))
+		open(t, f, unknown)
+		write(file, pem(ca))
+		open(t, f, "")
+		f = newFetcher(t, netio.Config{CAFile: file})
+		open(t, f, "")
+	})
+}
+
+func BenchmarkSystemRoots(b *testing.B) {
+	b.ReportAllocs()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var pool any
+	for b.Loop() {
+		pool = netio.SystemRoots()
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(int64(after.HeapAlloc)-int64(before.HeapAlloc)), "B-kept")
+	runtime.KeepAlive(pool)
 }

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -37,7 +38,7 @@ func (f *Fetcher) CheckURL(raw string) error { return CheckURL(raw, f.cfg.AllowH
 // parseURL returns the URL raw if CheckURL accepts it. The error is a
 // *URLError.
 func parseURL(raw string, allowHTTP bool) (*url.URL, error) {
-	u, err := url.Parse(raw)
+	u, err := url.Parse(escapeQuery(raw))
 	if err != nil {
 		// Drop the parser's text: it quotes the URL with its query.
 		return nil, &URLError{"not a URL"}
@@ -55,6 +56,24 @@ func parseURL(raw string, allowHTTP bool) (*url.URL, error) {
 		return nil, &URLError{"plain http is only for loopback: want https, or -allow-http"}
 	}
 	return u, nil
+}
+
+// escapeQuery returns raw with the spaces and control characters of its query
+// percent-encoded: they would end the request line, or the header.
+func escapeQuery(raw string) string {
+	begin := strings.IndexByte(raw, '?')
+	if begin < 0 {
+		return raw
+	}
+	out := []byte(raw[:begin])
+	for _, c := range []byte(raw[begin:]) {
+		if c <= ' ' || c == 0x7f {
+			out = fmt.Appendf(out, "%%%02X", c)
+		} else {
+			out = append(out, c)
+		}
+	}
+	return string(out)
 }
 
 // quoteScheme returns the scheme in quotes. A long one is cut, because it may

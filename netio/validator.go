@@ -2,6 +2,7 @@ package netio
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ type Validator struct {
 	ETag         string // as sent, with quotes and W/; empty: none
 	LastModified string // as sent; empty: none
 	Total        int64  // size of the whole object in bytes; 0: unknown
+	Absent       bool   // the response had neither ETag nor Last-Modified; false: not known
 }
 
 // maxValidatorText is the size limit for an ETag and a Last-Modified, since
@@ -21,11 +23,18 @@ const maxValidatorText = 256
 // validatorOf returns the validator in the header of a response. total is the
 // size of the object, 0 if the response does not contain it.
 func validatorOf(h http.Header, total int64) Validator {
-	return Validator{
+	v := Validator{
 		ETag:         validatorText(h.Get("ETag")),
 		LastModified: validatorText(h.Get("Last-Modified")),
 		Total:        total,
 	}
+	v.Absent = !v.named()
+	return v
+}
+
+// named reports whether v has more than a size to identify the object by.
+func (v Validator) named() bool {
+	return v.ETag != "" || v.LastModified != ""
 }
 
 // validatorText returns s if it is printable ASCII within the size limit, else
@@ -44,7 +53,8 @@ func validatorText(s string) string {
 }
 
 // differs returns the name of the first field in which then and now contradict
-// each other, or "". An empty field contradicts nothing.
+// each other, or "". An empty field contradicts nothing, and neither does
+// another date beside the same strong ETag: each mirror has its own.
 //
 // ETags are compared weakly (RFC 9110 §8.8.3.2), that is, without W/: some
 // proxies weaken the ETag of an object that has not changed. Equal weak ETags
@@ -54,12 +64,18 @@ func (then Validator) differs(now Validator) string {
 	switch {
 	case then.ETag != "" && now.ETag != "" && opaqueTag(then.ETag) != opaqueTag(now.ETag):
 		return "ETag"
-	case then.LastModified != "" && now.LastModified != "" && then.LastModified != now.LastModified:
+	case then.LastModified != "" && now.LastModified != "" && then.LastModified != now.LastModified && !then.sameStrong(now):
 		return "Last-Modified"
 	case then.Total != 0 && now.Total != 0 && then.Total != now.Total:
 		return "size"
 	}
 	return ""
+}
+
+// sameStrong reports whether then and now have the same strong ETag.
+func (then Validator) sameStrong(now Validator) bool {
+	etag := quoted(then.ETag)
+	return isStrong(etag) && etag == quoted(now.ETag)
 }
 
 // fill returns v with its empty fields taken from then, so that a response with
@@ -77,8 +93,43 @@ func (v Validator) fill(then Validator) Validator {
 	return v
 }
 
+// show returns the values of field in then and now for an error text.
+func (then Validator) show(field string, now Validator) string {
+	before, after := short(opaqueTag(then.ETag)), short(opaqueTag(now.ETag))
+	switch field {
+	case "Last-Modified":
+		before, after = short(then.LastModified), short(now.LastModified)
+	case "size":
+		before, after = strconv.FormatInt(then.Total, 10), strconv.FormatInt(now.Total, 10)
+	}
+	return before + " before, " + after + " now"
+}
+
+// short returns the beginning of an ETag, or a date. It returns "one" instead if
+// that may contain a URL.
+func short(s string) string {
+	const longest = len(http.TimeFormat)
+	const harmless = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-_.:=, "
+	s = strings.Trim(s, `"`)
+	switch {
+	case strings.Trim(s, harmless) != "":
+		return "one"
+	case len(s) > longest:
+		return s[:longest] + ".."
+	}
+	return s
+}
+
 func opaqueTag(etag string) string {
-	return strings.TrimPrefix(etag, "W/")
+	return quoted(strings.TrimPrefix(etag, "W/"))
+}
+
+// quoted returns a strong etag with the quotes that some servers leave out.
+func quoted(etag string) string {
+	if etag == "" || strings.HasPrefix(etag, "W/") || strings.Contains(etag, `"`) {
+		return etag
+	}
+	return `"` + etag + `"`
 }
 
 // isStrong reports whether etag is a strong entity tag as defined by RFC 9110

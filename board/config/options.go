@@ -57,9 +57,9 @@ func defaults(command string) *Config {
 		MinRate:   100,
 		Serve:     Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
 		Source: netio.Config{
-			ConnectTimeout: 10 * time.Second,
-			HeaderTimeout:  30 * time.Second,
-			ReadTimeout:    300 * time.Second,
+			ConnectTimeout: netio.DefaultConnectTimeout,
+			HeaderTimeout:  netio.DefaultHeaderTimeout,
+			ReadTimeout:    netio.DefaultReadTimeout,
 			RetryAfterMax:  5 * time.Minute,
 		},
 		Machine: fsm.Config{Checkpoint: 1 << 20, Flush: 30 * time.Second, Retries: 3, MinFree: 16 << 20},

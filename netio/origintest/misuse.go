@@ -16,7 +16,7 @@ type Misuse uint
 // waits for one second before it reports TwoConnections.
 const (
 	OtherMethod     Misuse = 1 << iota // not GET; a URL is signed for one method
-	NoRange                            // no Range field, or more than one
+	NoRange                            // no Range field, unless one was refused, or more than one
 	OtherEncoding                      // Accept-Encoding is not "identity"
 	Authorization                      // S3 refuses it beside a signed URL
 	AmzHeader                          // x-amz-*: S3 refuses unsigned ones
@@ -39,7 +39,8 @@ func (o *Origin) inspect(n int, req *http.Request) {
 	h := req.Header
 	ranges, encodings := h.Values("Range"), h.Values("Accept-Encoding")
 	o.report(OtherMethod, req.Method != http.MethodGet, n, "method "+req.Method)
-	o.report(NoRange, len(ranges) != 1, n, fmt.Sprintf("%d Range fields", len(ranges)))
+	o.report(NoRange, len(ranges) != 1 && (len(ranges) > 0 || !o.refusedBefore(n)), n,
+		fmt.Sprintf("%d Range fields", len(ranges)))
 	o.report(OtherEncoding, !slices.Equal(encodings, []string{"identity"}), n,
 		fmt.Sprintf("Accept-Encoding %q", encodings))
 	o.report(Authorization, h.Get("Authorization") != "", n, "Authorization field")
@@ -49,6 +50,19 @@ func (o *Origin) inspect(n int, req *http.Request) {
 		amz := strings.HasPrefix(strings.ToLower(name), "x-amz-")
 		o.report(AmzHeader, amz, n, name+" field")
 	}
+}
+
+// refusedBefore reports whether the last Range before request n was answered
+// with a status that may refuse ranges.
+func (o *Origin) refusedBefore(n int) bool {
+	o.record.mu.Lock()
+	defer o.record.mu.Unlock()
+	for _, r := range slices.Backward(o.record.requests[:n-1]) {
+		if r.Range != "" {
+			return slices.Contains([]int{403, 416, 501}, r.Status)
+		}
+	}
+	return false
 }
 
 // report records misuse m of request n if found is true and m is not allowed. n

@@ -129,3 +129,39 @@ func TestDialAfterCloseWithACancelledContext(t *testing.T) {
 		t.Errorf("dial: %v, want an error", err)
 	}
 }
+
+func TestRangeMayBeLeftOutAfterARefusal(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rule     *origintest.Rule
+		reported int
+	}{
+		"ranges refused": {origintest.Always().RangeFails(501), 0},
+		"range served":   {origintest.Always(), 1},
+		"not found":      {origintest.On(1).Status(404), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tb := &strictTest{T: t}
+			o := origintest.NewConfig(tb, origintest.Config{Object: object, Script: []*origintest.Rule{tt.rule}, InMemory: true})
+			c := dial(t, o)
+			c.get("bytes=0-")
+			body(t, c.response())
+			c.send("GET /package.bin HTTP/1.1", "Accept-Encoding: identity")
+			if resp := c.response(); resp.StatusCode != 200 || len(body(t, resp)) != 1000 {
+				t.Errorf("without Range: %d", resp.StatusCode)
+			}
+			if len(tb.reported) != tt.reported {
+				t.Errorf("reported %q, want %d", tb.reported, tt.reported)
+			}
+		})
+	}
+}
+
+func TestIfMatchFails(t *testing.T) {
+	_, c := start(t, origintest.Always().IfMatchFails())
+	c.get("bytes=400-", `If-Match: "e"`)
+	resp := c.response()
+	body(t, resp)
+	if resp.StatusCode != 412 {
+		t.Errorf("status %d, want 412", resp.StatusCode)
+	}
+}

@@ -49,15 +49,20 @@ func (p *plan) response(req *http.Request) *response {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
 		status = http.StatusMethodNotAllowed
 	}
-	if p.status != 0 {
+	switch {
+	case p.status != 0:
 		status = p.status
+	case p.matchFails && h.Get("If-Match") != "":
+		status = http.StatusPreconditionFailed
+	case p.rangeFails != 0 && h.Get("Range") != "":
+		status = p.rangeFails
 	}
 	r := &response{proto: "HTTP/1.1", status: status}
 	if p.proto != "" {
 		r.proto = p.proto
 	}
 	r.set("Date", p.now().Format(http.TimeFormat))
-	if status < 300 {
+	if status < 300 && !p.page {
 		p.setObject(r, v, s)
 	} else {
 		p.setText(r)

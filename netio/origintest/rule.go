@@ -57,6 +57,8 @@ type plan struct {
 	weakETag       bool
 	noLastModified bool
 	ignoreRange    bool
+	matchFails     bool
+	rangeFails     int // status; 0: no
 
 	// The response.
 	proto      string         // empty: HTTP/1.1
@@ -67,8 +69,9 @@ type plan struct {
 	edits      []field        // an empty value removes the field
 	retryIn    *time.Duration // Retry-After as a date
 	skew       time.Duration  // by which the origin's clock is ahead
-	text       []byte         // body of an error
-	endless    bool           // the body of an error has no end
+	text       []byte         // body of an error or a page
+	page       bool
+	endless    bool // the body of an error has no end
 	gzip       bool
 	framing    framing
 	hugeHeader int // bytes

@@ -25,6 +25,23 @@ func (r *Rule) NoLastModified() *Rule {
 // Accept-Ranges.
 func (r *Rule) IgnoreRange() *Rule { return r.add(func(p *plan) { p.ignoreRange = true }) }
 
+// IfMatchFails answers 412 to every request with If-Match, also to one with the
+// ETag that the origin sent. Some servers do.
+func (r *Rule) IfMatchFails() *Rule { return r.add(func(p *plan) { p.matchFails = true }) }
+
+// RangeFails answers every request with Range with an error, such as 403 or 501.
+// Some servers do.
+func (r *Rule) RangeFails(status int) *Rule {
+	return r.add(func(p *plan) { p.rangeFails = status })
+}
+
+// Page responds with a 200 and a page in HTML, without fields of the object, as
+// a captive portal does.
+func (r *Rule) Page(html string) *Rule {
+	return r.Status(200).Text(html).Header("Content-Type", "text/html").
+		add(func(p *plan) { p.page = true })
+}
+
 // ContentRange sets Content-Range to any text. The body does not change. An
 // empty text removes the field.
 func (r *Rule) ContentRange(value string) *Rule { return r.Header("Content-Range", value) }

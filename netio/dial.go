@@ -1,0 +1,92 @@
+package netio
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// dialStagger is how long one address of a host may be silent before the next
+// one is dialled too (RFC 8305 §5 allows up to 2 s). Most connections over slow
+// links are made within it, so that they are the only ones.
+const dialStagger = time.Second
+
+func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// dial connects to addr within ConnectTimeout. Each Open begins with the next
+// address of the host: one that swallows packets, or behind which no server
+// works, must not be the first one each time.
+func (f *Fetcher) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.ConnectTimeout)
+	defer cancel()
+	host, port, err := net.SplitHostPort(addr)
+	_, notIP := netip.ParseAddr(host)
+	if f.cfg.Lookup == nil || err != nil || notIP == nil {
+		return f.cfg.Dial(ctx, network, addr)
+	}
+	ips, err := f.cfg.Lookup(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	first := int(f.opens.Load() - 1)
+	addrs := make([]string, len(ips))
+	for i := range ips {
+		addrs[i] = net.JoinHostPort(ips[(first+i)%len(ips)].Unmap().String(), port)
+	}
+	return f.dialAny(ctx, network, addrs)
+}
+
+// dialAny returns the first connection to one of addrs. It dials the next one
+// when one has failed, or is silent for dialStagger.
+func (f *Fetcher) dialAny(ctx context.Context, network string, addrs []string) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan result)
+	start := func(addr string) {
+		conn, err := f.cfg.Dial(ctx, network, addr)
+		select {
+		case results <- result{conn, err}:
+		case <-ctx.Done():
+			if conn != nil {
+				conn.Close()
+			}
+		}
+	}
+	next := time.NewTimer(0)
+	defer next.Stop()
+	var err error
+	for left := len(addrs); left > 0; {
+		select {
+		case <-next.C:
+			if len(addrs) > 0 {
+				go start(addrs[0])
+				addrs = addrs[1:]
+				next.Reset(dialStagger)
+			}
+		case r := <-results:
+			if r.err == nil {
+				return r.conn, nil
+			}
+			// Without a route for one family, the error of the other one counts.
+			if err == nil || isAny(err, unreachable...) {
+				err = r.err
+			}
+			left--
+			next.Reset(0)
+		case <-ctx.Done():
+			return nil, &net.OpError{Op: "dial", Net: network, Err: ctx.Err()}
+		}
+	}
+	return nil, err
+}
+
+// unreachable are the errors of a host to which there is no route.
+var unreachable = []error{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN}
