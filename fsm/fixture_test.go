@@ -74,7 +74,7 @@ func newRigOn(t *testing.T, c origintest.Config) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, dir: dir, object: c.Object, origin: origintest.NewConfig(t, c), sockets: !c.InMemory}
-	r.net = netio.Config{Dial: r.origin.Dial}
+	r.net = netio.Config{Dial: r.origin.Dial, RetryAfterMax: 5 * time.Minute}
 	r.cfg = fsm.Config{Checkpoint: interval, Retries: 3, NetworkWait: 10 * time.Minute, AllocBuffer: allocBuffer,
 		Jitter: func() float64 { return 0.5 }} // waits of exactly 1, 2 and 4 s
 	t.Cleanup(func() {

@@ -113,7 +113,7 @@ func (p *retryPolicy) next(f *netio.Error, offset int64, already alreadyRestarte
 // the job starts over with that answer.
 func (p *retryPolicy) notPackage(f *netio.Error, offset int64, jitter float64) decision {
 	d := p.retry(f, offset, jitter)
-	if d.action == actionFail && p.insisted > p.retries && offset > 0 && !p.believed {
+	if d.action == actionFail && f.Insist && p.insisted >= p.retries && offset > 0 && !p.believed {
 		p.believed, p.failures, p.mark = true, 0, 0
 		return decision{action: actionRestart, restart: metrics.RestartRangeIgnored}
 	}

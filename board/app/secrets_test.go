@@ -36,7 +36,9 @@ var object = origintest.Object{Size: 500_000, Seed: 1}
 // repeats the URL, the marker is in its answer too.
 func failures(t *testing.T) map[string]string {
 	said := "http://a/b?X-Amz-Signature=" + marker + " is " + marker
-	serving := func(rules ...*origintest.Rule) string { return secretive(origintest.New(t, object, rules...).URL()) }
+	serving := func(rules ...*origintest.Rule) string {
+		return secretive(origintest.NewConfig(t, origintest.Config{Object: object, Script: rules, Allow: origintest.Authorization}).URL())
+	}
 	down := origintest.New(t, object)
 	down.Down()
 	return map[string]string{
@@ -55,7 +57,7 @@ func failures(t *testing.T) map[string]string {
 		"another object":   serving(origintest.Always().Replace(origintest.Object{Size: 500_000, Seed: 2})),
 		"another size":     serving(origintest.Always().Replace(origintest.Object{Size: 500_001, Seed: 2})),
 		"refused":          secretive(down.URL()),
-		"certificate":      secretive(origintest.NewConfig(t, origintest.Config{TLS: &origintest.TLS{}, Allow: origintest.Malformed}).URL()),
+		"certificate":      secretive(origintest.NewConfig(t, origintest.Config{TLS: &origintest.TLS{}, Allow: origintest.Malformed | origintest.Authorization}).URL()),
 	}
 }
 

@@ -37,7 +37,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 		}
 	}()
 	source := cfg.Source
-	if _, err = readHeader(cfg.HeaderFile); err != nil {
+	if source.Header, err = readHeader(cfg.HeaderFile); err != nil {
 		return nil, err
 	}
 	source.UserAgent, source.BuildTime = "otad/"+b.Version, b.Time

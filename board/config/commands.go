@@ -85,8 +85,8 @@ func complete(c *Config) error {
 	if (c.Source.ClientCert == "") != (c.Source.ClientKey == "") {
 		return usagef("-client-cert and -client-key need each other, only one is set")
 	}
-	if limit := c.Source.RateLimit; limit > 0 && c.MinRate > limit {
-		return usagef("-min-rate %s is above -rate-limit %s: every transfer would be broken off", formatSize(c.MinRate), formatSize(limit))
+	if limit := c.Source.RateLimit; limit > 0 && c.Source.MinRate > limit {
+		return usagef("-min-rate %s is above -rate-limit %s: every transfer would be broken off", formatSize(c.Source.MinRate), formatSize(limit))
 	}
 	if c.Command != fetchCommand {
 		return nil

@@ -48,7 +48,6 @@ type Config struct {
 	Format     string // of graph: mermaid or dot
 	HoldFile   string // serve and fetch make no request while it exists, "" for none
 	HeaderFile string // holds header fields of the requests to the origin, "" for none
-	MinRate    int64  // bytes a second; a slower transfer is a stall; 0: none is
 
 	// Source and Machine hold the flags that serve and fetch share, each in the
 	// field of its name. Their other fields are zero; the caller sets them. That

@@ -54,13 +54,13 @@ func defaults(command string) *Config {
 		LogLevel:  slog.LevelInfo,
 		Listen:    "127.0.0.1:12315",
 		Format:    "mermaid",
-		MinRate:   100,
 		Serve:     Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
 		Source: netio.Config{
 			ConnectTimeout: netio.DefaultConnectTimeout,
 			HeaderTimeout:  netio.DefaultHeaderTimeout,
 			ReadTimeout:    netio.DefaultReadTimeout,
 			RetryAfterMax:  5 * time.Minute,
+			MinRate:        100,
 		},
 		Machine: fsm.Config{Checkpoint: 1 << 20, Flush: 30 * time.Second, Retries: 3, MinFree: 16 << 20},
 	}
@@ -103,7 +103,7 @@ func transferOptions(c *Config) []option {
 		{"retry-status", "LIST", inTransfer, statuses(&s.RetryStatus), "HTTP statuses to try again, such as 429,500,502,503,504"},
 		{"retry-after-max", "DURATION", inTransfer, duration(&s.RetryAfterMax, 0), "longest wait that an answer's Retry-After may ask for"},
 		{"rate-limit", "SIZE", inTransfer, rate(&s.RateLimit), "bytes a second, 0 for no limit"},
-		{"min-rate", "SIZE", inTransfer, size(&c.MinRate, 0, math.MaxInt64), "bytes a second; a transfer that is slower for the -read-timeout is broken off; 0 for none"},
+		{"min-rate", "SIZE", inTransfer, size(&c.Source.MinRate, 0, math.MaxInt64), "bytes a second; a transfer that is slower for the -read-timeout is broken off; 0 for none"},
 		{"hold-file", "FILE", inTransfer, text(&c.HoldFile), "no request is made while this file exists"},
 		{"min-free", "SIZE", inTransfer, size(&m.MinFree, 0, math.MaxInt64), "bytes to leave free on the file system"},
 		{"allow-http", "", inTransfer, boolean(&s.AllowHTTP), "allow plain http, which is otherwise refused but to loopback"},
