@@ -40,8 +40,8 @@ const (
 	// only if the write and the checkpoint after it are expected to end within
 	// storeBudget; a checkpoint is made only if it is expected to end within
 	// stopBudget. Expected times are those of the last write and checkpoint.
-	storeBudget = time.Second
-	stopBudget  = 1500 * time.Millisecond
+	storeBudget = 900 * time.Millisecond
+	stopBudget  = 1400 * time.Millisecond
 )
 
 // block is a piece of the package on its way to the disk. It never spans a
