@@ -2,7 +2,9 @@ package config_test
 
 import (
 	"errors"
+	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -98,6 +100,23 @@ func TestReadmeHasTheTableOfFlags(t *testing.T) {
 	}
 	if table := help(t, "help", "-markdown"); !strings.Contains(string(readme), "\n"+table+"\n") {
 		t.Errorf("README.md does not have the output of otad help -markdown:\n%s", table)
+	}
+}
+
+func TestReadmeHasARecipeThatIsAccepted(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(readme), "## A board that must never give up\n\n```\n")
+	recipe, _, found := strings.Cut(after, "```\n")
+	path := filepath.Join(t.TempDir(), "otad.conf")
+	if err := os.WriteFile(path, []byte(recipe), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse([]string{"serve", "-config", path}, nil, io.Discard)
+	if !found || err != nil || c.Serve.TryAgain.First == 0 || len(c.Source.RetryStatus) != 5 {
+		t.Errorf("%v: %q gives %+v", err, recipe, c)
 	}
 }
 
