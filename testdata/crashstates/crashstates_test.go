@@ -82,7 +82,7 @@ func wanted(e *Enumerator) int {
 func TestCheckpointsOfASlowLink(t *testing.T) {
 	runs := record(t, slowLink()...)
 	if n := runs[0].Log.count(func(o Op) bool { return o.is(Datasync, "a.bin.part") }); n <= slowCommits {
-		t.Errorf("the package was synced %d times: no checkpoint is due to the time", n)
+		t.Errorf("the package was synced %d times: no checkpoint was made by time", n)
 	}
 	tryAll(t, runs...)
 }

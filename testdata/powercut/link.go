@@ -12,7 +12,7 @@ type link int
 
 const (
 	fine    link = iota
-	slow         // the package takes slowTime: checkpoints are due to the time
+	slow         // the package takes slowTime: checkpoints are made by time
 	failing      // the first transfers break off: the job fails and is started again
 )
 
