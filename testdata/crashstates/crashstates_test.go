@@ -85,6 +85,13 @@ func TestCheckpointsOfASlowLink(t *testing.T) {
 		t.Errorf("the package was synced %d times: no checkpoint was made by time", n)
 	}
 	tryAll(t, runs...)
+	mutant := *runs[0]
+	mutant.Log = commitBeforeSync(mutant.Log, mutant.Jobs[0])
+	e := NewEnumerator(*seed)
+	e.Add(&mutant)
+	if results := (&Rig{}).try(t, e.Crashes, 1); len(results.broken) == 0 {
+		t.Error("not caught: a commit before its sync")
+	}
 }
 
 func TestCutAtEveryWriteOfATry(t *testing.T) {
