@@ -22,7 +22,7 @@ const (
 	slowTime     = 2500 * time.Millisecond // for a whole package
 	breaks       = 2                       // of a failing link
 	troubledLink = 16                      // one cycle of so many has no fine link
-	writesOfTry  = 40                      // device writes of a failure and the next try, about
+	writesOfTry  = 20                      // device writes of a failure and the next try, about
 )
 
 // tryFlags make otad report a broken transfer as a failure, start the job again
