@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -11,12 +12,16 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"otad/board/app"
 	"otad/board/config"
+	"otad/board/deviceapi"
+	"otad/fsm"
 	"otad/journal"
 	"otad/netio/origintest"
 )
@@ -120,8 +125,9 @@ func (rec *recorder) runConfig(ctx context.Context, t *testing.T, stdout *os.Fil
 	return err
 }
 
-// The secrets of a job's URL and of the callback's URL are not in the log, in the
-// API's answers, in callbacks, in metrics or in otad status.
+// The secrets of a job's URL, of the callback's URL and of the header file are
+// not in the log, in the API's answers, in callbacks, in metrics or in otad
+// status.
 func TestServeKeepsSecrets(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
@@ -137,6 +143,7 @@ func TestServeKeepsSecrets(t *testing.T) {
 			defer receiver.Close()
 			addr, dir := freeAddress(t), t.TempDir()
 			flags := []string{"-state-dir", dir, "-listen", addr, "-log-format", format, "-log-level", "debug"}
+			header := headerFile(t, 0o600, "Private-Token: "+marker+"\n")
 			ctx, stop := context.WithCancel(t.Context())
 			serving, done := make(chan struct{}), make(chan error, 1)
 			go func() {
@@ -145,7 +152,7 @@ func TestServeKeepsSecrets(t *testing.T) {
 					if strings.Contains(line, "serving") {
 						ready()
 					}
-				}, append([]string{"serve", "-retries", "0", "-callback-url", receiver.URL + "?token=" + marker}, flags...)...)
+				}, append([]string{"serve", "-retries", "0", "-header-file", header, "-callback-url", receiver.URL + "?token=" + marker}, flags...)...)
 			}()
 			select {
 			case <-serving:
@@ -258,6 +265,7 @@ func TestFetchKeepsSecrets(t *testing.T) {
 			var rec recorder
 			err := rec.run(t.Context(), t, nil, func(string) {},
 				"fetch", "-state-dir", t.TempDir(), "-retries", "0", "-log-level", "debug",
+				"-header-file", headerFile(t, 0o600, "Private-Token: "+marker+"\n"),
 				"-md5", object.MD5(), "-size", fmt.Sprint(object.Len()), url)
 			if err == nil {
 				t.Error("no error")
@@ -266,4 +274,86 @@ func TestFetchKeepsSecrets(t *testing.T) {
 			rec.checkNoSecret(t)
 		})
 	}
+}
+
+// What authorizes the board reaches the origin with every request, but no other
+// origin, and none of otad's output. The first try fails, the second is
+// redirected.
+func TestCredentialsStayWithTheOrigin(t *testing.T) {
+	t.Parallel()
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(marker+":"+marker))
+	for name, test := range map[string]struct {
+		userinfo, lines string
+		want            http.Header
+	}{
+		"userinfo":    {userinfo: marker + ":" + marker + "@", want: http.Header{"Authorization": {basic}}},
+		"header file": {lines: "Authorization: Bearer " + marker, want: http.Header{"Authorization": {"Bearer " + marker}}},
+		"both": {marker + ":" + marker + "@", "Private-Token: " + marker + "\nX-Jfrog-Art-Api: " + marker,
+			http.Header{"Authorization": {basic}, "Private-Token": {marker}, "X-Jfrog-Art-Api": {marker}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			other := origintest.New(t, object)
+			origin := origintest.NewConfig(t, origintest.Config{Object: object, Allow: origintest.Authorization,
+				Script: []*origintest.Rule{origintest.On(1).ResetAt(200_000), origintest.On(2).Redirect(302, other.URL())}})
+			receiver, received := credentialsReceiver(t)
+			again := fsm.TryAgain{First: time.Second, Longest: time.Second} // long enough to be seen
+			d := startDaemon(t, again, "-log-level", "debug", "-checkpoint", "64KiB", "-callback-url", receiver,
+				"-header-file", headerFile(t, 0o600, test.lines+"\n"))
+			if code := d.post(t, "u.bin", strings.Replace(origin.URL(), "://", "://"+test.userinfo, 1), object); code != 200 {
+				t.Fatalf("code %d", code)
+			}
+			d.until(t, "Failed", func(p deviceapi.Progress) bool {
+				for _, path := range []string{"/api/v1.0/progress", "/metrics", "/healthz"} {
+					d.out.request(t, http.MethodGet, d.addr, path, "")
+				}
+				return p.Tries > 0
+			})
+			d.until(t, "Ready", func(p deviceapi.Progress) bool { return p.State == "Ready" })
+			d.out.request(t, http.MethodGet, d.addr, "/metrics", "")
+			d.out.status(t, []string{"-state-dir", d.dir, "-listen", d.addr})
+			<-received
+			d.wantEnded(t, "ready name=u.bin")
+			requests := origin.Requests()
+			if len(requests) != 2 {
+				t.Errorf("%d requests, want 2", len(requests))
+			}
+			for _, r := range requests {
+				for field, value := range test.want {
+					if !slices.Equal(r.Header[field], value) {
+						t.Errorf("request %d: %s is %q, want %q", r.N, field, r.Header[field], value)
+					}
+				}
+			}
+			elsewhere := other.Requests()
+			if len(elsewhere) != 1 {
+				t.Errorf("%d requests to the other origin, want 1", len(elsewhere))
+			}
+			for _, r := range elsewhere {
+				if got := fmt.Sprint(r.Target, r.Header); strings.Contains(got, marker) || r.Header["Authorization"] != nil {
+					t.Errorf("the other origin got %s", got)
+				}
+			}
+			d.out.checkNoSecret(t)
+		})
+	}
+}
+
+// credentialsReceiver takes callbacks, fails the test for one with the marker,
+// and closes the channel when one reports the package.
+func credentialsReceiver(t *testing.T) (url string, received <-chan struct{}) {
+	t.Helper()
+	done := make(chan struct{})
+	once := sync.OnceFunc(func() { close(done) })
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if got := fmt.Sprintf("%v %s", r.Header, body); err != nil || strings.Contains(got, marker) {
+			t.Errorf("callback: %v, %s", err, got)
+		}
+		if bytes.Contains(body, []byte(`"toInstall"`)) {
+			once()
+		}
+	}))
+	t.Cleanup(receiver.Close)
+	return receiver.URL, done
 }

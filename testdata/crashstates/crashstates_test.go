@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"otad/fsm"
 	"otad/testdata/otadrun"
 )
 
@@ -75,6 +76,43 @@ func wanted(e *Enumerator) int {
 	default:
 		return *states
 	}
+}
+
+// Every state of these few runs is tried.
+func TestCheckpointsOfASlowLink(t *testing.T) {
+	runs := record(t, slowLink()...)
+	if n := runs[0].Log.count(func(o Op) bool { return o.is(Datasync, "a.bin.part") }); n <= slowCommits {
+		t.Errorf("the package was synced %d times: no checkpoint was made by time", n)
+	}
+	tryAll(t, runs...)
+	mutant := *runs[0]
+	mutant.Log = commitBeforeSync(mutant.Log, mutant.Jobs[0])
+	e := NewEnumerator(*seed)
+	e.Add(&mutant)
+	if results := (&Rig{}).try(t, e.Crashes, 1); len(results.broken) == 0 {
+		t.Error("not caught: a commit before its sync")
+	}
+}
+
+func TestCutAtEveryWriteOfATry(t *testing.T) {
+	run := record(t, triedAgain())[0]
+	again := run.Log.count(func(o Op) bool {
+		r, _ := parseReport(string(o.Data))
+		return o.Kind == Print && r.From == string(fsm.Failed) && r.To == string(fsm.Downloading)
+	})
+	if again != 3 {
+		t.Errorf("the failed job was started again %d times, want 3", again)
+	}
+	tryAll(t, run)
+}
+
+func tryAll(t *testing.T, runs ...*Run) {
+	t.Helper()
+	e := NewEnumerator(*seed)
+	e.Add(runs...)
+	results := (&Rig{}).try(t, e.Crashes, 0)
+	t.Log(results)
+	results.report(t)
 }
 
 func TestLogWithAMissingWriteIsNotTheDirectory(t *testing.T) {

@@ -19,6 +19,9 @@ type Invariants struct {
 	Ready   *Job      // the last one reported Ready; nil: none
 	// Published is the job of each final name that was reported Ready.
 	Published map[string]*Job
+	// TriedAgain: the process starts Job again by itself after a failure.
+	TriedAgain bool
+	Failures   int // of Job that were reported since it was posted
 }
 
 // after returns the invariants of o.
@@ -26,10 +29,12 @@ func (w *Invariants) after(o Op) *Invariants {
 	next := *w
 	switch {
 	case o.Kind == Begin:
-		if o.Job != w.Job {
-			next.Job, next.State, next.Durable, next.Written = o.Job, "", 0, 0
-		} else if w.State == fsm.Failed {
-			next.State = "" // the job is started once more
+		next.TriedAgain = o.Serve
+		switch {
+		case o.Job != w.Job:
+			next.Job, next.State, next.Durable, next.Written, next.Failures = o.Job, "", 0, 0, 0
+		case w.State == fsm.Failed && !o.Serve:
+			next.State, next.Failures = "", 0 // the job is posted once more
 		}
 	case o.Kind == Print:
 		for line := range strings.Lines(string(o.Data)) {
@@ -47,13 +52,21 @@ func (w *Invariants) after(o Op) *Invariants {
 	return &next
 }
 
+// report is a line of otad's log.
+type report struct {
+	Msg, From, To, Name string
+	Durable             int64
+}
+
+// parseReport returns false for a line that is not of the log.
+func parseReport(line string) (r report, ok bool) {
+	return r, json.Unmarshal([]byte(line), &r) == nil
+}
+
 // observe records one line of otad's log.
 func (w *Invariants) observe(line string) {
-	var said struct {
-		Msg, To, Name string
-		Durable       int64
-	}
-	if json.Unmarshal([]byte(line), &said) != nil {
+	said, ok := parseReport(line)
+	if !ok {
 		return // the result on stdout, which repeats the log
 	}
 	switch said.Msg {
@@ -61,9 +74,12 @@ func (w *Invariants) observe(line string) {
 		w.Durable, w.Written = 0, 0
 	case "progress":
 		w.Durable = said.Durable
-	case "transition", "the job failed":
+	case "transition", "the job failed", "the job still fails":
 		if said.Name == w.Job.Name {
 			w.State, w.Durable = fsm.State(said.To), said.Durable
+		}
+		if w.State == fsm.Failed {
+			w.Failures++
 		}
 		if w.State == fsm.Ready {
 			w.Ready = w.Job

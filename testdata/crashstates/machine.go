@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"otad/board/storage"
 	"otad/fsm"
@@ -25,14 +26,16 @@ type machine struct {
 	source  *netio.Fetcher
 	updater *fsm.Updater
 	ends    chan fsm.Snapshot // Ready and Failed, as they are reported
+	// triesAgain: a failed job is started again without a post.
+	triesAgain bool
 
 	mu      sync.Mutex
 	origins map[*Job]*origintest.Origin // started by the first connection
 }
 
 // start opens the packages on a state directory. Nothing is downloaded yet.
-func (r *Rig) start(jobs []*Job) (_ *machine, err error) {
-	m := &machine{jobs: jobs, ends: make(chan fsm.Snapshot, 8), origins: make(map[*Job]*origintest.Origin)}
+func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
+	m := &machine{jobs: jobs, triesAgain: triesAgain, ends: make(chan fsm.Snapshot, 8), origins: make(map[*Job]*origintest.Origin)}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -57,11 +60,15 @@ func (r *Rig) start(jobs []*Job) (_ *machine, err error) {
 	if r.SingleCheckpoint {
 		deps.Journal = newestOnly{m.journal}
 	}
-	m.updater, err = fsm.New(deps, fsm.Config{Checkpoint: Interval, Readback: r.Readback, FailOnJournalError: true, AllocBuffer: buffer, OnChange: func(s fsm.Snapshot) {
+	cfg := fsm.Config{Checkpoint: Interval, Readback: r.Readback, FailOnJournalError: true, AllocBuffer: buffer, OnChange: func(s fsm.Snapshot) {
 		if s.State == fsm.Ready || s.State == fsm.Failed {
 			m.ends <- s
 		}
-	}})
+	}}
+	if triesAgain {
+		cfg.TryAgain = fsm.TryAgain{First: time.Millisecond, Longest: time.Millisecond}
+	}
+	m.updater, err = fsm.New(deps, cfg)
 	return m, err
 }
 
@@ -120,7 +127,7 @@ func (m *machine) dial(ctx context.Context, network, addr string) (net.Conn, err
 // found returns the content of the journal before anything runs.
 func (m *machine) found() finding {
 	rec, s := m.journal.Record(), m.updater.Snapshot()
-	f := finding{Recovery: m.journal.Recovery(), State: s.State, Durable: s.Durable}
+	f := finding{Recovery: m.journal.Recovery(), State: s.State, Durable: s.Durable, Tries: rec.Tries}
 	for _, job := range m.jobs {
 		if rec.Job.Name == job.Name && rec.Job.MD5 == job.MD5 {
 			f.Job = job
@@ -130,7 +137,7 @@ func (m *machine) found() finding {
 }
 
 // finish runs the machine until the job has ended as expected: first a job that
-// is under way, then the job of the invariants, if it is another one, as its
+// is under way or tried again, then the job of the invariants, if it is another one, as its
 // user would post it again.
 func (m *machine) finish(ctx context.Context, job *Job, lying bool) (err error) {
 	found := m.found()
@@ -142,7 +149,7 @@ func (m *machine) finish(ctx context.Context, job *Job, lying bool) (err error) 
 		err = errors.Join(err, <-gone)
 	}()
 	done := found.Job == job && found.State == job.end()
-	if found.State == fsm.Downloading || found.State == fsm.Verifying {
+	if found.State.Active() || m.triesAgain && found.State == fsm.Failed {
 		if done, err = m.wait(ctx, found.Job, lying); err != nil {
 			return err
 		}

@@ -49,6 +49,8 @@ type Op struct {
 	Mode uint32 // Create, Chmod
 	Data []byte // Write, Print
 	Job  *Job   // Begin
+	// Serve is of Begin: the process starts a failed Job again by itself.
+	Serve bool
 }
 
 func (o Op) String() string {
@@ -85,6 +87,17 @@ func (l Log) find(from int, k Kind, name string, n int) int {
 		}
 	}
 	return -1
+}
+
+// count returns the number of operations for which counts returns true.
+func (l Log) count(counts func(Op) bool) int {
+	n := 0
+	for _, o := range l {
+		if counts(o) {
+			n++
+		}
+	}
+	return n
 }
 
 // without returns the log without the operations for which drop returns true.

@@ -56,6 +56,9 @@ type Recorder struct {
 	// Kill, if not nil, is called before each operation. If it returns true,
 	// the program is killed by SIGKILL, and the operation does not happen.
 	Kill func(Op) bool
+	// Stop, if not nil, is called after each operation. If it returns true, the
+	// program gets SIGTERM.
+	Stop func(Op) bool
 
 	err error // the first thing that could not be recorded
 }
@@ -94,8 +97,14 @@ func (r *Recorder) record(listener int, program *os.Process, call unotify.Notifi
 		}
 	}
 	goOn := unotify.Response{ID: call.ID, Flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-	if unotify.Send(listener, goOn) == nil {
-		r.Log = append(r.Log, ops...)
+	if unotify.Send(listener, goOn) != nil {
+		return
+	}
+	r.Log = append(r.Log, ops...)
+	for _, o := range ops {
+		if r.Stop != nil && r.Stop(o) {
+			r.fail(program.Signal(syscall.SIGTERM))
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"otad/fsm"
 	"otad/journal"
 	"otad/netio/origintest"
 )
@@ -54,13 +55,19 @@ func (j *Job) journalJob() journal.Job {
 // isWhole reports whether b is the package.
 func (j *Job) isWhole(b []byte) bool { return bytes.Equal(b, j.object.Bytes) }
 
-// Step is one process: otad fetch of a job.
+// Step is one process: otad fetch of a job, or otad serve.
 type Step struct {
 	Job  *Job
 	Kill *Point // nil: it runs to its end
 	Exit int
 	More []string // flags
+	// Serve: the process is otad serve. It finds Job failed in the journal, starts
+	// it again by itself, and is ended by SIGTERM when it has reported Ready.
+	Serve bool
 }
+
+// stopped is the exit code of an otad serve that was ended by SIGTERM.
+const stopped = 75
 
 // Point is the n-th operation of this kind on this name in a step, from 1. A
 // process that is killed at a point does not perform the operation.
@@ -107,8 +114,11 @@ func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
 	recorder := &Recorder{Dir: dir}
 	for _, step := range s.Steps {
 		run.add(tb, step.Job)
-		recorder.Log = append(recorder.Log, Op{Kind: Begin, Job: step.Job})
-		recorder.Kill = step.Kill.reached()
+		recorder.Log = append(recorder.Log, Op{Kind: Begin, Job: step.Job, Serve: step.Serve})
+		recorder.Kill, recorder.Stop = step.Kill.reached(), nil
+		if step.Serve {
+			recorder.Stop, step.Exit = reportsReady, stopped
+		}
 		code, err := recorder.Run(path, step.args(dir)...)
 		if err != nil {
 			return nil, err
@@ -137,12 +147,26 @@ func (r *Run) add(tb origintest.TB, job *Job) {
 }
 
 func (s *Step) args(dir string) []string {
-	args := []string{"fetch", "-state-dir", dir, "-log-format", "json", "-checkpoint", strconv.Itoa(Interval), "-min-free", "0",
-		"-name", s.Job.Name, "-md5", s.Job.MD5}
+	// Checkpoints depend on the bytes alone, unless a step has another interval.
+	args := []string{"-state-dir", dir, "-log-format", "json", "-checkpoint", strconv.Itoa(Interval), "-checkpoint-interval", "0",
+		"-min-free", "0"}
+	if s.Serve {
+		// A repeated failure is logged at the level debug.
+		args = append([]string{"serve", "-listen", "127.0.0.1:0", "-log-level", "debug"}, args...)
+		return append(args, s.More...)
+	}
+	args = append([]string{"fetch"}, args...)
+	args = append(args, "-name", s.Job.Name, "-md5", s.Job.MD5)
 	if s.Job.Size > 0 {
 		args = append(args, "-size", strconv.FormatInt(s.Job.Size, 10))
 	}
 	return append(append(args, s.More...), s.Job.url)
+}
+
+// reportsReady reports whether o is the report that a job became Ready.
+func reportsReady(o Op) bool {
+	r, ok := parseReport(string(o.Data))
+	return o.Kind == Print && ok && r.To == string(fsm.Ready)
 }
 
 func (p *Point) reached() func(Op) bool {

@@ -14,6 +14,37 @@ func fetch() Scenario {
 	return Scenario{Name: "fetch", Steps: []Step{{Job: NewJob("a.bin", 9*Interval+12345)}}}
 }
 
+// slowLink is a download that is checkpointed once a second, long before an
+// interval is full, and one that is killed before such a checkpoint.
+func slowLink() []Scenario {
+	slowly := []string{"-checkpoint-interval", "1s", "-rate-limit", "40KiB"}
+	whole, killed := NewJob("a.bin", slowSize), NewJob("a.bin", slowSize)
+	return []Scenario{
+		{Name: "slow link", Steps: []Step{{Job: whole, More: slowly}}},
+		{Name: "slow link, killed", Steps: []Step{
+			{Job: killed, More: slowly, Kill: &Point{Datasync, "a.bin.part", 2}}, {Job: killed, More: slowly}}},
+	}
+}
+
+// slowSize has slowCommits checkpoints where only the intervals count.
+const (
+	slowSize    = 2*Interval + 777
+	slowCommits = 3
+)
+
+// triedAgain is a job that fails, and that otad serve starts again: one try
+// fails without a byte, one after a checkpoint, one becomes Ready. Nobody takes
+// the callbacks, so the outbox fills too.
+func triedAgain() Scenario {
+	job := NewJob("a.bin", small,
+		origintest.On(1).ResetAt(Interval+1234),
+		origintest.On(2).ResetEarly(),
+		origintest.On(3).ResetAt(3*Interval+1234))
+	return Scenario{Name: "failed, then tried again", Steps: []Step{
+		{Job: job, Exit: 1, More: []string{"-retries", "0"}},
+		{Job: job, Serve: true, More: []string{"-retries", "0", "-try-again", "1s", "-callback-url", "http://127.0.0.1:9/"}}}}
+}
+
 func scenarios() []Scenario {
 	sized := NewJob("a.bin", small)
 	sized.Size = small

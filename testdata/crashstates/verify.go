@@ -68,7 +68,7 @@ func (r *Rig) finish(ctx context.Context, c *Crash) (o Result, err error) {
 	if err := state.write(r.Dir); err != nil {
 		return o, err
 	}
-	m, err := r.start(c.Run.Jobs)
+	m, err := r.start(c.Run.Jobs, c.Invariants.TriedAgain)
 	if err != nil {
 		return o, fmt.Errorf("does not start: %w", err)
 	}
@@ -99,6 +99,7 @@ type finding struct {
 	State    fsm.State
 	Job      *Job  // of the record; nil: none
 	Durable  int64 // bytes that the newest checkpoint claims
+	Tries    int   // failures of the job that the journal has counted
 }
 
 // check compares the finding with the invariants.
@@ -112,12 +113,16 @@ func (w *Invariants) check(found finding, state State, lying bool) error {
 		return fmt.Errorf("the journal is %s with an unknown job", found.State)
 	case accepted && found.Job != w.Job:
 		return fmt.Errorf("the job was %s, found is %s without it", w.State, found.State)
-	case accepted && rank(found.State) < rank(w.State):
+	case accepted && rank(found.State) < rank(w.State) && !w.startedAgain(found):
 		return fmt.Errorf("%s was reported, found is %s", w.State, found.State)
 	case !accepted && w.Ready != nil && found.Job != w.Job && (found.Job != w.Ready || found.State != fsm.Ready):
 		return fmt.Errorf("%s was reported Ready, found is %s", w.Ready.Name, found.State)
 	case found.State == fsm.Downloading && found.Job == w.Job && found.Durable < w.Durable:
 		return fmt.Errorf("%d durable bytes were reported, %d are claimed", w.Durable, found.Durable)
+	case w.TriedAgain && found.State == fsm.Failed && found.Durable < w.Durable:
+		return fmt.Errorf("the job failed with %d durable bytes, %d are claimed", w.Durable, found.Durable)
+	case w.TriedAgain && found.State != fsm.Ready && found.Tries != w.Failures && found.Tries != w.Failures+1:
+		return fmt.Errorf("%d failures were reported, %d are counted", w.Failures, found.Tries)
 	case found.State == fsm.Ready && !found.Job.isWhole(state[found.Job.Name].bytes()):
 		return errors.New("it is Ready and the package is not whole")
 	}
@@ -128,6 +133,12 @@ func (w *Invariants) check(found finding, state State, lying bool) error {
 		}
 	}
 	return nil
+}
+
+// startedAgain reports whether the job was reported failed, and its next try had
+// begun at the cut.
+func (w *Invariants) startedAgain(found finding) bool {
+	return w.TriedAgain && w.State == fsm.Failed && found.State == fsm.Downloading
 }
 
 // rank orders the states of a job: it never goes back.
@@ -148,7 +159,7 @@ func rank(s fsm.State) int {
 // downloaded twice after the start, and at most one interval is downloaded
 // again.
 func (m *machine) checkAsked(found finding, o Result) error {
-	if found.State == fsm.Downloading {
+	if found.State == fsm.Downloading || m.triesAgain && found.State == fsm.Failed {
 		first, err := m.firstByte(found.Job)
 		if err != nil {
 			return err

@@ -171,6 +171,26 @@ func TestClockIsNamedWhenACertificateDoesNotHold(t *testing.T) {
 	}
 }
 
+// A board without a battery starts in 1970. No certificate can be checked until
+// its clock is set: the daemon waits for that, and spends no retry.
+func TestDaemonWaitsForTheClock(t *testing.T) {
+	t.Parallel()
+	d := newDeviceWithClock(t, 2*interval)
+	d.origin = origintest.NewConfig(t, origintest.Config{Object: d.object, TLS: &origintest.TLS{}, Allow: origintest.Malformed})
+	d.flags = append(d.flags, "-ca-file", d.origin.CAFile(), "-retries", "0")
+	d.medium.clock.set(past)
+	o := d.serveJob()
+	eventually(t, "otad waits for the clock", func() bool { return strings.Contains(o.progress().Message, "clock") })
+	if p := o.progress(); p.State != "Downloading" || len(d.origin.Requests()) > 0 {
+		t.Errorf("%+v, %d requests", p, len(d.origin.Requests()))
+	}
+	d.medium.clock.set(time.Now())
+	o.wantReady()
+	if log := o.Stderr.String(); strings.Contains(log, `"msg":"retrying"`) || strings.Contains(log, `"to":"Failed"`) {
+		t.Errorf("the wait was a failure:\n%s", log)
+	}
+}
+
 // These are all places where the product reads a date. None of them deletes,
 // expires or decides anything. All other uses of time are differences of
 // time.Now, which Go takes from the monotonic clock.

@@ -97,6 +97,7 @@ type plan struct {
 	checkpoint interval
 	outcome    outcome
 	cutAt      int // write with which the power fails; 0: not before Ready
+	link       link
 }
 
 type interval struct {
@@ -114,6 +115,7 @@ func (c *campaign) plan(number int, cut bool) plan {
 	}
 	if cut {
 		p.cutAt = 1 + rng.IntN(2*c.writesPer)
+		p.link = linkOf(rng)
 	}
 	return p
 }
@@ -122,6 +124,10 @@ func (c *campaign) plan(number int, cut bool) plan {
 // of the cut to the disk.
 func (c *campaign) cycle(ctx context.Context, p plan) error {
 	l := &powerCycle{campaign: c, plan: p, stage: "booting"}
+	// The interesting writes of a failing link are those of the failure and of
+	// the next try.
+	soon := 1 + p.rng.IntN(writesOfTry)
+	c.origin.use(p.link, p.rng.Uint64(), func() { c.disk.cutIn(soon) })
 	l.dead = c.disk.powerOn(p.cutAt)
 	err := l.run(untilClosed(ctx, l.dead))
 	if ctx.Err() != nil {
@@ -129,8 +135,8 @@ func (c *campaign) cycle(ctx context.Context, p plan) error {
 	}
 	c.disk.powerOff()
 	partials, cutErr := c.board.cut()
-	fmt.Fprintf(c.log, "cycle %d: checkpoint %s, cut at write %d %s, %d writes, outcome %v: %v\n",
-		p.number, p.checkpoint.flag, p.cutAt, l.stage, c.disk.writesSeen(), p.outcome, err)
+	fmt.Fprintf(c.log, "cycle %d: link %v, checkpoint %s, cut at write %d %s, %d writes, outcome %v: %v\n",
+		p.number, p.link, p.checkpoint.flag, p.cutAt, l.stage, c.disk.writesSeen(), p.outcome, err)
 	if err == nil {
 		err = cutErr
 	}
@@ -146,7 +152,7 @@ func (c *campaign) cycle(ctx context.Context, p plan) error {
 	}
 	c.disk.applyOutcome(p.outcome, p.rng)
 	if p.cutAt > 0 {
-		c.report.cut(p.outcome, l.stage)
+		c.report.cut(p.outcome, l.stage, p.link)
 	}
 	return nil
 }

@@ -50,6 +50,13 @@ func (d *disk) powerOn(cutAt int) <-chan struct{} {
 	return d.dead
 }
 
+// cutIn moves the planned cut to the n-th write from now.
+func (d *disk) cutIn(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cutAt = d.writes + n
+}
+
 // powerOff cuts the power. It does nothing if the power is off.
 func (d *disk) powerOff() {
 	d.mu.Lock()

@@ -70,7 +70,11 @@ func (b *guestBoard) archive(otad string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.File("etc/otad.conf", fmt.Appendf(nil, "listen %s\nallow-http true\nmin-free 1MiB\ncallback-url http://%s/callback\n", guestOtad, b.host()))
+	conf := fmt.Appendf(nil, "listen %s\nallow-http true\nmin-free 1MiB\ncallback-url http://%s/callback\n", guestOtad, b.host())
+	for _, f := range tryFlags {
+		conf = fmt.Appendf(conf, "%s %s\n", f.name, f.value)
+	}
+	a.File("etc/otad.conf", conf)
 	for name, source := range map[string]string{"init": "init", "etc/inittab": "inittab", "etc/init.d/rcS": "rcS"} {
 		content, err := guestFiles.ReadFile("guest/" + source)
 		if err != nil {

@@ -54,8 +54,12 @@ func (b *hostBoard) boot(_ context.Context, checkpoint string) (*found, error) {
 	}
 	defer log.Close()
 	const listen = "127.0.0.1:12315"
-	cmd := otadrun.Command(b.binary, "serve", "-state-dir", state, "-listen", listen, "-allow-http", "-min-free", "1MiB",
-		"-checkpoint", checkpoint, "-callback-url", "http://"+b.host()+"/callback")
+	args := []string{"serve", "-state-dir", state, "-listen", listen, "-allow-http", "-min-free", "1MiB",
+		"-checkpoint", checkpoint, "-callback-url", "http://" + b.host() + "/callback"}
+	for _, f := range tryFlags {
+		args = append(args, "-"+f.name, f.value)
+	}
+	cmd := otadrun.Command(b.binary, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if b.otad, err = otadrun.Start(cmd); err != nil {
 		return nil, err

@@ -38,6 +38,13 @@ func (w *invariants) observe(a otadrun.Response) (ready bool, err error) {
 	case "Ready":
 		w.markReady()
 		return true, nil
+	case "Failed":
+		// A broken transfer fails the job for a while, and costs no checkpoint.
+		if !w.job.broken.Load() || d.Durable < w.durable {
+			return false, violated("the job %s failed with %d of %d durable bytes: %s", w.job.version, d.Durable, w.durable, a.Msg)
+		}
+		w.durable = d.Durable
+		return false, nil
 	default:
 		return false, violated("the job %s ended in %s: %s", w.job.version, d.State, a.Msg)
 	}

@@ -10,6 +10,7 @@ import (
 var (
 	first  = &pkg{version: "1.0.1", name: "update-0.bin", md5: "aaa"}
 	second = &pkg{version: "1.0.2", name: "update-0.bin", md5: "bbb"}
+	third  = &pkg{version: "1.0.3", name: "update-0.bin", md5: "ccc"}
 )
 
 // response returns a response of otad.
@@ -47,6 +48,17 @@ func afterCheckpoint(t *testing.T) *invariants {
 	return w
 }
 
+func afterBreak(t *testing.T) *invariants {
+	third.broken.Store(true)
+	w := afterReady(t)
+	w.jobPosted(third)
+	w.jobAccepted()
+	if ready, err := w.observe(response("Failed", third, 100)); ready || err != nil {
+		t.Fatal(ready, err)
+	}
+	return w
+}
+
 func TestInvariantsOfTheFirstResponse(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -66,6 +78,8 @@ func TestInvariantsOfTheFirstResponse(t *testing.T) {
 		{"the checkpoint is lost", afterCheckpoint, response("Downloading", second, 99), true},
 		{"the job is lost", afterCheckpoint, response("Ready", first, 0), true},
 		{"the job fails", afterCheckpoint, response("Failed", second, 100), true},
+		{"the job is tried again", afterBreak, response("Failed", third, 100), false},
+		{"the job is tried again without its checkpoint", afterBreak, response("Failed", third, 99), true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -5,6 +5,8 @@
 //     has the package's MD5;
 //   - an accepted job goes on by itself, from the last checkpoint that was
 //     reported or a later one;
+//   - a job that fails because the link breaks is started again by itself, and
+//     keeps its checkpoint;
 //   - at most one checkpoint interval of written bytes is requested again (only
 //     the host's board can see this);
 //   - otad works after every boot;

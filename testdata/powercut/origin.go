@@ -22,6 +22,7 @@ type pkg struct {
 	name    string
 	md5     string
 	body    []byte
+	broken  atomic.Bool // a transfer was broken off, so the job may be Failed for a while
 }
 
 // newPackage makes the n-th package of a run; its bytes follow from the seed and
@@ -44,6 +45,10 @@ type origin struct {
 	log    []*transfer
 	stages map[string]int // callbacks by stage
 	open   int            // connections
+	link   link
+	rng    *rand.Rand // decides where transfers break off
+	breaks int        // left in this boot
+	broke  func()     // called before the first of them
 }
 
 // transfer is one answered request for bytes of a package.
@@ -80,6 +85,14 @@ func (o *origin) offer(p *pkg) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.pkg = p
+}
+
+// use sets the link of the next boot. broke is called when its first transfer is
+// about to break off.
+func (o *origin) use(l link, seed uint64, broke func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.link, o.rng, o.breaks, o.broke = l, rand.New(rand.NewPCG(seed, 0)), breaks, broke
 }
 
 // transfers returns and forgets the requests of a boot. The board must be
@@ -134,10 +147,22 @@ func (o *origin) download(w http.ResponseWriter, r *http.Request) {
 	}
 	t := &transfer{pkg: p, offset: firstByte(r.Header.Get("Range"))}
 	o.log = append(o.log, t)
+	body := &transferWriter{ResponseWriter: w, sent: &t.sent, left: -1}
+	switch {
+	case o.link == slow:
+		body.rate = int64(len(p.body)) * int64(time.Second) / int64(slowTime)
+	case o.link == failing && o.breaks > 0:
+		if o.breaks == breaks {
+			body.broke = o.broke
+		}
+		o.breaks--
+		body.left = o.rng.Int64N(max(1, int64(len(p.body))-t.offset))
+		p.broken.Store(true)
+	}
 	o.mu.Unlock()
 	w.Header().Set("ETag", `"`+p.md5+`"`)
 	w.Header().Set("Content-Type", "application/octet-stream")
-	http.ServeContent(&countingWriter{ResponseWriter: w, sent: &t.sent}, r, "", time.Time{}, bytes.NewReader(p.body))
+	http.ServeContent(body, r, "", time.Time{}, bytes.NewReader(p.body))
 }
 
 func (o *origin) callback(_ http.ResponseWriter, r *http.Request) {
@@ -154,15 +179,4 @@ func (o *origin) callback(_ http.ResponseWriter, r *http.Request) {
 func firstByte(header string) (n int64) {
 	_, _ = fmt.Sscanf(header, "bytes=%d-", &n)
 	return n
-}
-
-type countingWriter struct {
-	http.ResponseWriter
-	sent *atomic.Int64
-}
-
-func (w *countingWriter) Write(p []byte) (int, error) {
-	n, err := w.ResponseWriter.Write(p)
-	w.sent.Add(int64(n))
-	return n, err
 }

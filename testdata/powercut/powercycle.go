@@ -53,7 +53,7 @@ func (l *powerCycle) work(ctx context.Context, o *otadrun.Client) error {
 		}
 		l.stage = "after Ready"
 		l.report.ready++
-		if packages == 1 {
+		if packages == 1 && l.link == fine {
 			l.recordWrites(l.disk.writesSeen())
 		}
 		if l.cutAt == 0 {

@@ -15,6 +15,7 @@ type report struct {
 	spent       time.Duration
 	outcomes    map[string]int
 	stages      map[string]int // where the cuts fell
+	links       map[string]int
 	states      map[string]int // that the boots found
 	ready       int
 	quarantined map[string]bool // MD5s of the journals that otad has set aside
@@ -35,6 +36,7 @@ func (t *tally) add(n int64) {
 
 func newReport() *report {
 	return &report{outcomes: make(map[string]int), stages: make(map[string]int), states: make(map[string]int),
+		links:       make(map[string]int),
 		quarantined: make(map[string]bool)}
 }
 
@@ -43,7 +45,8 @@ func (r *report) cycle(d time.Duration) {
 	r.spent += d
 }
 
-func (r *report) cut(f outcome, stage string) {
+func (r *report) cut(f outcome, stage string, l link) {
+	r.links[l.String()]++
 	r.outcomes[f.String()]++
 	r.stages[stage]++
 }
@@ -68,6 +71,7 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "  power cuts           %d, %.3f s a cycle\n", r.cycles, perCycle.Seconds())
 	fmt.Fprintf(w, "    by write outcome   %s\n", counts(r.outcomes))
 	fmt.Fprintf(w, "    by moment          %s\n", counts(r.stages))
+	fmt.Fprintf(w, "    by link            %s\n", counts(r.links))
 	fmt.Fprintf(w, "  found after a boot   %s\n", counts(r.states))
 	fmt.Fprintf(w, "  packages Ready       %d\n", r.ready)
 	fmt.Fprintf(w, "  downloads resumed    %d\n", r.resumes)

@@ -6,7 +6,7 @@ type requestLog struct {
 	pkg      *pkg
 	interval int64 // of the checkpoints in the boot before
 	sent     int64 // end of the bytes that the origin sent: the last of them may never have reached otad
-	written  int64 // end of the bytes that otad had written to the partial file, where known
+	written  int64 // end of the bytes that otad had written to the partial file before the cut, where known
 }
 
 // add adds the transfers of one boot. A transfer that begins before the end of
@@ -25,7 +25,11 @@ func (l *requestLog) add(log []*transfer, partials map[string]int64, interval in
 		}
 		l.sent = max(l.sent, t.offset+t.sent.Load())
 		l.interval = interval
-		l.written = partials[t.pkg.name+".part"]
+		// Nobody sees the file between two transfers of one boot.
+		l.written = 0
+	}
+	if len(log) > 0 {
+		l.written = partials[l.pkg.name+".part"]
 	}
 	return nil
 }

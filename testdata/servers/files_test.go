@@ -70,6 +70,7 @@ type fileOrigin struct {
 	Plain, TLS, Mutual address // Mutual: TLS that requires a client certificate
 	Modules            string  // of Apache
 	User               string  // that Apache becomes, when root starts it
+	NoETag             bool    // answers have none; nginx and Apache only
 	server             *process
 }
 
@@ -92,6 +93,15 @@ func newFileOrigin(t *testing.T, p product, host string, names ...string) *fileO
 	}
 	o.server.start(t)
 	return o
+}
+
+// restart starts the server again with a new configuration, after a change of
+// the fields that it depends on.
+func (o *fileOrigin) restart(t *testing.T) {
+	t.Helper()
+	configure(t, o.Dir, o.config, o)
+	o.server.kill()
+	o.server.start(t)
 }
 
 func (o *fileOrigin) publish(t *testing.T, folder string, p pkg) {

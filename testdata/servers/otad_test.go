@@ -19,6 +19,8 @@ type job struct {
 	want pkg
 	args []string
 	env  []string
+	// secrets are in the URL or in a file, and must not be in otad's output.
+	secrets []string
 }
 
 const packageName = "package.bin"
@@ -98,11 +100,17 @@ func (j *job) killedInTheMiddle(t *testing.T) int64 {
 	return j.stored()
 }
 
-// checkSecrets fails the test if the output contains a value of the URL's query.
+// checkSecrets fails the test if the output contains a secret of the job or a
+// value of the URL's query.
 func (j *job) checkSecrets(t *testing.T, o outcome) {
 	t.Helper()
 	u, err := url.Parse(j.url)
 	check(t, err)
+	for _, secret := range j.secrets {
+		if strings.Contains(o.Stdout+o.Stderr, secret) {
+			t.Errorf("the output contains %q: %s", secret, o.Stderr)
+		}
+	}
 	for _, key := range []string{"X-Amz-Signature", "X-Amz-Credential"} {
 		secret := u.Query().Get(key)
 		if secret != "" && (strings.Contains(o.Stdout+o.Stderr, secret) || strings.Contains(o.Stdout+o.Stderr, url.QueryEscape(secret))) {

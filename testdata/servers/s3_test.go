@@ -142,7 +142,7 @@ func goesOnWithANewSignature(t *testing.T, r trial, o *s3Origin) {
 	o.server.start(t)
 	output := running.wait(t)
 	j.wantFailed(t, output, 1, "DOWNLOAD_FAILED: URL_EXPIRED ")
-	r.seen.note("signature expired in the middle", strings.TrimPrefix(output.LastLine(), "DOWNLOAD_FAILED: "))
+	r.seen.note("signature expired in the middle", withoutAddress(output.LastLine()))
 	kept := j.stored()
 	if kept < middle || kept >= r.packages.first.size {
 		t.Fatalf("%d bytes are kept of a download that reached %d", kept, middle)
@@ -174,7 +174,7 @@ func refusesClearly(t *testing.T, r trial, o *s3Origin) {
 			j.url = c.url
 			output := j.run(t)
 			j.wantFailed(t, output, 1, c.says)
-			r.seen.note(c.name, strings.TrimPrefix(output.LastLine(), "DOWNLOAD_FAILED: "))
+			r.seen.note(c.name, withoutAddress(output.LastLine()))
 		})
 	}
 }

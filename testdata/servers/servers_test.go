@@ -12,6 +12,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -58,15 +59,34 @@ var everywhere = []struct {
 	{"answers", answersProbes},
 }
 
-// onFiles are the tests of each server of plain files.
-var onFiles = []struct {
+// A fileTrial is a test of a server of plain files.
+type fileTrial struct {
 	name string
 	try  func(*testing.T, trial, *fileOrigin)
-}{
+}
+
+// onFiles are the tests of each server of plain files.
+var onFiles = []fileTrial{
 	{"own CA", trustsOnlyTheOwnCA},
 	{"client certificate", showsTheClientCertificate},
 	{"gzip switched on", isNotCompressed},
-	{"no ranges", startsOverWithoutRanges},
+	{"no ranges", dropsThePrefixWithoutRanges},
+	{"scheme of another port", namesTheScheme},
+}
+
+// onProduct are the tests of one product.
+var onProduct = map[string][]fileTrial{
+	"nginx": {
+		{"no ETag after a restart", survivesALostETag},
+		{"stored gzip", takesAStoredGzip},
+		{"no ranges, no ETag", keepsTheBytesUntilTheWholeIsStored},
+		{"portal page", survivesAPortal},
+		{"credentials", keepsCredentialsToTheOrigin},
+	},
+	"Apache": {
+		{"no ETag after a restart", survivesALostETag},
+		{"stored gzip", takesAStoredGzip},
+	},
 }
 
 func TestServers(t *testing.T) {
@@ -79,7 +99,7 @@ func TestServers(t *testing.T) {
 				o := newFileOrigin(t, p, "127.0.0.1")
 				seen.note("version", o.release(t))
 				tryEverywhere(t, o, packages, seen)
-				for _, c := range onFiles {
+				for _, c := range append(slices.Clip(onFiles), onProduct[p.name]...) {
 					t.Run(c.name, func(t *testing.T) { c.try(t, trial{o, packages, folder(t), seen}, o) })
 				}
 			})
