@@ -109,6 +109,9 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 	})
 	stages.Wait()
 	t.at.saved, t.pace = disk.saved, disk.pace
+	if err := t.cutDigest(); err != nil {
+		return err
+	}
 	switch {
 	case storeErr == nil:
 		return receiveErr

@@ -1,10 +1,12 @@
 package fsm_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"otad/fsm"
 	"otad/netio/origintest"
 )
 
@@ -24,5 +26,26 @@ func TestSlowBodyTakesOver(t *testing.T) {
 			t.Errorf("after ten minutes at 333 bytes a second: %d bytes are durable", s.Durable)
 		}
 		r.fetched()
+	})
+}
+
+// The disk takes too long for what is in flight when a hold begins. What was not
+// stored must be out of the digest again.
+func TestHoldWithASlowDisk(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var held atomic.Bool
+		r := newRig(t, origintest.Always().Drip(32<<10, 100*time.Millisecond))
+		r.cfg.Held = held.Load
+		r.before("sync", func() error { time.Sleep(1500 * time.Millisecond); return nil })
+		r.boot()
+		r.start(r.job())
+		r.until(func(s fsm.Snapshot) bool { return s.Durable > 0 })
+		held.Store(true)
+		time.Sleep(10 * time.Second)
+		held.Store(false)
+		r.fetched()
+		if n := r.metric(`ota_download_restarts_total{reason="digest_state"}`); n != 0 {
+			t.Errorf("the digest was made anew %v times", n)
+		}
 	})
 }
