@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -46,6 +47,25 @@ func TestHoldWithASlowDisk(t *testing.T) {
 		r.fetched()
 		if n := r.metric(`ota_download_restarts_total{reason="digest_state"}`); n != 0 {
 			t.Errorf("the digest was made anew %v times", n)
+		}
+	})
+}
+
+// An error of the disk is not taken for the hold that comes with it.
+func TestHoldDoesNotHideAnErrorOfTheDisk(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var held atomic.Bool
+		r := newRig(t, origintest.Always().Drip(1000, 100*time.Millisecond))
+		r.cfg.Held = held.Load
+		r.boot()
+		r.start(r.job())
+		r.until(func(s fsm.Snapshot) bool { return s.Durable > 0 })
+		r.before("sync", func() error { time.Sleep(5 * time.Second); return errors.New("no medium") })
+		time.Sleep(4 * time.Second)
+		held.Store(true)
+		time.Sleep(10 * time.Second)
+		if s := r.Snapshot(); s.State != fsm.Failed {
+			t.Errorf("%+v", s)
 		}
 	})
 }
