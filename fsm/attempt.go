@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"errors"
+
 	"otad/journal"
 	"otad/metrics"
 	"otad/netio"
@@ -39,6 +40,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 		// The held bytes are given up only when the first interval of those that
 		// take their place is there.
 		err = t.storeBody(ctx, cancel, body, info.Size, func() error {
+			if !sameObject(t.url, t.journal.record().Job.URL) {
+				return errURLReplaced // its answer may cost nothing
+			}
 			if err := t.startOver(metrics.RestartRangeIgnored, func(*journal.Record) {}); err != nil {
 				return err
 			}

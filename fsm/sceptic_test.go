@@ -69,3 +69,23 @@ func TestHoldDoesNotHideAnErrorOfTheDisk(t *testing.T) {
 		}
 	})
 }
+
+// A new URL of another object comes while a body that takes over is in memory.
+func TestNewURLBeforeABodyTakesOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const at = 2*interval + 5
+		r := newRig(t, origintest.On(1).StallAt(at),
+			origintest.On(2).IgnoreRange().Header("ETag", `"other"`).StallAt(interval/2))
+		r.held(at)
+		r.boot()
+		synctest.Wait()
+		job := r.job()
+		job.URL = r.origin.URLFor("/mirror.bin")
+		r.start(job)
+		r.origin.Release()
+		r.fetched()
+		if n := r.metric(`ota_download_restarts_total{reason="range_ignored"}`); n != 0 {
+			t.Errorf("%d requests, started over %v times", len(r.origin.Requests()), n)
+		}
+	})
+}
