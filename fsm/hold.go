@@ -34,12 +34,14 @@ func (t *transfer) waitHeld(ctx context.Context) error {
 	}
 	t.log.Info("held: no request is made", "offset", t.at.saved.Offset)
 	t.report.waiting(waitHold)
+	t.pauseCount()
 	for t.cfg.Held() {
 		if err := t.pause(ctx, holdPoll); err != nil {
 			return err
 		}
 	}
 	t.log.Info("no longer held")
+	t.resumeCount()
 	t.report.waiting(waitNothing)
 	return nil
 }

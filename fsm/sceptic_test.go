@@ -1,7 +1,9 @@
 package fsm_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -68,6 +70,39 @@ func TestHoldDoesNotHideAnErrorOfTheDisk(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// A board that is up for seconds at a time is in no crash loop, whatever keeps it
+// from the package meanwhile.
+func TestShortSessionsAreNoCrashLoop(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		set  func(r *rig)
+	}{
+		{"refused", func(r *rig) { refuses(r, errRefused) }},
+		{"unknown host", func(r *rig) { refuses(r, &net.DNSError{Err: "no such host", Name: "o", IsNotFound: true}) }},
+		{"silent", func(r *rig) {
+			r.net.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+		}},
+		{"held", func(r *rig) { r.cfg.Held = func() bool { return true } }},
+	} {
+		run(t, tt.name, func(t *testing.T) {
+			r := forever(newRig(t))
+			tt.set(r)
+			r.boot()
+			r.start(r.job())
+			for range 2 * fsm.MaxRestarts {
+				time.Sleep(4500 * time.Millisecond)
+				synctest.Wait()
+				r.kill()
+				r.boot()
+			}
+			synctest.Wait()
+			if s := r.Snapshot(); s.Reason == fsm.CrashLoop {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
 }
 
 // A new URL of another object comes while a body that takes over is in memory.
