@@ -54,10 +54,8 @@ func startChange(job journal.Job, same bool) recordChange {
 				r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 			}
 		}
-		// The job's own file must not be deleted. Without a checkpoint it is
-		// truncated to nothing when it is opened.
-		r.PendingDeletes = slices.DeleteFunc(r.PendingDeletes, func(name string) bool { return name == job.Name })
 		r.Job = job
+		keepFile(r)
 		r.Error, r.Code, r.Reason = "", "", ""
 		r.Tries, r.TryStep, r.TryOffset = 0, 0, 0
 		clearCounts(r)
@@ -67,8 +65,16 @@ func startChange(job journal.Job, same bool) recordChange {
 // againChange starts the failed job of the record again. It keeps its bytes, and
 // the count of its tries.
 func againChange(r *journal.Record) {
+	keepFile(r)
 	r.Error, r.Code, r.Reason = "", "", ""
 	clearCounts(r)
+}
+
+// keepFile takes the file of a job that starts off the list of those to be deleted,
+// where a deletion that failed has left it. Without a checkpoint the file is
+// truncated to nothing when it is opened.
+func keepFile(r *journal.Record) {
+	r.PendingDeletes = slices.DeleteFunc(r.PendingDeletes, func(name string) bool { return name == r.Job.Name })
 }
 
 // clearCounts gives a job that starts again every allowance again.

@@ -105,6 +105,25 @@ func TestShortSessionsAreNoCrashLoop(t *testing.T) {
 	}
 }
 
+// A file whose deletion failed belongs to the job again when that is tried again.
+func TestTryKeepsTheFileThatCouldNotBeDeleted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t))
+		up, _ := refuses(r, errRefused)
+		r.refuse("remove", errors.New("not now"))
+		r.boot()
+		r.start(r.job())
+		r.failed("DOWNLOAD_FAILED: ")
+		r.faults.set(nil)
+		up()
+		r.until(func(s fsm.Snapshot) bool { return s.State != fsm.Failed })
+		r.fetched()
+		if n := len(r.origin.Requests()); n != 1 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
 // A new URL of another object comes while a body that takes over is in memory.
 func TestNewURLBeforeABodyTakesOver(t *testing.T) {
 	bubble(t, func(t *testing.T) {
