@@ -143,3 +143,18 @@ func TestNewURLBeforeABodyTakesOver(t *testing.T) {
 		}
 	})
 }
+
+// What a believed answer costs does not use up what a 416 is allowed to cost.
+func TestBelievedAnswerIsNoUnsatisfiedRange(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).ResetAfter(2*interval), origintest.Span(2, 5).IgnoreRange().UntilClose(),
+			origintest.On(6).StallAfter(interval))
+		r.boot()
+		r.start(r.job())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if rec, _ := r.record(); rec.Unsatisfiable != 0 {
+			t.Errorf("%d unsatisfied ranges counted after %d requests", rec.Unsatisfiable, len(r.origin.Requests()))
+		}
+	})
+}

@@ -170,9 +170,10 @@ func (t *transfer) recover(err error) (time.Duration, error) {
 		return d.wait, nil
 	case actionRestart:
 		return 0, t.startOver(d.restart, func(r *journal.Record) {
-			if d.restart == metrics.RestartChanged {
+			switch d.restart {
+			case metrics.RestartChanged:
 				r.Changed++
-			} else {
+			case metrics.RestartUnsatisfiable:
 				r.Unsatisfiable++
 			}
 			r.Validator = journal.Validator{}
