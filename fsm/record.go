@@ -57,7 +57,7 @@ func startChange(job journal.Job, same bool) recordChange {
 		r.Job = job
 		keepFile(r)
 		r.Error, r.Code, r.Reason = "", "", ""
-		r.Tries, r.TryStep, r.TryOffset = 0, 0, 0
+		r.Tries, r.TryStep, r.TryOffset, r.Mismatched = 0, 0, 0, 0
 		clearCounts(r)
 	}
 }
@@ -77,9 +77,10 @@ func keepFile(r *journal.Record) {
 	r.PendingDeletes = slices.DeleteFunc(r.PendingDeletes, func(name string) bool { return name == r.Job.Name })
 }
 
-// clearCounts gives a job that starts again every allowance again.
+// clearCounts gives a job that starts again what each start may cost. A mixture
+// that did not match is counted over all tries: one fresh download must be enough.
 func clearCounts(r *journal.Record) {
-	r.Changed, r.Unsatisfiable, r.Mismatched, r.Restarts = 0, 0, 0, 0
+	r.Changed, r.Unsatisfiable, r.Restarts = 0, 0, 0
 }
 
 // failChange records why the job failed. It gives the bytes up where they cannot

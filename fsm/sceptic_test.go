@@ -124,6 +124,29 @@ func TestTryKeepsTheFileThatCouldNotBeDeleted(t *testing.T) {
 	})
 }
 
+// A mixture that does not match costs one more download, and not one in each try.
+func TestMixtureIsFetchedAgainOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		plain := func(rule *origintest.Rule) *origintest.Rule { return rule.NoETag().NoLastModified() }
+		r := forever(newRig(t,
+			plain(origintest.On(1)).ResetAfter(2*interval),
+			plain(origintest.On(2)), // whole, does not match: fetched again
+			plain(origintest.On(3)).ResetAfter(2*interval),
+			origintest.On(4).ResetEarly(), origintest.On(5).ResetEarly(), origintest.On(6).ResetEarly(), // Failed
+			plain(origintest.From(7))))
+		job := r.job()
+		job.MD5 = "00000000000000000000000000000000"
+		r.boot()
+		r.start(job)
+		r.failed("DOWNLOAD_FAILED: ")
+		r.until(func(s fsm.Snapshot) bool { return s.State == fsm.Downloading })
+		r.failed("MD5_MISMATCH: ")
+		if n := len(r.origin.Requests()); n != 7 {
+			t.Errorf("%d requests, want 7", n)
+		}
+	})
+}
+
 // A new URL of another object comes while a body that takes over is in memory.
 func TestNewURLBeforeABodyTakesOver(t *testing.T) {
 	bubble(t, func(t *testing.T) {
