@@ -130,7 +130,7 @@ func dropCheckpoints(r *journal.Record) {
 func addToOutbox(r *journal.Record, e journal.OutboxEntry) {
 	if e.State == string(Failed) && r.Tries > 1 {
 		i := len(r.Outbox) - 1
-		for i >= 0 && r.Outbox[i].State == string(Downloading) {
+		for i >= 0 && State(r.Outbox[i].State).Active() {
 			i--
 		}
 		if i >= 0 && r.Outbox[i].State == e.State && r.Outbox[i].Code == e.Code && r.Outbox[i].Reason == e.Reason {
@@ -195,7 +195,7 @@ func (u *Updater) observe(from, to State) {
 	s := u.report.transition(from, to, rec, u.journal.checkpoints(), nextTry)
 	log := u.log.With("from", from, "to", to, "name", s.Name, "version", s.Version)
 	if to != Failed {
-		if rec.Tries > 0 && to == Downloading {
+		if rec.Tries > 0 && to.Active() {
 			log = quiet(log)
 		}
 		log.Info("transition", "durable", s.Durable, "size", s.Size)

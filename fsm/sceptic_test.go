@@ -181,3 +181,20 @@ func TestBelievedAnswerIsNoUnsatisfiedRange(t *testing.T) {
 		}
 	})
 }
+
+// The series of one failure takes one place also when each try gets as far as
+// Verifying.
+func TestFailureInVerifyingTakesOnePlaceInTheOutbox(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t))
+		r.cfg.KeepOutbox = true
+		r.refuse("publish", errors.New("no"))
+		r.boot()
+		r.start(r.job())
+		time.Sleep(24 * time.Hour)
+		rec, _ := r.record()
+		if len(rec.Outbox) > 6 {
+			t.Errorf("%d entries after %d tries", len(rec.Outbox), rec.Tries)
+		}
+	})
+}
