@@ -124,6 +124,28 @@ func TestTryKeepsTheFileThatCouldNotBeDeleted(t *testing.T) {
 	})
 }
 
+// An origin that ignores the range and breaks off anywhere makes no progress,
+// although every second try ends with more bytes than the one before.
+func TestBytesFetchedAgainAreNoProgressOfATry(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t,
+			origintest.Span(1, 5).IgnoreRange().NoETag().NoLastModified(),
+			origintest.On(1).ResetAfter(4*interval), origintest.On(2).ResetAfter(2*interval),
+			origintest.On(3).ResetAfter(3*interval), origintest.On(4).ResetAfter(2*interval),
+			origintest.On(5).ResetAfter(3*interval)))
+		r.cfg.Retries = 0
+		r.boot()
+		r.start(r.job())
+		for n, want := range []time.Duration{10, 20, 40, 80, 160} {
+			if s := r.failed("DOWNLOAD_FAILED: "); s.NextTry != want*time.Second {
+				t.Errorf("failure %d: %d bytes, next try in %v, want %d s", n+1, s.Durable, s.NextTry, want)
+			}
+			r.until(func(s fsm.Snapshot) bool { return s.State == fsm.Downloading })
+		}
+		r.fetched()
+	})
+}
+
 // A mixture that does not match costs one more download, and not one in each try.
 func TestMixtureIsFetchedAgainOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -173,6 +173,7 @@ func (t *transfer) recover(err error) (time.Duration, error) {
 			switch d.restart {
 			case metrics.RestartChanged:
 				r.Changed++
+				r.TryOffset = 0 // another object's bytes are fetched for the first time
 			case metrics.RestartUnsatisfiable:
 				r.Unsatisfiable++
 			}
