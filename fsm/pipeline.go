@@ -194,6 +194,7 @@ func (w *diskWriter) take(ctx context.Context, b *block) error {
 		return err
 	}
 	w.takeOver = nil
+	b.flush = true // the bytes that these replace were durable
 	for len(w.waiting) > 0 {
 		b, w.waiting = w.waiting[0], w.waiting[1:]
 		if err := w.store(ctx, b); err != nil {
