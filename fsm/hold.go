@@ -41,6 +41,7 @@ func (t *transfer) waitHeld(ctx context.Context) error {
 		}
 	}
 	t.log.Info("no longer held")
+	t.policy.online(time.Now()) // the network may have been away for the hold's sake
 	t.resumeCount()
 	t.report.waiting(waitNothing)
 	return nil

@@ -238,3 +238,24 @@ func TestFirstBytesOfABodyThatTakesOverAreDurable(t *testing.T) {
 		}
 	})
 }
+
+// The network that a hold kept away is waited for as long as any other.
+func TestNetworkIsWaitedForAnewAfterAHold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var held atomic.Bool
+		r := newRig(t)
+		r.cfg.Held = held.Load
+		unplug(r)
+		r.boot()
+		r.start(r.job())
+		time.Sleep(time.Minute)
+		held.Store(true)
+		time.Sleep(8 * time.Hour)
+		held.Store(false)
+		time.Sleep(9 * time.Minute)
+		synctest.Wait()
+		if s := r.Snapshot(); s.State != fsm.Downloading || s.Retries != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
