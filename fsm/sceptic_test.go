@@ -259,3 +259,19 @@ func TestNetworkIsWaitedForAnewAfterAHold(t *testing.T) {
 		}
 	})
 }
+
+// A job that goes on as a download is one in the journal too. Otherwise each start
+// would look at the published package again, and a newer otad would take the
+// half of a package for one that is in its own state.
+func TestUnknownStateBecomesDownloadingInTheJournal(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).StallAt(2*interval+5), origintest.On(2).StallAt(3*interval))
+		rolledBack(r, false)
+		r.boot()
+		synctest.Wait()
+		r.kill()
+		if rec, _ := r.record(); rec.State != string(fsm.Downloading) {
+			t.Errorf("the journal holds %q", rec.State)
+		}
+	})
+}

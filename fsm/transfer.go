@@ -57,6 +57,11 @@ func (t *transfer) download(ctx context.Context) (err error) {
 		if done, err := t.isReady(ctx, jobWithSize(rec)); done || err != nil {
 			return err
 		}
+		// The next start must not look again, and a newer otad must not take what
+		// is here for a job in its own state.
+		if _, err := t.journal.update(func(r *journal.Record) { r.State = string(Downloading) }); err != nil {
+			return err
+		}
 	}
 	if t.file, err = t.dir.OpenPartial(rec.Job.Name); err != nil {
 		return err
