@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"otad/journal"
@@ -60,6 +61,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 	if offset > 0 {
 		t.report.resume(t.cause)
 		t.log.Info("resuming", "offset", offset, "size", info.Size, "cause", t.cause)
+		if info.Status == http.StatusOK {
+			t.noCrash() // what is held comes first and is dropped; that may take long
+		}
 	}
 	t.cause = metrics.CauseNetwork
 	if err := t.recordValidator(rec, info); err != nil {

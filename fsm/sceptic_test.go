@@ -275,3 +275,19 @@ func TestUnknownStateBecomesDownloadingInTheJournal(t *testing.T) {
 		}
 	})
 }
+
+// Bytes that are received and dropped, because they are held, are bytes too.
+func TestShortSessionsWithADroppedPrefixAreNoCrashLoop(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).StallAt(4*interval), origintest.From(2).IgnoreRange().Drip(4000, time.Second))
+		r.held(4 * interval)
+		for range fsm.MaxRestarts + 1 {
+			r.boot()
+			time.Sleep(20 * time.Second)
+			synctest.Wait()
+			r.kill()
+		}
+		r.boot()
+		r.fetched()
+	})
+}
