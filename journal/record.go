@@ -114,6 +114,7 @@ func (r Record) bounded() Record {
 	r.Error = boundedText(r.Error)
 	r.Validator.ETag = boundedTag(r.Validator.ETag)
 	r.Validator.LastModified = boundedTag(r.Validator.LastModified)
+	r.Validator.Total = max(0, r.Validator.Total)
 	return r
 }
 
