@@ -3,10 +3,17 @@ package fsm
 import (
 	"context"
 	"errors"
+	"net/http"
+	"time"
+
 	"otad/journal"
 	"otad/metrics"
 	"otad/netio"
 )
+
+// silentAfter is how long an answer is waited for until the start is out of the
+// count of restarts: an origin that is silent kills no process.
+const silentAfter = 2 * time.Second
 
 // attempt makes one request, from where the file ends, and stores the answer.
 func (t *transfer) attempt(ctx context.Context) error {
@@ -22,8 +29,10 @@ func (t *transfer) attempt(ctx context.Context) error {
 	if offset == 0 {
 		rec.Validator = journal.Validator{} // no byte is held that could be mixed with another object's
 	}
+	silent := time.AfterFunc(silentAfter, t.restarts.clear)
 	body, err := t.source.Open(ctx, netio.Request{URL: rec.Job.URL, Offset: offset, Size: rec.Job.Size,
 		Validator: netio.Validator(rec.Validator)})
+	silent.Stop()
 	if err != nil {
 		t.report.request(statusOf(err))
 		return t.heldOr(ctx, err)
@@ -39,6 +48,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 		// The held bytes are given up only when the first interval of those that
 		// take their place is there.
 		err = t.storeBody(ctx, cancel, body, info.Size, func() error {
+			if !sameObject(t.url, t.journal.record().Job.URL) {
+				return errURLReplaced // its answer may cost nothing
+			}
 			if err := t.startOver(metrics.RestartRangeIgnored, func(*journal.Record) {}); err != nil {
 				return err
 			}
@@ -49,6 +61,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 	if offset > 0 {
 		t.report.resume(t.cause)
 		t.log.Info("resuming", "offset", offset, "size", info.Size, "cause", t.cause)
+		if info.Status == http.StatusOK {
+			t.noCrash() // what is held comes first and is dropped; that may take long
+		}
 	}
 	t.cause = metrics.CauseNetwork
 	if err := t.recordValidator(rec, info); err != nil {
@@ -81,12 +96,20 @@ func (t *transfer) storeBody(ctx context.Context, cancel context.CancelCauseFunc
 	return err
 }
 
-// received counts bytes from the network. A start that received bytes is no turn
-// of a crash loop.
+// received counts bytes from the network.
 func (t *transfer) received(n int64) {
 	t.report.received(n)
-	if n > 0 && !t.counted {
-		t.counted = true
+	if n > 0 {
+		t.noCrash()
+	}
+}
+
+// noCrash takes this start out of the count of restarts: it received bytes, or
+// its first attempt failed as attempts do. A board whose power goes after some
+// seconds each time is in no crash loop.
+func (t *transfer) noCrash() {
+	if !t.survived {
+		t.survived = true
 		t.restarts.clear()
 	}
 }

@@ -19,8 +19,8 @@ const (
 
 // restartCounter counts in the journal how often in a row otad was started with
 // a job under way and made no new checkpoint, so that a job that kills otad each
-// time ends in Failed. begin and clear are for Run's goroutine, pause and resume
-// for that of the transfer.
+// time ends in Failed. begin is for Run's goroutine, pause and resume are for that
+// of the transfer; clear may be called from any.
 type restartCounter struct {
 	journal *journalWriter
 	log     *slog.Logger
@@ -66,7 +66,8 @@ func (c *restartCounter) add(n int) bool {
 	return err == nil
 }
 
-// clear ends the count: the process was stable, or is being stopped.
+// clear ends the count: the process was stable or is being stopped, or what it met
+// is not the job's doing.
 func (c *restartCounter) clear() {
 	rec, cps := c.journal.record(), c.journal.checkpoints()
 	if rec.Restarts == 0 || len(cps) > 0 && cps[0].Seq != rec.RestartsSeq {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"otad/netio"
 )
 
 // waitFor is what a transfer waits for without spending retries, as a person
@@ -32,19 +34,24 @@ func (t *transfer) waitHeld(ctx context.Context) error {
 	}
 	t.log.Info("held: no request is made", "offset", t.at.saved.Offset)
 	t.report.waiting(waitHold)
+	t.pauseCount()
 	for t.cfg.Held() {
 		if err := t.pause(ctx, holdPoll); err != nil {
 			return err
 		}
 	}
 	t.log.Info("no longer held")
+	t.policy.online(time.Now()) // the network may have been away for the hold's sake
+	t.resumeCount()
 	t.report.waiting(waitNothing)
 	return nil
 }
 
-// heldOr returns errHeld for an attempt that a hold file has ended, else err.
+// heldOr returns errHeld for an attempt that a hold file has ended, else err. An
+// error of the board stays what it is.
 func (t *transfer) heldOr(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), errHeld) {
+	var f *netio.Error
+	if errors.Is(context.Cause(ctx), errHeld) && (errors.Is(err, ctx.Err()) || errors.As(err, &f)) {
 		return errHeld
 	}
 	return err

@@ -70,6 +70,9 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 		from, digest = 0, hashing.New(algorithms(t.journal.record().Job))
 	}
 	in := &receiver{body: body, count: t.received, free: t.blocks.free, interval: t.cfg.Checkpoint, flush: &t.flush}
+	if takeOver != nil {
+		in.whole = takeOverAt(t.cfg.Checkpoint, size)
+	}
 	sum := &hasher{digest: digest, interval: t.cfg.Checkpoint}
 	stopped := &stopTime{}
 	disk := &diskWriter{sinceStop: stopped.since, file: t.file, commit: t.journal.commit, synced: t.report.synced, durable: t.report.durable,
@@ -78,7 +81,9 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 	if takeOver != nil {
 		disk.takeOver = func() error {
 			err := takeOver()
-			t.at.digest, disk.saved = digest, t.at.saved
+			if disk.saved = t.at.saved; err == nil {
+				t.at.digest = digest
+			}
 			return err
 		}
 	}
@@ -104,6 +109,9 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 	})
 	stages.Wait()
 	t.at.saved, t.pace = disk.saved, disk.pace
+	if err := t.cutDigest(); err != nil {
+		return err
+	}
 	switch {
 	case storeErr == nil:
 		return receiveErr
@@ -146,8 +154,14 @@ type pace struct{ write, checkpoint time.Duration }
 // ended it goes on for as long as a stop may take; the rest is dropped, and
 // requested again by the next start.
 func (w *diskWriter) run(ctx context.Context, in <-chan *block) error {
+	defer func() {
+		for _, b := range w.waiting { // the next attempt needs every block
+			w.free <- b
+		}
+	}()
 	for b := range in {
-		if ctx.Err() != nil && w.sinceStop()+w.pace.write+w.pace.checkpoint > storeBudget {
+		// A stop gives up no bytes: the next start may need none of this body.
+		if ctx.Err() != nil && (w.takeOver != nil || w.sinceStop()+w.pace.write+w.pace.checkpoint > storeBudget) {
 			w.free <- b
 			break
 		}
@@ -156,9 +170,6 @@ func (w *diskWriter) run(ctx context.Context, in <-chan *block) error {
 		}
 	}
 	for b := range in {
-		w.free <- b
-	}
-	for _, b := range w.waiting {
 		w.free <- b
 	}
 	if w.takeOver == nil && !w.tooLate(ctx) {
@@ -176,20 +187,27 @@ func (w *diskWriter) take(ctx context.Context, b *block) error {
 		return w.store(ctx, b)
 	}
 	w.waiting = append(w.waiting, b)
-	if b.after.Offset < min(w.interval, w.size, (blockCount-2)*blockSize) {
+	if b.after.Offset < takeOverAt(w.interval, w.size) {
 		return nil
 	}
 	if err := w.takeOver(); err != nil {
 		return err
 	}
 	w.takeOver = nil
-	for _, b := range w.waiting {
+	b.flush = true // the bytes that these replace were durable
+	for len(w.waiting) > 0 {
+		b, w.waiting = w.waiting[0], w.waiting[1:]
 		if err := w.store(ctx, b); err != nil {
 			return err
 		}
 	}
-	w.waiting = nil
 	return nil
+}
+
+// takeOverAt returns how much of a body that takes over must be in memory: its
+// first interval, or as much as leaves two blocks for what comes after it.
+func takeOverAt(interval, size int64) int64 {
+	return min(interval, size, (blockCount-2)*blockSize)
 }
 
 // store writes b, and makes a checkpoint where one is due.

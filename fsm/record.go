@@ -54,12 +54,10 @@ func startChange(job journal.Job, same bool) recordChange {
 				r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 			}
 		}
-		// The job's own file must not be deleted. Without a checkpoint it is
-		// truncated to nothing when it is opened.
-		r.PendingDeletes = slices.DeleteFunc(r.PendingDeletes, func(name string) bool { return name == job.Name })
 		r.Job = job
+		keepFile(r)
 		r.Error, r.Code, r.Reason = "", "", ""
-		r.Tries, r.TryStep, r.TryOffset = 0, 0, 0
+		r.Tries, r.TryStep, r.TryOffset, r.Mismatched = 0, 0, 0, 0
 		clearCounts(r)
 	}
 }
@@ -67,13 +65,22 @@ func startChange(job journal.Job, same bool) recordChange {
 // againChange starts the failed job of the record again. It keeps its bytes, and
 // the count of its tries.
 func againChange(r *journal.Record) {
+	keepFile(r)
 	r.Error, r.Code, r.Reason = "", "", ""
 	clearCounts(r)
 }
 
-// clearCounts gives a job that starts again every allowance again.
+// keepFile takes the file of a job that starts off the list of those to be deleted,
+// where a deletion that failed has left it. Without a checkpoint the file is
+// truncated to nothing when it is opened.
+func keepFile(r *journal.Record) {
+	r.PendingDeletes = slices.DeleteFunc(r.PendingDeletes, func(name string) bool { return name == r.Job.Name })
+}
+
+// clearCounts gives a job that starts again what each start may cost. A mixture
+// that did not match is counted over all tries: one fresh download must be enough.
 func clearCounts(r *journal.Record) {
-	r.Changed, r.Unsatisfiable, r.Mismatched, r.Restarts = 0, 0, 0, 0
+	r.Changed, r.Unsatisfiable, r.Restarts = 0, 0, 0
 }
 
 // failChange records why the job failed. It gives the bytes up where they cannot
@@ -123,7 +130,7 @@ func dropCheckpoints(r *journal.Record) {
 func addToOutbox(r *journal.Record, e journal.OutboxEntry) {
 	if e.State == string(Failed) && r.Tries > 1 {
 		i := len(r.Outbox) - 1
-		for i >= 0 && r.Outbox[i].State == string(Downloading) {
+		for i >= 0 && State(r.Outbox[i].State).Active() {
 			i--
 		}
 		if i >= 0 && r.Outbox[i].State == e.State && r.Outbox[i].Code == e.Code && r.Outbox[i].Reason == e.Reason {
@@ -188,7 +195,7 @@ func (u *Updater) observe(from, to State) {
 	s := u.report.transition(from, to, rec, u.journal.checkpoints(), nextTry)
 	log := u.log.With("from", from, "to", to, "name", s.Name, "version", s.Version)
 	if to != Failed {
-		if rec.Tries > 0 && to == Downloading {
+		if rec.Tries > 0 && to.Active() {
 			log = quiet(log)
 		}
 		log.Info("transition", "durable", s.Durable, "size", s.Size)

@@ -23,20 +23,35 @@ func (t *transfer) startOver(why metrics.RestartReason, also recordChange) error
 
 // rewind goes back to a checkpoint that was left behind.
 func (t *transfer) rewind(cp journal.Checkpoint) error {
-	if cp.Offset == 0 {
-		if err := t.journal.dropCheckpoints(); err != nil {
-			return err
-		}
-		return t.reposition(position{digest: hashing.New(algorithms(t.journal.record().Job))}, 0)
+	digest, err := t.digestAt(cp)
+	switch {
+	case err != nil:
+	case cp.Offset == 0:
+		err = t.journal.dropCheckpoints()
+	default:
+		err = t.journal.rewind(cp)
 	}
-	if err := t.journal.rewind(cp); err != nil {
-		return err
-	}
-	digest, err := hashing.Resume(cp.Digest)
 	if err != nil {
 		return err
 	}
 	return t.reposition(position{saved: cp, digest: digest}, 0)
+}
+
+// cutDigest takes the bytes that were not stored out of the digest again. The
+// hasher had taken them when the blocks were dropped.
+func (t *transfer) cutDigest() (err error) {
+	if t.at.digest.Len() != t.at.saved.Offset {
+		t.at.digest, err = t.digestAt(t.at.saved)
+	}
+	return err
+}
+
+// digestAt returns the digest of the bytes before a checkpoint of this process.
+func (t *transfer) digestAt(cp journal.Checkpoint) (*hashing.Digest, error) {
+	if cp.Offset == 0 {
+		return hashing.New(algorithms(t.journal.record().Job)), nil
+	}
+	return hashing.Resume(cp.Digest)
 }
 
 // reposition makes the file, and what is reported, agree with to.

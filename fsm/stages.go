@@ -29,6 +29,7 @@ type receiver struct {
 	free     chan *block
 	interval int64
 	flush    *flushClock
+	whole    int64 // up to here no checkpoint by time ends a block early
 }
 
 // run fills blocks from the socket up to the end of the package, and then makes
@@ -36,7 +37,7 @@ type receiver struct {
 func (r *receiver) run(from, size int64, out chan<- *block) error {
 	for off := from; off < size; {
 		b := <-r.free
-		n, flush, err := r.fill(b.data[:min(blockSize, size-off, r.interval-off%r.interval)])
+		n, flush, err := r.fill(b.data[:min(blockSize, size-off, r.interval-off%r.interval)], off >= r.whole)
 		b.offset, b.data, b.flush = off, b.data[:n], flush
 		off += int64(n)
 		if off%r.interval == 0 {
@@ -58,16 +59,16 @@ func (r *receiver) run(from, size int64, out chan<- *block) error {
 	return nil
 }
 
-// fill reads until p is full, or until a checkpoint is due by the clock. Unlike
-// io.ReadFull it counts bytes as they come: on a slow link a block takes longer
-// than the rate's window.
-func (r *receiver) fill(p []byte) (n int, flush bool, err error) {
+// fill reads until p is full or, with timed, until a checkpoint is due by the
+// clock. Unlike io.ReadFull it counts bytes as they come: on a slow link a block
+// takes longer than the rate's window.
+func (r *receiver) fill(p []byte, timed bool) (n int, flush bool, err error) {
 	for n < len(p) && err == nil && !flush {
 		var k int
 		k, err = r.body.Read(p[n:])
 		n += k
 		r.count(int64(k))
-		flush = k > 0 && r.flush.due(time.Now())
+		flush = timed && k > 0 && r.flush.due(time.Now())
 	}
 	if n == len(p) || flush {
 		return n, flush, nil

@@ -26,16 +26,17 @@ type transfer struct {
 	restarts *restartCounter
 	newURL   <-chan struct{}
 
-	file    Partial
-	at      position
-	blocks  *blockPool
-	pace    pace       // of the disk, from one attempt to the next
-	flush   flushClock // the receiver's while a body is being stored
-	policy  retryPolicy
-	cause   metrics.Cause // why the next attempt resumes
-	url     string        // of the last attempt
-	paused  bool          // this start is out of the count of restarts
-	counted bool          // a byte was received; the receiver's
+	file   Partial
+	at     position
+	blocks *blockPool
+	pace   pace       // of the disk, from one attempt to the next
+	flush  flushClock // the receiver's while a body is being stored
+	policy retryPolicy
+	cause  metrics.Cause // why the next attempt resumes
+	url    string        // of the last attempt
+
+	paused   bool // this start is out of the count of restarts, as long as a wait lasts
+	survived bool // noCrash was called; the receiver's while a body is being stored
 }
 
 func (u *Updater) newTransfer() *transfer {
@@ -54,6 +55,11 @@ func (t *transfer) download(ctx context.Context) (err error) {
 	rec := t.journal.record()
 	if !State(rec.State).known() {
 		if done, err := t.isReady(ctx, jobWithSize(rec)); done || err != nil {
+			return err
+		}
+		// The next start must not look again, and a newer otad must not take what
+		// is here for a job in its own state.
+		if _, err := t.journal.update(func(r *journal.Record) { r.State = string(Downloading) }); err != nil {
 			return err
 		}
 	}
@@ -152,13 +158,14 @@ func (t *transfer) recover(err error) (time.Duration, error) {
 	d := t.policy.next(f, t.at.saved.Offset, alreadyRestarted{rec.Changed > 0, rec.Unsatisfiable > 0}, time.Now(), t.cfg.Jitter())
 	switch d.action {
 	case actionRetry:
+		t.noCrash()
 		t.log.Warn("retrying", "reason", f.Reason, "attempt", t.policy.failures, "of", t.cfg.Retries, "wait", d.wait, "offset", t.at.saved.Offset, "err", f.Detail)
 		t.report.retry(f.Reason, fmt.Sprintf("retry %d of %d in %s: %s", t.policy.failures, t.cfg.Retries, d.wait.Round(100*time.Millisecond), f.Detail))
 		return d.wait, nil
 	case actionOffline:
 		if d.first {
 			t.log.Warn("no network or no clock, waiting for it", "at_most", t.cfg.NetworkWait, "err", f.Detail)
-			t.paused = t.restarts.pause()
+			t.pauseCount()
 		}
 		if f.Kind == netio.NoClock {
 			t.report.waiting(waitClock)
@@ -168,9 +175,11 @@ func (t *transfer) recover(err error) (time.Duration, error) {
 		return d.wait, nil
 	case actionRestart:
 		return 0, t.startOver(d.restart, func(r *journal.Record) {
-			if d.restart == metrics.RestartChanged {
+			switch d.restart {
+			case metrics.RestartChanged:
 				r.Changed++
-			} else {
+				r.TryOffset = 0 // another object's bytes are fetched for the first time
+			case metrics.RestartUnsatisfiable:
 				r.Unsatisfiable++
 			}
 			r.Validator = journal.Validator{}
@@ -185,10 +194,18 @@ func (t *transfer) networkBack() {
 	if away, wasOffline := t.policy.online(time.Now()); wasOffline {
 		t.log.Info("the network is there", "waited", away.Round(time.Second))
 	}
+	t.resumeCount()
+	t.report.waiting(waitNothing)
+}
+
+// pauseCount takes this start out of the count of restarts while it waits for
+// something that the job is not to blame for; resumeCount counts it again.
+func (t *transfer) pauseCount() { t.paused = t.paused || t.restarts.pause() }
+
+func (t *transfer) resumeCount() {
 	if t.paused {
 		t.paused = !t.restarts.resume()
 	}
-	t.report.waiting(waitNothing)
 }
 
 // pause waits; a new URL ends it early.

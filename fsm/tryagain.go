@@ -52,15 +52,16 @@ func (a TryAgain) wait(r journal.Record, jitter float64) (time.Duration, bool) {
 }
 
 // countTry notes in the record that the job has failed once more. A try that
-// committed bytes begins again at the first wait, but for an object that changes
-// each time: its bytes are no progress.
+// committed bytes begins again at the first wait. Bytes that were held before and
+// are fetched again are no progress, and neither are those of an object that
+// changes each time.
 func countTry(r *journal.Record, why *Error, durable int64) {
 	r.TryStep++
 	if r.Tries == 0 || durable > r.TryOffset && why.Reason != ObjectChanged {
 		r.TryStep = 0
 	}
 	r.Tries++
-	r.TryOffset = durable
+	r.TryOffset = max(r.TryOffset, durable)
 }
 
 // armTry sets the timer of the next try of a job that has failed. It returns when

@@ -85,7 +85,7 @@ type Record struct {
 	Stats          Stats         `json:"stats,omitzero"`
 	Tries          int           `json:"tries,omitempty"`         // failures in a row, each reported
 	TryStep        int           `json:"try_step,omitempty"`      // of them, those in a row without a byte committed
-	TryOffset      int64         `json:"try_offset,omitempty"`    // bytes durable at the last failure
+	TryOffset      int64         `json:"try_offset,omitempty"`    // most bytes durable at one of them
 	Mixed          bool          `json:"mixed,omitempty"`         // bytes of several responses are joined without a validator
 	Mismatched     int           `json:"mismatched,omitempty"`    // times that mixed bytes did not match the digest
 	Changed        int           `json:"changed,omitempty"`       // times the object changed under this job
@@ -114,6 +114,7 @@ func (r Record) bounded() Record {
 	r.Error = boundedText(r.Error)
 	r.Validator.ETag = boundedTag(r.Validator.ETag)
 	r.Validator.LastModified = boundedTag(r.Validator.LastModified)
+	r.Validator.Total = max(0, r.Validator.Total)
 	return r
 }
 
