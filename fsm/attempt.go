@@ -39,6 +39,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 		// The held bytes are given up only when the first interval of those that
 		// take their place is there.
 		err = t.storeBody(ctx, cancel, body, info.Size, func() error {
+			if t.urlReplaced() {
+				return errURLReplaced
+			}
 			if err := t.startOver(metrics.RestartRangeIgnored, func(*journal.Record) {}); err != nil {
 				return err
 			}
@@ -66,8 +69,11 @@ func (t *transfer) storeBody(ctx context.Context, cancel context.CancelCauseFunc
 	if takeOver != nil {
 		give := takeOver
 		takeOver = func() error {
+			if err := give(); err != nil {
+				return err
+			}
 			begin, took = journal.Checkpoint{}, true
-			return give()
+			return nil
 		}
 	}
 	err := t.pump(ctx, func() { cancel(nil) }, body, size, takeOver)

@@ -70,15 +70,22 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 		from, digest = 0, hashing.New(algorithms(t.journal.record().Job))
 	}
 	in := &receiver{body: body, count: t.received, free: t.blocks.free, interval: t.cfg.Checkpoint, flush: &t.flush}
+	first := min(t.cfg.Checkpoint, size, (blockCount-2)*blockSize)
+	if takeOver != nil {
+		in.flushFrom = first // smaller blocks would use all of them up before that
+	}
 	sum := &hasher{digest: digest, interval: t.cfg.Checkpoint}
 	stopped := &stopTime{}
 	disk := &diskWriter{sinceStop: stopped.since, file: t.file, commit: t.journal.commit, synced: t.report.synced, durable: t.report.durable,
 		free: t.blocks.free, interval: t.cfg.Checkpoint, size: size,
-		next: journal.Checkpoint{Offset: from}, saved: t.at.saved, pace: t.pace}
+		next: journal.Checkpoint{Offset: from}, saved: t.at.saved, pace: t.pace, first: first, dropped: t.report.discarded}
 	if takeOver != nil {
 		disk.takeOver = func() error {
 			err := takeOver()
-			t.at.digest, disk.saved = digest, t.at.saved
+			disk.saved = t.at.saved
+			if err == nil {
+				t.at.digest = digest
+			}
 			return err
 		}
 	}
@@ -129,7 +136,9 @@ type diskWriter struct {
 	interval int64
 	size     int64 // of the package
 
-	waiting []*block           // of a body that takes over, until its first interval is there
+	first   int64              // bytes that a body that takes over must have
+	waiting []*block           // of that body, until they are there
+	dropped func(n int64)      // reports bytes that were waiting in vain
 	next    journal.Checkpoint // claims all that has been written
 	saved   journal.Checkpoint // the newest that the journal holds
 	spent   time.Duration      // in writes since the last checkpoint
@@ -146,6 +155,7 @@ type pace struct{ write, checkpoint time.Duration }
 // ended it goes on for as long as a stop may take; the rest is dropped, and
 // requested again by the next start.
 func (w *diskWriter) run(ctx context.Context, in <-chan *block) error {
+	defer w.drop()
 	for b := range in {
 		if ctx.Err() != nil && w.sinceStop()+w.pace.write+w.pace.checkpoint > storeBudget {
 			w.free <- b
@@ -158,38 +168,12 @@ func (w *diskWriter) run(ctx context.Context, in <-chan *block) error {
 	for b := range in {
 		w.free <- b
 	}
-	for _, b := range w.waiting {
-		w.free <- b
-	}
 	if w.takeOver == nil && !w.tooLate(ctx) {
 		if err := w.checkpoint(); err != nil {
 			return err
 		}
 	}
 	return ctx.Err() // and not nil, as if all that was received had been stored
-}
-
-// take stores b, or keeps it in memory until a body that takes over has its first
-// interval there.
-func (w *diskWriter) take(ctx context.Context, b *block) error {
-	if w.takeOver == nil {
-		return w.store(ctx, b)
-	}
-	w.waiting = append(w.waiting, b)
-	if b.after.Offset < min(w.interval, w.size, (blockCount-2)*blockSize) {
-		return nil
-	}
-	if err := w.takeOver(); err != nil {
-		return err
-	}
-	w.takeOver = nil
-	for _, b := range w.waiting {
-		if err := w.store(ctx, b); err != nil {
-			return err
-		}
-	}
-	w.waiting = nil
-	return nil
 }
 
 // store writes b, and makes a checkpoint where one is due.

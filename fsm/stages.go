@@ -28,7 +28,9 @@ type receiver struct {
 	count    func(n int64) // counts received bytes
 	free     chan *block
 	interval int64
-	flush    *flushClock
+
+	flush     *flushClock
+	flushFrom int64 // no block before this offset is cut short for a flush
 }
 
 // run fills blocks from the socket up to the end of the package, and then makes
@@ -36,7 +38,7 @@ type receiver struct {
 func (r *receiver) run(from, size int64, out chan<- *block) error {
 	for off := from; off < size; {
 		b := <-r.free
-		n, flush, err := r.fill(b.data[:min(blockSize, size-off, r.interval-off%r.interval)])
+		n, flush, err := r.fill(b.data[:min(blockSize, size-off, r.interval-off%r.interval)], off >= r.flushFrom)
 		b.offset, b.data, b.flush = off, b.data[:n], flush
 		off += int64(n)
 		if off%r.interval == 0 {
@@ -58,16 +60,16 @@ func (r *receiver) run(from, size int64, out chan<- *block) error {
 	return nil
 }
 
-// fill reads until p is full, or until a checkpoint is due by the clock. Unlike
-// io.ReadFull it counts bytes as they come: on a slow link a block takes longer
-// than the rate's window.
-func (r *receiver) fill(p []byte) (n int, flush bool, err error) {
+// fill reads until p is full, or, with mayFlush, until a checkpoint is due by the
+// clock. Unlike io.ReadFull it counts bytes as they come: on a slow link a block
+// takes longer than the rate's window.
+func (r *receiver) fill(p []byte, mayFlush bool) (n int, flush bool, err error) {
 	for n < len(p) && err == nil && !flush {
 		var k int
 		k, err = r.body.Read(p[n:])
 		n += k
 		r.count(int64(k))
-		flush = k > 0 && r.flush.due(time.Now())
+		flush = k > 0 && r.flush.due(time.Now()) && mayFlush
 	}
 	if n == len(p) || flush {
 		return n, flush, nil
