@@ -75,7 +75,9 @@ func TestProgressOfLessThanAnIntervalSavesNoRetries(t *testing.T) {
 			[]int64{0, interval/4 - 1, interval/2 - 2, interval*3/4 - 3}, interval - 4},
 		{"an origin that ignores ranges and resets each time", origintest.Always().IgnoreRange().ResetAt(3 * interval),
 			[]int64{0, 3 * interval, 3 * interval, 3 * interval}, 3 * interval},
-		{"the same, ever earlier", origintest.Always().IgnoreRange().ResetAt(interval - 1),
+		{"the same, without ETag", origintest.Always().NoETag().IgnoreRange().ResetAt(3 * interval),
+			[]int64{0, 3 * interval, 3 * interval, 3 * interval}, 3 * interval},
+		{"the same, ever earlier", origintest.Always().NoETag().IgnoreRange().ResetAt(interval - 1),
 			[]int64{0, interval - 1, interval - 1, interval - 1}, interval - 1},
 	}
 	for _, tt := range tests {
@@ -97,7 +99,7 @@ func TestProgressOfLessThanAnIntervalSavesNoRetries(t *testing.T) {
 // starts over makes none until it is past where it was.
 func TestProgressIsCountedFromTheHighestOffset(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.Always().IgnoreRange(), origintest.On(1).ResetAt(3*interval),
+		r := newRig(t, origintest.Always().IgnoreRange().NoETag(), origintest.On(1).ResetAt(3*interval),
 			origintest.On(2).ResetAt(2*interval), origintest.On(3).ResetAt(4*interval), origintest.On(4).ResetAt(5*interval-1))
 		r.begin()
 		r.fetched()
