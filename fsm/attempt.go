@@ -8,7 +8,8 @@ import (
 	"otad/netio"
 )
 
-// attempt makes one request, from where the file ends, and stores the answer.
+// attempt makes one request, from where the file ends or from 0, and stores the
+// answer.
 func (t *transfer) attempt(ctx context.Context) error {
 	rec := t.journal.record()
 	offset := t.at.saved.Offset
@@ -19,7 +20,12 @@ func (t *transfer) attempt(ctx context.Context) error {
 	defer cancel(nil)
 	go t.watchHold(ctx, cancel)
 	t.url = rec.Job.URL
-	if offset == 0 {
+	anew := t.anew && offset > 0
+	t.anew = false
+	if anew {
+		offset = 0
+		rec.Validator = journal.Validator{Total: rec.Validator.Total} // which an answer without length needs
+	} else if offset == 0 {
 		rec.Validator = journal.Validator{} // no byte is held that could be mixed with another object's
 	}
 	body, err := t.source.Open(ctx, netio.Request{URL: rec.Job.URL, Offset: offset, Size: rec.Job.Size,
@@ -32,7 +38,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 	info := body.Info()
 	t.report.request(info.Status)
 	t.networkBack()
-	if info.RangeIgnored {
+	if info.RangeIgnored || anew {
 		if t.urlReplaced() {
 			return errURLReplaced
 		}

@@ -191,6 +191,20 @@ func TestWholeAnswer(t *testing.T) {
 			retries:  "other 2, reset 1", restarts: "range_ignored 1", twice: 350_000, took: 7 * time.Second,
 		},
 		{
+			name:   "to a range, without length, at every retry, size not known before",
+			script: script(on(1).ResetAt(350_000), from(2).IgnoreRange().UntilClose()), job: sizeNotKnown,
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200"},
+			retries:  "other 2, reset 1", restarts: "range_ignored 1", twice: 350_000, took: 7 * time.Second,
+		},
+		{
+			// It was believed, but it has not given an interval in place of what
+			// is held.
+			name:     "to a range, without length, at every retry, and then nothing of use",
+			script:   script(on(1).ResetAt(350_000), span(2, 5).IgnoreRange().UntilClose(), on(5).ResetAt(99_999)),
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200", "350000- if-match: 206"},
+			retries:  "other 2, reset 2", twice: 99_999, took: 8 * time.Second,
+		},
+		{
 			name:     "to a range, without length, once",
 			script:   script(on(1).ResetAt(350_000), on(2).IgnoreRange().UntilClose()),
 			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 206"},

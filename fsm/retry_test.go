@@ -118,15 +118,16 @@ func TestCountOfRetriesStartsAnewWithTheProgressOfTheNewObject(t *testing.T) {
 	second := sample(2, 5*interval+1234)
 	tests := []struct {
 		name   string
-		rule   *origintest.Rule
+		rules  []*origintest.Rule
 		object *origintest.Object // that is wanted; nil: the first one
 	}{
-		{"object changed", origintest.From(4).Replace(second), &second},
-		{"range not satisfiable", origintest.On(4).Status(416), nil},
+		{"object changed", script(origintest.From(4).Replace(second)), &second},
+		{"object changed unseen", script(bare(), origintest.From(4).Replace(second)), &second},
+		{"range not satisfiable", script(origintest.On(4).Status(416)), nil},
 	}
 	for _, tt := range tests {
 		run(t, tt.name, func(t *testing.T) {
-			r := newRig(t, origintest.Always().ResetAfter(interval*3/2), tt.rule)
+			r := newRig(t, append(tt.rules, origintest.Always().ResetAfter(interval*3/2))...)
 			if tt.object != nil {
 				r.object = *tt.object
 			}
