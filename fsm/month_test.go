@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -65,6 +66,7 @@ func newMonth(t *testing.T, seed uint64) *month {
 		},
 	}
 	m.bulk = true
+	m.log = slog.NewTextHandler(secretCheck{t}, nil) // what is logged of each try in vain is too much
 	m.cfg.Flush, m.cfg.NetworkWait = 30*time.Second, 10*time.Minute
 	jitter := rand.New(rand.NewPCG(seed, 31))
 	var mu sync.Mutex

@@ -205,6 +205,14 @@ func TestWholeAnswer(t *testing.T) {
 			retries:  "other 2, reset 2", twice: 99_999, took: 8 * time.Second,
 		},
 		{
+			// It is believed once, and not for ever.
+			name:     "to a range, without length, and never an interval",
+			script:   script(on(1).ResetAt(350_000), from(2).IgnoreRange().UntilClose().FinAt(99_999)),
+			fails:    "DOWNLOAD_FAILED: HTTP 200 with a body of unknown length of application/octet-stream instead of the package" + atPort80,
+			requests: append([]string{"0-: 206"}, slices.Repeat([]string{"350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200"}, 2)[:7]...),
+			retries:  "other 4, reset 1, short_body 1", twice: 99_999, left: "part 350000", took: 14 * time.Second,
+		},
+		{
 			name:     "to a range, without length, once",
 			script:   script(on(1).ResetAt(350_000), on(2).IgnoreRange().UntilClose()),
 			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 206"},
