@@ -155,6 +155,12 @@ func TestSurplusIsRefused(t *testing.T) {
 			retries: "reset 1", left: "part 350000", took: time.Second,
 		},
 		{
+			// Nothing is left of what that answer took the place of.
+			name: "without ranges, in place of what was held", script: script(on(1).ResetAt(350_000), from(2).IgnoreRange().UntilClose().Surplus(1)),
+			fails: fails, requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200"},
+			retries: "other 2, reset 1", restarts: "range_ignored 1", twice: 350_000, took: 7 * time.Second,
+		},
+		{
 			name: "after an announced length is not the body's", script: script(always().Surplus(10)),
 			requests: []string{"0-: 206"},
 		},

@@ -93,3 +93,20 @@ func TestNewURLEndsABodyThatWouldTakeOver(t *testing.T) {
 		}
 	})
 }
+
+// Each answer that breaks off before it takes over leaves blocks behind, and
+// there are eight.
+func TestAnswersThatDoNotTakeOverGiveTheirBlocksBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const at = 2*interval + 5
+		r := newRig(t, origintest.On(1).StallAt(at),
+			origintest.Span(2, 21).IgnoreRange().Header("ETag", `"other"`).ResetAfter(interval-1))
+		r.cfg.Retries = 20
+		r.held(at)
+		p := r.boot()
+		r.fetched()
+		if got := p.counts("ota_download_restarts_total"); got != "" {
+			t.Errorf("started over: %s", got)
+		}
+	})
+}

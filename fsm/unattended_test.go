@@ -1,6 +1,8 @@
 package fsm_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -187,5 +189,54 @@ func TestHoldSpendsNoRetry(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		r.fetched()
+	})
+}
+
+// Each start receives bytes and is cut off before the first checkpoint. That is
+// a weak supply, and no crash loop.
+func TestBoardThatIsCutOffWithinASecondIsInNoCrashLoop(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, span(1, 20).Drip(1000, 100*time.Millisecond))
+		r.boot()
+		r.start(r.job())
+		for range 20 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			r.kill()
+			r.boot()
+		}
+		r.fetched()
+	})
+}
+
+// A link so bad that each try brings a thousand bytes fails every ten seconds.
+func TestFailureThatComesOftenIsFewLines(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t, always().ResetAfter(1000)))
+		r.cfg.Retries = 0
+		var log bytes.Buffer
+		r.log = slog.NewTextHandler(&log, nil)
+		r.boot()
+		r.start(r.job())
+		r.wait(10*time.Hour, func(s fsm.Snapshot) bool { return s.State == fsm.Ready })
+		r.stop()
+		if n := strings.Count(log.String(), "still fails"); n == 0 || n > 15 {
+			t.Errorf("%d lines of 328 failures:\n%s", n, log.String())
+		}
+	})
+}
+
+func TestResetEndsTheTriesOfAFailedJob(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t, always().ResetEarly()))
+		r.boot()
+		r.start(r.job())
+		r.failed("DOWNLOAD_FAILED: ")
+		must(t, r.Reset(t.Context()))
+		n := len(r.origin.Requests())
+		time.Sleep(48 * time.Hour)
+		if s := r.Snapshot(); s.State != fsm.Idle || s.NextTry != 0 || len(r.origin.Requests()) != n {
+			t.Errorf("%+v after %d more requests", s, len(r.origin.Requests())-n)
+		}
 	})
 }
