@@ -110,3 +110,18 @@ func TestAnswersThatDoNotTakeOverGiveTheirBlocksBack(t *testing.T) {
 		}
 	})
 }
+
+// Three answers that would be believed are not, when one of the retries between
+// them was answered otherwise.
+func TestOriginIsBelievedOnlyForAnswersInARow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const at = 2*interval + 5
+		r := newRig(t, origintest.On(1).StallAt(at), origintest.From(2).IgnoreRange().UntilClose(), origintest.On(3).ResetEarly())
+		r.held(at)
+		r.boot()
+		s := r.failed("DOWNLOAD_FAILED: HTTP 200 with a body of unknown length")
+		if n := len(r.origin.Requests()); n != 5 || s.Durable != at {
+			t.Errorf("%d requests, %d bytes are held", n, s.Durable)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package fsm_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -239,4 +240,33 @@ func TestResetEndsTheTriesOfAFailedJob(t *testing.T) {
 			t.Errorf("%+v after %d more requests", s, len(r.origin.Requests())-n)
 		}
 	})
+}
+
+func TestTryWithoutANewByteWaitsLonger(t *testing.T) {
+	changing := func() (rules []*origintest.Rule) {
+		for n, resetAt := range []int64{10_000, 0, 20_000, 0, 0, 30_000, 0} {
+			r := on(n+1).Header("ETag", fmt.Sprintf(`W/"%d"`, n))
+			if resetAt > 0 {
+				r.ResetAt(resetAt)
+			}
+			rules = append(rules, r)
+		}
+		return rules
+	}
+	for name, rules := range map[string][]*origintest.Rule{
+		"bytes are held": script(on(1).ResetAt(2*interval), from(2).ResetEarly()),
+		"the bytes are of an object that changes each time": changing(),
+	} {
+		run(t, name, func(t *testing.T) {
+			r := forever(newRig(t, rules...))
+			r.boot()
+			r.start(r.job())
+			for tries, wait := range []time.Duration{10 * time.Second, 20 * time.Second} {
+				s := r.until(func(s fsm.Snapshot) bool { return s.State == fsm.Failed && s.Tries == tries+1 })
+				if s.NextTry != wait || s.Durable == 0 {
+					t.Errorf("try %d: %+v, want the next one in %v", s.Tries, s, wait)
+				}
+			}
+		})
+	}
 }
