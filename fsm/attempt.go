@@ -15,7 +15,8 @@ import (
 // count of restarts: an origin that is silent kills no process.
 const silentAfter = 2 * time.Second
 
-// attempt makes one request, from where the file ends, and stores the answer.
+// attempt makes one request, from where the file ends or from 0, and stores the
+// answer.
 func (t *transfer) attempt(ctx context.Context) error {
 	rec := t.journal.record()
 	offset := t.at.saved.Offset
@@ -26,7 +27,12 @@ func (t *transfer) attempt(ctx context.Context) error {
 	defer cancel(nil)
 	go t.watchHold(ctx, cancel)
 	t.url = rec.Job.URL
-	if offset == 0 {
+	anew := t.anew && offset > 0
+	t.anew = false
+	if anew {
+		offset = 0
+		rec.Validator = journal.Validator{Total: rec.Validator.Total} // which an answer without length needs
+	} else if offset == 0 {
 		rec.Validator = journal.Validator{} // no byte is held that could be mixed with another object's
 	}
 	silent := time.AfterFunc(silentAfter, t.restarts.clear)
@@ -41,7 +47,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 	info := body.Info()
 	t.report.request(info.Status)
 	t.networkBack()
-	if info.RangeIgnored {
+	if info.RangeIgnored || anew {
 		if t.urlReplaced() {
 			return errURLReplaced
 		}
@@ -81,8 +87,11 @@ func (t *transfer) storeBody(ctx context.Context, cancel context.CancelCauseFunc
 	if takeOver != nil {
 		give := takeOver
 		takeOver = func() error {
+			if err := give(); err != nil {
+				return err
+			}
 			begin, took = journal.Checkpoint{}, true
-			return give()
+			return nil
 		}
 	}
 	err := t.pump(ctx, func() { cancel(nil) }, body, size, takeOver)

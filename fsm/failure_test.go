@@ -346,9 +346,9 @@ func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 		name string
 		rule *origintest.Rule // of the second request
 	}{
-		{"another object", origintest.On(2).Status(412)},
+		{"another object", origintest.From(2).Replace(sample(2, 5*interval+1234))},
 		{"nothing there", origintest.On(2).Status(416)},
-		{"range ignored", origintest.On(2).IgnoreRange()},
+		{"range ignored", origintest.On(2).IgnoreRange().Header("ETag", `"other"`)},
 	}
 	for _, tt := range tests {
 		run(t, tt.name, func(t *testing.T) {
@@ -368,10 +368,13 @@ func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 
 // The limit of one start-over counts from the last Start of the job.
 func TestJobPostedAgainIsStartedOverOnceMore(t *testing.T) {
-	for status, fails := range map[int]string{412: "OBJECT_CHANGED", 416: "RANGE_NOT_SATISFIABLE"} {
+	for fails, refuse := range map[string]func(*origintest.Rule) *origintest.Rule{
+		"OBJECT_CHANGED":        func(r *origintest.Rule) *origintest.Rule { return r.Header("ETag", `"other"`) },
+		"RANGE_NOT_SATISFIABLE": func(r *origintest.Rule) *origintest.Rule { return r.Status(416) },
+	} {
 		run(t, fails, func(t *testing.T) {
-			r := newRig(t, origintest.On(1).ResetAt(3*interval), origintest.On(2).Status(status),
-				origintest.On(3).ResetAt(2*interval), origintest.Span(4, 5).Status(status))
+			r := newRig(t, origintest.On(1).ResetAt(3*interval), refuse(origintest.On(2)),
+				origintest.On(3).ResetAt(2*interval), refuse(origintest.Span(4, 5)))
 			r.begin()
 			r.failed("DOWNLOAD_FAILED: " + fails)
 			r.start(r.job())

@@ -21,7 +21,7 @@ func (c *flushClock) due(now time.Time) bool {
 		return false
 	case c.at.IsZero():
 		c.step = min(firstFlush, c.longest)
-		c.restart(now)
+		c.at = now.Add(c.step)
 		return false
 	case now.Before(c.at):
 		return false
@@ -31,5 +31,10 @@ func (c *flushClock) due(now time.Time) bool {
 	return true
 }
 
-// restart counts the time from now: a checkpoint is being made.
-func (c *flushClock) restart(now time.Time) { c.at = now.Add(c.step) }
+// restart counts the time from now, once the clock runs: a checkpoint is being
+// made.
+func (c *flushClock) restart(now time.Time) {
+	if !c.at.IsZero() {
+		c.at = now.Add(c.step)
+	}
+}

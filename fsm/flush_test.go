@@ -79,3 +79,17 @@ func TestFastLinkMakesNoFurtherCheckpoints(t *testing.T) {
 		}
 	})
 }
+
+// TestIntervalCountsTheTimeOfAFlushAnew: an interval takes 1.5 s here.
+func TestIntervalCountsTheTimeOfAFlushAnew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, origintest.Always().Drip(4370, 100*time.Millisecond))
+		r.cfg.Flush = 30 * time.Second
+		r.boot()
+		r.start(r.job())
+		r.fetched()
+		if got := r.checkpoints(); len(got) != 6 {
+			t.Errorf("checkpoints at %v, want six", got)
+		}
+	})
+}

@@ -24,6 +24,7 @@ import (
 //     CRC and digest;
 //   - Verifying is written only when every byte of the package is claimed, and
 //     Ready only when the package is there under its final name;
+//   - bytes are given up only for a proof, see isProved;
 //   - nothing is shown, in a Snapshot, to OnChange or in a metric, that the
 //     journal does not hold yet;
 //   - every file that is opened is closed (see process.stop).
@@ -45,6 +46,7 @@ type invariants struct {
 	read     int64               // bytes read from partial files
 	asked    []openedRequest
 	observed []fsm.Snapshot
+	evidence evidence
 }
 
 // openedRequest is a request to the origin.

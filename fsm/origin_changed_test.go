@@ -23,22 +23,22 @@ func TestObjectChanged(t *testing.T) {
 		{
 			name:   "into the right one",
 			script: script(on(1).ResetAt(350_000), from(2).Replace(another)), job: wants(another),
-			requests: []string{"0-: 206", "350000- if-match: 412", "0-: 206"},
+			requests: []string{"0-: 206", "350000- if-match: 412", "350000-: 206", "0-: 206"},
 			retries:  "reset 1", restarts: "changed 1", took: time.Second,
 		},
 		{
 			name:     "into a wrong one",
 			script:   script(on(1).ResetAt(350_000), from(2).Replace(another)),
 			fails:    "MD5_MISMATCH: expected " + object.MD5() + ", got ",
-			requests: []string{"0-: 206", "350000- if-match: 412", "0-: 206"},
+			requests: []string{"0-: 206", "350000- if-match: 412", "350000-: 206", "0-: 206"},
 			retries:  "reset 1", restarts: "changed 1", took: time.Second,
 		},
 		{
 			name:     "twice",
-			script:   script(on(1).ResetAt(350_000), span(2, 3).Replace(another), on(3).ResetAt(200_000), from(4).Replace(third)),
+			script:   script(on(1).ResetAt(350_000), span(2, 4).Replace(another), on(4).ResetAt(200_000), from(5).Replace(third)),
 			job:      wants(third),
-			fails:    "DOWNLOAD_FAILED: OBJECT_CHANGED the object at the origin is another one now: its ETag differs (HTTP 412)",
-			requests: []string{"0-: 206", "350000- if-match: 412", "0-: 206", "200000- if-match: 412"},
+			fails:    "DOWNLOAD_FAILED: OBJECT_CHANGED the object at the origin is another one now: its ETag differs: v2 before, v3 now (HTTP 206)" + atPort80,
+			requests: []string{"0-: 206", "350000- if-match: 412", "350000-: 206", "0-: 206", "200000- if-match: 412", "200000-: 206"},
 			retries:  "reset 2", restarts: "changed 1", left: "part 200000", took: 2 * time.Second,
 		},
 		{
@@ -49,11 +49,18 @@ func TestObjectChanged(t *testing.T) {
 			retries:  "reset 2", took: 3 * time.Second,
 		},
 		{
+			// There was no If-Match. It says nothing of the object.
 			name:     "says the origin of the very first byte",
 			script:   script(always().Status(412)),
-			fails:    "DOWNLOAD_FAILED: OBJECT_CHANGED ",
-			requests: []string{"0-: 412", "0-: 412"},
-			restarts: "changed 1",
+			fails:    "DOWNLOAD_FAILED: HTTP 412 Precondition Failed" + atPort80,
+			requests: []string{"0-: 412"},
+		},
+		{
+			name:     "says the origin, with and without If-Match",
+			script:   script(on(1).ResetAt(350_000), from(2).Status(412)),
+			fails:    "DOWNLOAD_FAILED: HTTP 412 Precondition Failed" + atPort80,
+			requests: []string{"0-: 206", "350000- if-match: 412", "350000-: 412"},
+			retries:  "reset 1", left: "part 350000", took: time.Second,
 		},
 		{
 			// lighttpd and BusyBox ignore If-Match.
@@ -63,9 +70,16 @@ func TestObjectChanged(t *testing.T) {
 			retries:  "reset 1", restarts: "changed 1", twice: 350_000, took: time.Second,
 		},
 		{
-			name:     "its Last-Modified alone",
+			// Each mirror has a date of its own.
+			name:     "its Last-Modified alone, which means nothing",
 			script:   script(on(1).ResetAt(350_000), on(2).Header("Last-Modified", "Sun, 02 Jan 2000 00:00:00 GMT")),
-			requests: []string{"0-: 206", "350000- if-match: 206", "0-: 206"},
+			requests: []string{"0-: 206", "350000- if-match: 206"},
+			retries:  "reset 1", took: time.Second,
+		},
+		{
+			name:     "its Last-Modified beside the same weak ETag",
+			script:   script(always().WeakETag(), on(1).ResetAt(350_000), on(2).Header("Last-Modified", "Sun, 02 Jan 2000 00:00:00 GMT")),
+			requests: []string{"0-: 206", "350000-: 206", "0-: 206"},
 			retries:  "reset 1", restarts: "changed 1", twice: 350_000, took: time.Second,
 		},
 		{
@@ -99,7 +113,7 @@ func TestObjectChanged(t *testing.T) {
 			name:     "into the right one of another size, where nobody asked for a size",
 			script:   script(on(1).ResetAt(350_000), from(2).Replace(longer)),
 			job:      func(j *journal.Job) { j.Size, j.MD5 = 0, longer.MD5() },
-			requests: []string{"0-: 206", "350000- if-match: 412", "0-: 206"},
+			requests: []string{"0-: 206", "350000- if-match: 412", "350000-: 206", "0-: 206"},
 			retries:  "reset 1", restarts: "changed 1", took: time.Second,
 		},
 		{
@@ -163,10 +177,41 @@ func TestValidatorOfTheSameObject(t *testing.T) {
 			retries:  "reset 1", took: time.Second,
 		},
 		{
-			name:     "an ETag that is no quoted string is compared and not sent",
+			name:     "an ETag without quotes is compared and sent with them",
 			script:   script(always().Header("ETag", "v1"), on(1).ResetAt(350_000)),
-			requests: []string{"0-: 206", "350000-: 206"},
+			requests: []string{"0-: 206", "350000- if-match: 206"},
 			retries:  "reset 1", took: time.Second,
+		},
+		{
+			name:     "an ETag that loses its quotes is the same",
+			script:   script(on(1).ResetAt(350_000), from(2).Header("ETag", "v1")),
+			requests: []string{"0-: 206", "350000- if-match: 206"},
+			retries:  "reset 1", took: time.Second,
+		},
+		{
+			// hawkBit, and some gateways to S3.
+			name:     "412 to the very ETag",
+			script:   script(on(1).ResetAt(350_000), always().IfMatchFails()),
+			requests: []string{"0-: 206", "350000- if-match: 412", "350000-: 206"},
+			retries:  "reset 1", took: time.Second,
+		},
+		{
+			name:     "every validator is lost once",
+			script:   script(on(1).ResetAt(350_000), on(2).Header("ETag", "").Header("Last-Modified", "")),
+			requests: []string{"0-: 206", "350000- if-match: 206", "350000- if-match: 206"},
+			retries:  "other 1, reset 1", took: 3 * time.Second,
+		},
+		{
+			name:     "every validator is lost for good",
+			script:   script(on(1).ResetAt(350_000), from(2).Header("ETag", "").Header("Last-Modified", "")),
+			requests: []string{"0-: 206", "350000- if-match: 206", "350000- if-match: 206", "350000- if-match: 206", "0-: 206"},
+			retries:  "other 2, reset 1", restarts: "range_ignored 1", twice: 350_000, took: 7 * time.Second,
+		},
+		{
+			name:     "every validator comes late",
+			script:   script(on(1).NoETag().NoLastModified().ResetAt(350_000)),
+			requests: []string{"0-: 206", "350000-: 206", "0-: 206"},
+			retries:  "reset 1", restarts: "changed 1", twice: 350_000, took: time.Second,
 		},
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"otad/netio"
 	"otad/netio/origintest"
 )
 
@@ -40,7 +41,7 @@ func TestConnectionBreaksOff(t *testing.T) {
 		},
 		row{
 			name: "reset each time after less than an interval", script: script(always().ResetAfter(20_000)),
-			fails:    "DOWNLOAD_FAILED: connection lost in the answer (gave up after 3 retries without progress)",
+			fails:    "DOWNLOAD_FAILED: connection lost in the answer" + atPort80 + " (gave up after 3 retries without progress)",
 			requests: []string{"0-: 206", "20000- if-match: 206", "40000- if-match: 206", "60000- if-match: 206"},
 			retries:  "reset 3", left: "part 80000", took: 7 * time.Second,
 		},
@@ -69,7 +70,7 @@ func TestSilence(t *testing.T) {
 		},
 		{
 			name: "in the body, each time in the same place", script: script(always().StallAt(350_000)),
-			fails:    "DOWNLOAD_FAILED: no byte for 5m0s (gave up after 3 retries without progress)",
+			fails:    "DOWNLOAD_FAILED: no byte for 5m0s" + atPort80 + " (gave up after 3 retries without progress)",
 			requests: []string{"0-: 206", "350000- if-match: 206", "350000- if-match: 206", "350000- if-match: 206"},
 			retries:  "stall 3", left: "part 350000", took: (4*300 + 7) * time.Second,
 		},
@@ -77,6 +78,12 @@ func TestSilence(t *testing.T) {
 			name: "instead of an answer", script: script(on(1).StallEarly()),
 			requests: []string{"0-: cut", "0-: 206"},
 			retries:  "timeout 1", took: 31 * time.Second,
+		},
+		{
+			name: "but for a trickle", script: script(always().Drip(1000, 10*time.Millisecond), on(1).Drip(99, time.Second)),
+			net:      func(c *netio.Config, _ *origintest.Origin) { c.MinRate = 100 },
+			requests: []string{"0-: 206", "29799- if-match: 206"},
+			retries:  "stall 1", took: 300*time.Second + time.Second + 9700*time.Millisecond,
 		},
 		{
 			name: "no longer than allowed", script: script(always().Drip(100_000, 299*time.Second)),
@@ -122,7 +129,8 @@ func TestBodyWithoutAnnouncedLength(t *testing.T) {
 		},
 		{
 			name: "until the connection ends, ends early and without ranges", script: script(always().UntilClose().IgnoreRange(), on(1).FinAt(350_000)),
-			requests: []string{"0-: 200", "350000- if-match: 200"}, retries: "short_body 1", restarts: "range_ignored 1", twice: 350_000, took: time.Second,
+			requests: []string{"0-: 200", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200"},
+			retries:  "other 2, short_body 1", restarts: "range_ignored 1", twice: 350_000, took: 7 * time.Second,
 		},
 	})
 }
@@ -147,19 +155,26 @@ func TestSurplusIsRefused(t *testing.T) {
 			retries: "reset 1", left: "part 350000", took: time.Second,
 		},
 		{
+			// Nothing is left of what that answer took the place of.
+			name: "without ranges, in place of what was held", script: script(on(1).ResetAt(350_000), from(2).IgnoreRange().UntilClose().Surplus(1)),
+			fails: fails, requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200"},
+			retries: "other 2, reset 1", restarts: "range_ignored 1", twice: 350_000, took: 7 * time.Second,
+		},
+		{
 			name: "after an announced length is not the body's", script: script(always().Surplus(10)),
 			requests: []string{"0-: 206"},
 		},
 		{
 			name: "announced", script: script(always().IgnoreRange().ContentLength("1000010").Surplus(10)),
-			fails:    "PACKAGE_SIZE_MISMATCH: the object at the origin has 1000010 bytes, expected 1000000",
-			requests: []string{"0-: 200"},
+			fails:    "DOWNLOAD_FAILED: HTTP 200 with 1000010 bytes of application/octet-stream instead of the package" + atPort80 + " (gave up after 3 retries without progress)",
+			requests: slices.Repeat([]string{"0-: 200"}, 4),
+			retries:  "other 3", took: 7 * time.Second,
 		},
 	})
 }
 
 func TestEncodingThatWasNotAskedFor(t *testing.T) {
-	const fails = "DOWNLOAD_FAILED: the answer has a Content-Encoding that was not asked for"
+	const fails = "DOWNLOAD_FAILED: the answer has a Content-Encoding that was not asked for: gzip" + atPort80
 	prove(t, []row{
 		{name: "partial", script: script(always().Gzip()), fails: fails, requests: []string{"0-: 206"}},
 		{name: "whole", script: script(always().Gzip().IgnoreRange()), fails: fails, requests: []string{"0-: 200"}},
@@ -169,6 +184,16 @@ func TestEncodingThatWasNotAskedFor(t *testing.T) {
 			retries: "reset 1", left: "part 350000", took: time.Second,
 		},
 		{name: "identity is none", script: script(always().Header("Content-Encoding", "identity")), requests: []string{"0-: 206"}},
+		{name: "of the object as it is stored, in a 206", script: script(always().Header("Content-Encoding", "gzip")), requests: []string{"0-: 206"}},
+		{name: "of the object as it is stored, in a 200", script: script(always().IgnoreRange().Header("Content-Encoding", "gzip")), requests: []string{"0-: 200"}},
+		{
+			name: "without a length: made on the way", script: script(always().IgnoreRange().Chunked().Header("Content-Encoding", "gzip")),
+			fails: fails, requests: []string{"0-: 200"},
+		},
+		{
+			name: "of the object as it is stored, size not known", script: script(always().Header("Content-Encoding", "gzip")), job: sizeNotKnown,
+			fails: fails, requests: []string{"0-: 206"},
+		},
 	})
 }
 

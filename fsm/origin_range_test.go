@@ -2,6 +2,7 @@ package fsm_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -148,8 +149,9 @@ func TestWholeAnswer(t *testing.T) {
 		{
 			name:   "of the wrong length",
 			script: script(whole()), job: func(j *journal.Job) { j.Size++ },
-			fails:    "PACKAGE_SIZE_MISMATCH: the object at the origin has 1000000 bytes, expected 1000001",
-			requests: []string{"0-: 200"},
+			fails:    "DOWNLOAD_FAILED: HTTP 200 with 1000000 bytes of application/octet-stream instead of the package" + atPort80 + " (gave up after 3 retries without progress)",
+			requests: slices.Repeat([]string{"0-: 200"}, 4),
+			retries:  "other 3", took: 7 * time.Second,
 		},
 		{name: "without length", script: script(whole().UntilClose()), requests: []string{"0-: 200"}},
 		{
@@ -160,22 +162,93 @@ func TestWholeAnswer(t *testing.T) {
 		},
 		{
 			name:     "to a range: started over with this very body",
-			script:   script(on(1).ResetAt(350_000), from(2).IgnoreRange()),
+			script:   script(on(1).ResetAt(350_000), from(2).IgnoreRange().Header("ETag", `"other"`)),
 			requests: []string{"0-: 206", "350000- if-match: 200"},
 			retries:  "reset 1", restarts: "range_ignored 1", twice: 350_000, took: time.Second,
 		},
 		{
-			name:     "to a range, without length",
-			script:   script(on(1).ResetAt(350_000), from(2).IgnoreRange().UntilClose()),
+			name:     "to a range, with the same ETag: its beginning is dropped",
+			script:   script(on(1).ResetAt(350_000), from(2).IgnoreRange()),
 			requests: []string{"0-: 206", "350000- if-match: 200"},
-			retries:  "reset 1", restarts: "range_ignored 1", twice: 350_000, took: time.Second,
+			retries:  "reset 1", twice: 350_000, took: time.Second,
+		},
+		{
+			name:     "to a range, with the same ETag, and breaks off before the offset",
+			script:   script(on(1).ResetAt(350_000), on(2).IgnoreRange().ResetAt(200_000)),
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 206"},
+			retries:  "reset 2", twice: 200_000, took: 3 * time.Second,
+		},
+		{
+			name:     "to a range, and breaks off before an interval is there",
+			script:   script(on(1).ResetAt(350_000), on(2).IgnoreRange().Header("ETag", `"other"`).ResetAt(99_999)),
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 206"},
+			retries:  "reset 2", twice: 99_999, took: 3 * time.Second,
+		},
+		{
+			name:     "to a range, without length, at every retry",
+			script:   script(on(1).ResetAt(350_000), from(2).IgnoreRange().UntilClose()),
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200"},
+			retries:  "other 2, reset 1", restarts: "range_ignored 1", twice: 350_000, took: 7 * time.Second,
+		},
+		{
+			name:   "to a range, without length, at every retry, size not known before",
+			script: script(on(1).ResetAt(350_000), from(2).IgnoreRange().UntilClose()), job: sizeNotKnown,
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200"},
+			retries:  "other 2, reset 1", restarts: "range_ignored 1", twice: 350_000, took: 7 * time.Second,
+		},
+		{
+			// It was believed, but it has not given an interval in place of what
+			// is held.
+			name:     "to a range, without length, at every retry, and then nothing of use",
+			script:   script(on(1).ResetAt(350_000), span(2, 5).IgnoreRange().UntilClose(), on(5).ResetAt(99_999)),
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200", "350000- if-match: 206"},
+			retries:  "other 2, reset 2", twice: 99_999, took: 8 * time.Second,
+		},
+		{
+			// It is believed once, and not for ever.
+			name:     "to a range, without length, and never an interval",
+			script:   script(on(1).ResetAt(350_000), from(2).IgnoreRange().UntilClose().FinAt(99_999)),
+			fails:    "DOWNLOAD_FAILED: HTTP 200 with a body of unknown length of application/octet-stream instead of the package" + atPort80,
+			requests: append([]string{"0-: 206"}, slices.Repeat([]string{"350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200", "0-: 200"}, 2)[:7]...),
+			retries:  "other 4, reset 1, short_body 1", twice: 99_999, left: "part 350000", took: 14 * time.Second,
+		},
+		{
+			name:     "to a range, without length, once",
+			script:   script(on(1).ResetAt(350_000), on(2).IgnoreRange().UntilClose()),
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 206"},
+			retries:  "other 1, reset 1", took: 3 * time.Second,
+		},
+		{
+			name:     "to a range, of another length",
+			script:   script(on(1).ResetAt(350_000), span(2, 3).Replace(sample(4, 1560)).IgnoreRange()),
+			requests: []string{"0-: 206", "350000- if-match: 412", "350000-: 200", "350000- if-match: 206"},
+			retries:  "other 1, reset 1", took: 3 * time.Second,
+		},
+		{
+			name:     "with a Content-Range, which a whole has not",
+			script:   script(on(1).IgnoreRange().ContentRange("bytes 0-999999/1000000")),
+			requests: []string{"0-: 200", "0-: 206"},
+			retries:  "other 1", took: time.Second,
+		},
+		{
+			name:     "to a range, with a Content-Range",
+			script:   script(on(1).ResetAt(350_000), on(2).IgnoreRange().ContentRange("bytes 350000-999999/1000000")),
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 206"},
+			retries:  "other 1, reset 1", took: 3 * time.Second,
 		},
 		{
 			// However often it gets as far as that, it is no progress.
 			name:     "breaks off in the same place each time",
 			script:   script(whole().ResetAt(600_000)),
-			fails:    "DOWNLOAD_FAILED: connection lost in the answer (gave up after 3 retries without progress)",
+			fails:    "DOWNLOAD_FAILED: connection lost in the answer" + atPort80 + " (gave up after 3 retries without progress)",
 			requests: []string{"0-: 200", "600000- if-match: 200", "600000- if-match: 200", "600000- if-match: 200"},
+			retries:  "reset 3", twice: 600_000, left: "part 600000", took: 7 * time.Second,
+		},
+		{
+			name:     "breaks off in the same place each time, without ETag",
+			script:   script(whole().NoETag().ResetAt(600_000)),
+			fails:    "DOWNLOAD_FAILED: connection lost in the answer" + atPort80 + " (gave up after 3 retries without progress)",
+			requests: []string{"0-: 200", "600000-: 200", "600000-: 200", "600000-: 200"},
 			retries:  "reset 3", restarts: "range_ignored 3", twice: 600_000, left: "part 600000", took: 7 * time.Second,
 		},
 	})
@@ -205,8 +278,8 @@ func TestRangeNotSatisfiable(t *testing.T) {
 		{
 			name:     "of the very first byte",
 			script:   script(always().Status(416)),
-			fails:    "DOWNLOAD_FAILED: RANGE_NOT_SATISFIABLE the origin has nothing at byte 0 (HTTP 416)",
-			requests: []string{"0-: 416", "0-: 416"},
+			fails:    "DOWNLOAD_FAILED: RANGE_NOT_SATISFIABLE the origin has nothing at byte 0 (HTTP 416)" + atPort80,
+			requests: []string{"0-: 416", ": 416", "0-: 416", ": 416"},
 			restarts: "unsatisfiable 1",
 		},
 		{
@@ -218,6 +291,85 @@ func TestRangeNotSatisfiable(t *testing.T) {
 			retries:  "reset 1", took: time.Second,
 		},
 	})
+}
+
+// A captive portal answers every request with its page, and so does many an
+// origin while it is being maintained.
+func TestPageInsteadOfThePackage(t *testing.T) {
+	const page = "<html>Welcome aboard. Please accept our terms.</html>"
+	fails := fmt.Sprintf("DOWNLOAD_FAILED: HTTP 200 with %d bytes of text/html instead of the package%s (gave up after 3 retries without progress)", len(page), atPort80)
+	prove(t, []row{
+		{
+			name: "before the first byte", script: script(span(1, 3).Page(page)),
+			requests: []string{"0-: 200", "0-: 200", "0-: 200", "0-: 206"},
+			retries:  "other 3", took: 7 * time.Second,
+		},
+		{
+			name: "before the first byte, size not known", script: script(span(1, 3).Page(page)), job: sizeNotKnown,
+			requests: []string{"0-: 200", "0-: 200", "0-: 200", "0-: 206"},
+			retries:  "other 3", took: 7 * time.Second,
+		},
+		{
+			name: "before the first byte, each time", script: script(always().Page(page)),
+			fails: fails, requests: slices.Repeat([]string{"0-: 200"}, 4),
+			retries: "other 3", took: 7 * time.Second,
+		},
+		{
+			name: "in the middle", script: script(on(1).ResetAt(350_000), span(2, 3).Page(page)),
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 206"},
+			retries:  "other 2, reset 1", took: 7 * time.Second,
+		},
+		{
+			name: "in the middle, each time", script: script(on(1).ResetAt(350_000), from(2).Page(page)),
+			fails: fails, requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200"},
+			retries: "other 2, reset 1", left: "part 350000", took: 7 * time.Second,
+		},
+		{
+			// It does no more ranges and tells no length, but it is a page.
+			name: "in the middle, without length, each time", script: script(on(1).ResetAt(350_000), from(2).Page(page).Chunked()),
+			fails:    "DOWNLOAD_FAILED: HTTP 200 with a body of unknown length of text/html instead of the package" + atPort80,
+			requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: 200", "350000- if-match: 200"},
+			retries:  "other 2, reset 1", left: "part 350000", took: 7 * time.Second,
+		},
+	})
+}
+
+// Of an origin that answers so at some of the retries only, nothing is
+// believed. (A kill in between counts the retries anew.)
+func TestWholeAnswerWithoutLengthNotAtEveryRetry(t *testing.T) {
+	bubble(t, row{
+		script:   script(on(1).ResetAt(350_000), from(2).IgnoreRange().UntilClose(), on(3).ResetEarly()),
+		fails:    "DOWNLOAD_FAILED: HTTP 200 with a body of unknown length of application/octet-stream instead of the package" + atPort80 + " (gave up after 3 retries without progress)",
+		requests: []string{"0-: 206", "350000- if-match: 200", "350000- if-match: cut", "350000- if-match: 200"},
+		retries:  "other 1, reset 2", left: "part 350000", took: 7 * time.Second,
+	}.alone)
+}
+
+// Some servers refuse the Range of a first request, and serve the whole.
+func TestRangeOfTheFirstRequestIsRefused(t *testing.T) {
+	var rows []row
+	for _, status := range []int{403, 416, 501} {
+		served := row{
+			script:   script(always().RangeFails(status)),
+			requests: []string{fmt.Sprintf("0-: %d", status), ": 200"},
+		}
+		run(t, fmt.Sprint(status, ", in one process"), served.alone)
+		rows = append(rows,
+			row{
+				name: fmt.Sprint(status, ", once"), script: script(on(1).RangeFails(status)),
+				requests: []string{fmt.Sprintf("0-: %d", status), ": 200"},
+			},
+			row{
+				name: fmt.Sprint(status, ", and nothing else"), script: script(always().Status(status)),
+				fails:    "DOWNLOAD_FAILED: ",
+				requests: []string{fmt.Sprintf("0-: %d", status), fmt.Sprintf(": %d", status)},
+			})
+		if status == 416 { // is started over once
+			r := &rows[len(rows)-1]
+			r.requests, r.restarts = slices.Repeat(r.requests, 2), "unsatisfiable 1"
+		}
+	}
+	prove(t, rows)
 }
 
 // Servers differ in their answers there: 416, or 200 and everything.

@@ -2,6 +2,7 @@ package fsm_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestRefusalIsFinal(t *testing.T) {
 		{"expired, but not as S3 says it", "HTTP 403", 403, func(r *rule) *rule {
 			return r.Status(403).Text("<html>Request has expired</html>")
 		}},
-		{"500 with Retry-After is no invitation", "HTTP 500", 500, func(r *rule) *rule { return r.Status(500).RetryAfter("1") }},
+		{"404 with Retry-After is no invitation", "HTTP 404", 404, func(r *rule) *rule { return r.Status(404).RetryAfter("1") }},
 		{"text without end", "HTTP 500", 500, func(r *rule) *rule { return r.Status(500).EndlessText() }},
 		{"text of 1 MiB", "HTTP 500", 500, func(r *rule) *rule { return r.Status(500).Text(strings.Repeat("<Error>", 150_000)) }},
 		{"redirect to nowhere", "HTTP 302", 302, func(r *rule) *rule { return r.Status(302) }},
@@ -72,10 +73,14 @@ func TestRefusalIsFinal(t *testing.T) {
 	var rows []row
 	for _, refused := range refusals {
 		fails := "DOWNLOAD_FAILED: " + refused.says
+		first := []string{fmt.Sprintf("0-: %d", refused.status)}
+		if refused.status == 403 { // the Range may be what is refused
+			first = append(first, ": 403")
+		}
 		rows = append(rows,
 			row{
 				name: refused.name + ", of the first byte", script: script(refused.is(always())),
-				fails: fails, requests: []string{fmt.Sprintf("0-: %d", refused.status)},
+				fails: fails, requests: first,
 			},
 			row{
 				name: refused.name + ", in the middle", script: script(on(1).ResetAt(350_000), refused.is(from(2))),
@@ -115,7 +120,7 @@ func TestListedStatusIsTriedAgain(t *testing.T) {
 		},
 		{
 			name: "503 for ever", script: script(always().Status(503)), net: list(503),
-			fails:    "DOWNLOAD_FAILED: HTTP 503 (gave up after 3 retries without progress)",
+			fails:    "DOWNLOAD_FAILED: HTTP 503 Service Unavailable" + atPort80 + " (gave up after 3 retries without progress)",
 			requests: []string{"0-: 503", "0-: 503", "0-: 503", "0-: 503"},
 			retries:  "http_5xx 3", took: 7 * time.Second,
 		},
@@ -171,6 +176,23 @@ func TestRetryAfter(t *testing.T) {
 			retries:  "http_5xx 1", took: w.wait,
 		})
 	}
+	for _, status := range []int{403, 500, 502, 504} {
+		reason := "http_5xx"
+		if status == 403 {
+			reason = "http_4xx"
+		}
+		answer, says := fmt.Sprintf("0-: %d", status), fmt.Sprintf("DOWNLOAD_FAILED: HTTP %d ", status)
+		rows = append(rows,
+			row{
+				name: fmt.Sprint(status, " carries it"), script: script(on(1).Status(status).RetryAfter("7")),
+				requests: []string{answer, "0-: 206"}, retries: reason + " 1", took: 7 * time.Second,
+			},
+			row{
+				name: fmt.Sprint(status, " carries it for ever, in the middle"), script: script(on(1).ResetAt(350_000), from(2).Status(status).RetryAfter("1")),
+				fails: says, requests: append([]string{"0-: 206"}, slices.Repeat([]string{fmt.Sprintf("350000- if-match: %d", status)}, 3)...),
+				retries: reason + " 2, reset 1", left: "part 350000", took: 3 * time.Second,
+			})
+	}
 	prove(t, append(rows,
 		row{
 			name: "429 until a date", script: script(on(1).Status(429).RetryAfterDate(90 * time.Second)),
@@ -184,7 +206,7 @@ func TestRetryAfter(t *testing.T) {
 		},
 		row{
 			name: "for ever", script: script(always().Status(503).RetryAfter("10")),
-			fails:    "DOWNLOAD_FAILED: HTTP 503 (gave up after 3 retries without progress)",
+			fails:    "DOWNLOAD_FAILED: HTTP 503 Service Unavailable" + atPort80 + " (gave up after 3 retries without progress)",
 			requests: []string{"0-: 503", "0-: 503", "0-: 503", "0-: 503"},
 			retries:  "http_5xx 3", took: 30 * time.Second,
 		},

@@ -125,12 +125,12 @@ func TestAnswerOfAReplacedURLDecidesNothing(t *testing.T) {
 	}{
 		"404":                      {old: on(2).HeaderDelay(late).Status(404)},
 		"403 expired":              {old: on(2).HeaderDelay(late).ExpiredAWS()},
-		"412":                      {old: on(2).HeaderDelay(late).Status(412)},
-		"416":                      {old: on(2).HeaderDelay(late).Status(416)},
-		"416, ends where it stood": {old: on(2).HeaderDelay(late).Status(416).ContentRange("bytes */350000")},
+		"412":                      {old: span(2, 3).Path("/old.bin").HeaderDelay(late).Status(412)},
+		"416":                      {old: span(2, 3).Path("/old.bin").HeaderDelay(late).Status(416)},
+		"416, ends where it stood": {old: span(2, 3).Path("/old.bin").HeaderDelay(late).Status(416).ContentRange("bytes */350000")},
 		"206 of another total":     {old: on(2).HeaderDelay(late).Total(longer.Len())},
-		"200 of another length":    {old: on(2).HeaderDelay(late).IgnoreRange().Replace(longer)},
-		"200 at an offset":         {old: on(2).HeaderDelay(late).IgnoreRange(), held: true},
+		"200 of another length":    {old: span(2, 3).Path("/old.bin").HeaderDelay(late).IgnoreRange().Replace(longer)},
+		"200 at an offset":         {old: on(2).HeaderDelay(late).IgnoreRange().Header("ETag", `"other"`), held: true},
 		"surplus":                  {old: on(2).HeaderDelay(late).Chunked().Surplus(1)},
 		// 1 + 30 + 2 + 30 + 4 s: the last try ends 30 s later.
 		"the last try stalls": {old: span(2, 4).StallEarly(), posted: 80 * time.Second},

@@ -48,6 +48,12 @@ var (
 	third   = sample(3, 1_000_000)
 )
 
+// How an error names the origin of a rig.
+const (
+	atPort80  = " (http://127.0.0.1:80)"
+	atPort443 = " (https://127.0.0.1:443)"
+)
+
 // prove runs each row undisturbed, and again with a kill -9 in the middle,
 // after which all must end the same.
 func prove(t *testing.T, rows []row) {
@@ -113,6 +119,9 @@ func (r row) undisturbed(t *testing.T) int {
 	return p.changes()
 }
 
+// alone runs the row undisturbed only.
+func (r row) alone(t *testing.T) { r.undisturbed(t) }
+
 // killed runs the row with a process that is killed at a change of the state
 // directory, and a second one that goes on.
 func (r row) killed(t *testing.T, at int) {
@@ -166,6 +175,9 @@ func (r row) check(t *testing.T, p *process, s fsm.Snapshot) {
 	}
 	if s.State != want || !strings.HasPrefix(s.Error, r.fails) || want == fsm.Ready && s.Error != "" {
 		t.Errorf("%s %q, want %s %q", s.State, s.Error, want, r.fails)
+	}
+	if strings.HasPrefix(s.Error, "DOWNLOAD_FAILED") && !strings.Contains(s.Error, " (http") {
+		t.Errorf("the error %q does not name the origin", s.Error)
 	}
 	p.audit(s)
 }

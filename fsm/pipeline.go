@@ -70,14 +70,15 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 		from, digest = 0, hashing.New(algorithms(t.journal.record().Job))
 	}
 	in := &receiver{body: body, count: t.received, free: t.blocks.free, interval: t.cfg.Checkpoint, flush: &t.flush}
+	first := takeOverAt(t.cfg.Checkpoint, size)
 	if takeOver != nil {
-		in.whole = takeOverAt(t.cfg.Checkpoint, size)
+		in.whole = first // smaller blocks would use all of them up before that
 	}
 	sum := &hasher{digest: digest, interval: t.cfg.Checkpoint}
 	stopped := &stopTime{}
 	disk := &diskWriter{sinceStop: stopped.since, file: t.file, commit: t.journal.commit, synced: t.report.synced, durable: t.report.durable,
 		free: t.blocks.free, interval: t.cfg.Checkpoint, size: size,
-		next: journal.Checkpoint{Offset: from}, saved: t.at.saved, pace: t.pace}
+		next: journal.Checkpoint{Offset: from}, saved: t.at.saved, pace: t.pace, first: first, dropped: t.report.discarded}
 	if takeOver != nil {
 		disk.takeOver = func() error {
 			err := takeOver()
@@ -137,7 +138,9 @@ type diskWriter struct {
 	interval int64
 	size     int64 // of the package
 
-	waiting []*block           // of a body that takes over, until its first interval is there
+	first   int64              // bytes that a body that takes over must have
+	waiting []*block           // of that body, until they are there
+	dropped func(n int64)      // reports bytes that were waiting in vain
 	next    journal.Checkpoint // claims all that has been written
 	saved   journal.Checkpoint // the newest that the journal holds
 	spent   time.Duration      // in writes since the last checkpoint
@@ -154,11 +157,7 @@ type pace struct{ write, checkpoint time.Duration }
 // ended it goes on for as long as a stop may take; the rest is dropped, and
 // requested again by the next start.
 func (w *diskWriter) run(ctx context.Context, in <-chan *block) error {
-	defer func() {
-		for _, b := range w.waiting { // the next attempt needs every block
-			w.free <- b
-		}
-	}()
+	defer w.drop()
 	for b := range in {
 		// A stop gives up no bytes: the next start may need none of this body.
 		if ctx.Err() != nil && (w.takeOver != nil || w.sinceStop()+w.pace.write+w.pace.checkpoint > storeBudget) {
@@ -178,36 +177,6 @@ func (w *diskWriter) run(ctx context.Context, in <-chan *block) error {
 		}
 	}
 	return ctx.Err() // and not nil, as if all that was received had been stored
-}
-
-// take stores b, or keeps it in memory until a body that takes over has its first
-// interval there.
-func (w *diskWriter) take(ctx context.Context, b *block) error {
-	if w.takeOver == nil {
-		return w.store(ctx, b)
-	}
-	w.waiting = append(w.waiting, b)
-	if b.after.Offset < takeOverAt(w.interval, w.size) {
-		return nil
-	}
-	if err := w.takeOver(); err != nil {
-		return err
-	}
-	w.takeOver = nil
-	b.flush = true // the bytes that these replace were durable
-	for len(w.waiting) > 0 {
-		b, w.waiting = w.waiting[0], w.waiting[1:]
-		if err := w.store(ctx, b); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// takeOverAt returns how much of a body that takes over must be in memory: its
-// first interval, or as much as leaves two blocks for what comes after it.
-func takeOverAt(interval, size int64) int64 {
-	return min(interval, size, (blockCount-2)*blockSize)
 }
 
 // store writes b, and makes a checkpoint where one is due.

@@ -25,6 +25,13 @@ func (c *randomCase) script(size int64) []*origintest.Rule {
 	if c.chance(8) {
 		rules = append(rules, always().IgnoreRange())
 	}
+	if c.chance(16) {
+		rules = append(rules, always().IfMatchFails())
+	}
+	if c.chance(16) {
+		c.unsized = true
+		rules = append(rules, always().IgnoreRange().UntilClose())
+	}
 	if !c.fair {
 		rules = append(rules, from(1+c.IntN(4)).Replace(c.other))
 	}
@@ -41,7 +48,7 @@ func (c *randomCase) script(size int64) []*origintest.Rule {
 // fault makes something go wrong with the requests of a rule.
 func (c *randomCase) fault(r *origintest.Rule, size int64) {
 	pos := c.Int64N(size + 1)
-	switch c.IntN(32) {
+	switch c.IntN(44) {
 	case 0, 1, 2:
 		r.ResetAt(pos)
 	case 3, 4:
@@ -96,6 +103,24 @@ func (c *randomCase) fault(r *origintest.Rule, size int64) {
 		r.Replace(c.other)
 	case 31:
 		r.Redirect(302, "/elsewhere.bin")
+	case 32, 33:
+		r.Page("<html>Welcome aboard.</html>")
+	case 34:
+		r.Page("<html>Down for maintenance.</html>").Chunked()
+	case 35, 36: // a portal
+		r.Replace(sample(7, 1+c.Int64N(2000))).IgnoreRange()
+	case 37:
+		r.IgnoreRange().UntilClose()
+	case 38:
+		r.IfMatchFails()
+	case 39:
+		r.RangeFails([]int{403, 416, 501}[c.IntN(3)])
+	case 40, 41:
+		r.IgnoreRange().Header("ETag", `"random"`).Header("Last-Modified", "Sat, 01 Jan 2000 00:00:00 GMT")
+	case 42:
+		r.Header("ETag", "").Header("Last-Modified", "")
+	case 43:
+		r.IgnoreRange().ContentRange("bytes 0-0/1")
 	}
 }
 

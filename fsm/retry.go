@@ -56,6 +56,7 @@ const (
 	actionRetry                 // wait, then ask again; it costs a retry
 	actionOffline               // wait for the network, then ask again; it costs nothing
 	actionRestart               // give up every byte and ask again from offset 0
+	actionAnew                  // ask from offset 0; give up every byte once that answer replaces them
 )
 
 // decision is what follows a failure. The fields that belong to the action are
@@ -110,12 +111,13 @@ func (p *retryPolicy) next(f *netio.Error, offset int64, already alreadyRestarte
 // notPackage retries an answer that is not the package. Somebody else may have
 // answered, so it proves nothing. Only an origin that answers in the same way at
 // every retry in a row, and could not do otherwise (Insist), is believed once:
-// the job starts over with that answer.
+// the job starts over with what it answers to a request from offset 0.
 func (p *retryPolicy) notPackage(f *netio.Error, offset int64, jitter float64) decision {
 	d := p.retry(f, offset, jitter)
 	if d.action == actionFail && f.Insist && p.insisted >= p.retries && offset > 0 && !p.believed {
-		p.believed, p.failures, p.mark = true, 0, 0
-		return decision{action: actionRestart, restart: metrics.RestartRangeIgnored}
+		p.believed, p.failures = true, 0
+		p.startedOver()
+		return decision{action: actionAnew}
 	}
 	return d
 }
@@ -174,9 +176,13 @@ func (p *retryPolicy) restartOnce(done bool, why metrics.RestartReason, reason R
 	if done {
 		return fail(reason, f.Detail, f)
 	}
-	p.mark = 0 // another object's offsets are no measure of progress
+	p.startedOver()
 	return decision{action: actionRestart, restart: why}
 }
+
+// startedOver measures progress from 0 again: the offsets of another object are
+// no measure of it.
+func (p *retryPolicy) startedOver() { p.mark = 0 }
 
 func fail(reason Reason, detail string, cause error) decision {
 	return decision{err: &Error{Code: DownloadFailed, Reason: reason, Detail: detail, Err: cause}}

@@ -75,7 +75,9 @@ func TestProgressOfLessThanAnIntervalSavesNoRetries(t *testing.T) {
 			[]int64{0, interval/4 - 1, interval/2 - 2, interval*3/4 - 3}, interval - 4},
 		{"an origin that ignores ranges and resets each time", origintest.Always().IgnoreRange().ResetAt(3 * interval),
 			[]int64{0, 3 * interval, 3 * interval, 3 * interval}, 3 * interval},
-		{"the same, ever earlier", origintest.Always().IgnoreRange().ResetAt(interval - 1),
+		{"the same, without ETag", origintest.Always().NoETag().IgnoreRange().ResetAt(3 * interval),
+			[]int64{0, 3 * interval, 3 * interval, 3 * interval}, 3 * interval},
+		{"the same, ever earlier", origintest.Always().NoETag().IgnoreRange().ResetAt(interval - 1),
 			[]int64{0, interval - 1, interval - 1, interval - 1}, interval - 1},
 	}
 	for _, tt := range tests {
@@ -97,7 +99,7 @@ func TestProgressOfLessThanAnIntervalSavesNoRetries(t *testing.T) {
 // starts over makes none until it is past where it was.
 func TestProgressIsCountedFromTheHighestOffset(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.Always().IgnoreRange(), origintest.On(1).ResetAt(3*interval),
+		r := newRig(t, origintest.Always().IgnoreRange().NoETag(), origintest.On(1).ResetAt(3*interval),
 			origintest.On(2).ResetAt(2*interval), origintest.On(3).ResetAt(4*interval), origintest.On(4).ResetAt(5*interval-1))
 		r.begin()
 		r.fetched()
@@ -116,15 +118,16 @@ func TestCountOfRetriesStartsAnewWithTheProgressOfTheNewObject(t *testing.T) {
 	second := sample(2, 5*interval+1234)
 	tests := []struct {
 		name   string
-		rule   *origintest.Rule
+		rules  []*origintest.Rule
 		object *origintest.Object // that is wanted; nil: the first one
 	}{
-		{"object changed", origintest.From(4).Replace(second), &second},
-		{"range not satisfiable", origintest.On(4).Status(416), nil},
+		{"object changed", script(origintest.From(4).Replace(second)), &second},
+		{"object changed unseen", script(bare(), origintest.From(4).Replace(second)), &second},
+		{"range not satisfiable", script(origintest.On(4).Status(416)), nil},
 	}
 	for _, tt := range tests {
 		run(t, tt.name, func(t *testing.T) {
-			r := newRig(t, origintest.Always().ResetAfter(interval*3/2), tt.rule)
+			r := newRig(t, append(tt.rules, origintest.Always().ResetAfter(interval*3/2))...)
 			if tt.object != nil {
 				r.object = *tt.object
 			}

@@ -34,6 +34,7 @@ type transfer struct {
 	policy retryPolicy
 	cause  metrics.Cause // why the next attempt resumes
 	url    string        // of the last attempt
+	anew   bool          // the next attempt asks from 0, although bytes are held
 
 	paused   bool // this start is out of the count of restarts, as long as a wait lasts
 	survived bool // noCrash was called; the receiver's while a body is being stored
@@ -113,6 +114,7 @@ func (t *transfer) run(ctx context.Context) error {
 			if err := t.startOver(metrics.RestartMixed, func(r *journal.Record) { r.Mismatched++ }); err != nil {
 				return err
 			}
+			t.policy.startedOver()
 			continue
 		case err == nil:
 			return nil
@@ -173,7 +175,11 @@ func (t *transfer) recover(err error) (time.Duration, error) {
 			t.report.waiting(waitNetwork)
 		}
 		return d.wait, nil
+	case actionAnew:
+		t.anew = true
+		return 0, nil
 	case actionRestart:
+		t.anew = false
 		return 0, t.startOver(d.restart, func(r *journal.Record) {
 			switch d.restart {
 			case metrics.RestartChanged:

@@ -98,6 +98,9 @@ func TestOriginThatComesBackIsFoundWithoutHelp(t *testing.T) {
 		if s := r.Snapshot(); s.Tries != 0 || s.NextTry != 0 || s.Err() != nil {
 			t.Errorf("Ready: %+v", s)
 		}
+		if rec, _ := r.record(); rec.Tries != 0 || rec.TryStep != 0 || rec.TryOffset != 0 {
+			t.Errorf("Ready, and the journal holds %d tries", rec.Tries)
+		}
 	})
 }
 

@@ -54,6 +54,8 @@ func (j checkedJournal) Rewind(cp journal.Checkpoint) error {
 		return err
 	}
 	j.p.claimsOnlySyncedBytes(cp)
+	rec := j.Record()
+	j.p.isProved(rec, rec, newest(j.Checkpoints()), cp.Offset)
 	return j.Journal.Rewind(cp)
 }
 
@@ -61,10 +63,14 @@ func (j checkedJournal) Update(f func(*journal.Record)) (journal.Record, error) 
 	if err := j.p.change("update", 0); err != nil {
 		return j.Record(), err
 	}
+	held := newest(j.Checkpoints())
 	return j.Journal.Update(func(r *journal.Record) {
-		from := stateIn(*r)
+		before, from := *r, stateIn(*r)
 		f(r)
 		to := stateIn(*r)
+		if r.Generation != before.Generation {
+			j.p.isProved(before, *r, held, 0)
+		}
 		j.p.isNotShownYet(from != to && (to == fsm.Ready || to == fsm.Failed))
 		if from != to {
 			j.p.note("update " + string(to))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -20,21 +21,44 @@ func fullRecord() journal.Record {
 		State:         "Failed",
 		Job:           goodJob(),
 		Generation:    7,
-		Validator:     journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600},
+		Validator:     journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600, Absent: true},
 		Error:         "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
 		Code:          "DOWNLOAD_FAILED",
 		Reason:        "HTTP_404",
+		Stats:         journal.Stats{Seconds: 86400, Received: 209715200, Discarded: 1048576, Resumes: 12, Retries: 34},
+		Tries:         5,
+		TryStep:       4,
+		TryOffset:     57671680,
+		Mixed:         true,
+		Mismatched:    6,
 		Changed:       1,
 		Unsatisfiable: 2,
 		Restarts:      3,
 		RestartsSeq:   41,
 		Outbox: []journal.OutboxEntry{
 			{Seq: 8, State: "Downloading", Progress: 0, Message: "downloading 1.2.3"},
-			{Seq: 9, State: "Failed", Progress: 55, Message: "failed", Error: "DOWNLOAD_FAILED: HTTP 404"},
+			{Seq: 9, State: "Failed", Progress: 55, Message: "failed", Error: "DOWNLOAD_FAILED: HTTP 404", Code: "DOWNLOAD_FAILED", Reason: "HTTP_404"},
 		},
 		OutboxSeq:      9,
 		PendingDeletes: []string{"old.zip"},
 	}
+}
+
+// recordWithoutTries is fullRecord as it was before tries were stored.
+func recordWithoutTries() journal.Record {
+	r := fullRecord()
+	r.Validator.Absent, r.Stats = false, journal.Stats{}
+	r.Tries, r.TryStep, r.TryOffset = 0, 0, 0
+	r.Mixed, r.Mismatched = false, 0
+	r.Outbox[1].Code, r.Outbox[1].Reason = "", ""
+	return r
+}
+
+// recordWithoutCode is fullRecord as it was before codes were stored.
+func recordWithoutCode() journal.Record {
+	r := recordWithoutTries()
+	r.Code, r.Reason = "", ""
+	return r
 }
 
 // TestRecordFormatIsFrozen fails when boards in the field could no longer read
@@ -42,11 +66,10 @@ func fullRecord() journal.Record {
 // A file is written once, with the fields that the record then had, and never
 // again.
 func TestRecordFormatIsFrozen(t *testing.T) {
-	withoutCode := fullRecord()
-	withoutCode.Code, withoutCode.Reason = "", ""
 	for name, record := range map[string]journal.Record{
-		"record-v1":      withoutCode,
-		"record-v1-code": fullRecord(),
+		"record-v1":       recordWithoutCode(),
+		"record-v1-code":  recordWithoutTries(),
+		"record-v1-tries": fullRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			frozen := golden(t, name)
@@ -199,13 +222,18 @@ func TestFuzzSeedsExist(t *testing.T) {
 	}
 }
 
+// The code and reason of a failure that are the longest together.
+const longestCode, longestReason = "DOWNLOAD_FAILED", "RANGE_NOT_SATISFIABLE"
+
 // worstCase returns the largest record with n outbox entries. Its texts differ
 // by salt.
 func worstCase(n int, salt byte) journal.Record {
 	r := fullRecord()
 	r.Job.URL = strings.Repeat(string('a'+rune(salt%26)), journal.MaxURL)
 	r.Job.Name = strings.Repeat("n", journal.MaxName)
-	r.Error = strings.Repeat("e", journal.MaxText)
+	r.Error, r.Code, r.Reason = strings.Repeat("e", journal.MaxText), longestCode, longestReason
+	r.Stats = journal.Stats{Seconds: math.MaxInt64, Received: math.MaxInt64, Discarded: math.MaxInt64, Resumes: math.MaxInt64, Retries: math.MaxInt64}
+	r.Tries, r.TryStep, r.TryOffset = math.MaxInt, math.MaxInt, math.MaxInt64
 	r.Outbox = outbox(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
 	return r
 }
@@ -213,7 +241,8 @@ func worstCase(n int, salt byte) journal.Record {
 func outbox(n int, text string) []journal.OutboxEntry {
 	list := make([]journal.OutboxEntry, n)
 	for i := range list {
-		list[i] = journal.OutboxEntry{Seq: uint64(i + 1), State: "Downloading", Progress: 100, Message: "downloading", Error: text}
+		list[i] = journal.OutboxEntry{Seq: uint64(i + 1), State: "Downloading", Progress: 100, Message: "downloading", Error: text,
+			Code: longestCode, Reason: longestReason}
 	}
 	return list
 }

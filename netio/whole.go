@@ -14,14 +14,17 @@ import (
 // page is one too. Its length must be the size of the object, or, at offset 0,
 // be left out. The digest decides whether a page of the right length is the
 // package. ETag and date are not compared, except that the same strong ETag
-// keeps the stored bytes: their copy in this body is read and dropped.
+// keeps the stored bytes: their copy in this body is read and dropped. A size
+// that was only learned may be another object's: an origin that contradicts it
+// at each retry is right, and at offset 0 it is learned anew.
 func checkWhole(resp *http.Response, r Request) (part, *Error) {
 	length, known, page := resp.ContentLength, r.size(), isPage(resp, r)
 	ranged := resp.Header.Get("Content-Range") != ""
+	other := known > 0 && length >= 0 && length != known && (r.Size > 0 || r.Offset > 0)
 	switch {
-	case ranged, length == 0, known > 0 && length >= 0 && length != known,
-		length < 0 && (page || r.Offset > 0), page && known == 0:
-		return part{}, notPackage(resp, length < 0 && !ranged && !page, describe(resp))
+	case ranged, length == 0, other, length < 0 && (page || r.Offset > 0), page && known == 0:
+		insist := length < 0 || length > 0 && r.Size == 0
+		return part{}, notPackage(resp, insist && !ranged && !page, describe(resp))
 	}
 	if err := checkEncoding(resp, r, length); err != nil {
 		return part{}, err
