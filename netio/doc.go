@@ -17,7 +17,8 @@
 //
 //	Transient      Open again at the offset, after Error.Wait or a back-off
 //	NotPackage     the same; if each retry is answered so with Insist, the origin
-//	               can do no better: discard the bytes and Open at offset 0
+//	               can do no better: Open at offset 0, and discard the bytes
+//	               once that answer replaces them
 //	Offline        the same, without counting it as a failed attempt
 //	NoClock        the same; a certificate cannot be checked before the clock is set
 //	Expired        Open again at the offset with a newly signed URL
@@ -52,7 +53,8 @@
 //	200 of the size, at an offset, the same  taken, the part before the offset discarded
 //	  strong ETag
 //	200 of the size, at an offset            taken from byte 0: RangeIgnored
-//	200 of another length, or empty          NotPackage
+//	200 of another length, or empty          NotPackage; Insist, where the size
+//	                                         was only learned
 //	200 with a Content-Range                 NotPackage
 //	200 that is a page, without length or    NotPackage
 //	  while the size is unknown

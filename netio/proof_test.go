@@ -39,6 +39,8 @@ func TestNotThePackage(t *testing.T) {
 		{"no length at an offset, the same ETag", resume, closing(tagged, object), true, "HTTP 200 with a body of unknown length instead of the package"},
 		{"another length", resume, whole(object+"x", "Content-Type: application/octet-stream\r\n"), false, "HTTP 200 with 11 bytes of application/octet-stream instead of the package"},
 		{"another length, the same ETag", resume, whole(object+"x", tagged), false, "HTTP 200 with 11 bytes instead of the package"},
+		{"another length than one that was only learned", netio.Request{Offset: 4, Validator: known}, whole(object+"x", ""), true, "HTTP 200 with 11 bytes instead of the package"},
+		{"a page of another length than one that was only learned", netio.Request{Offset: 4, Validator: known}, whole(object+"x", page), false, "HTTP 200 with 11 bytes of text/html instead of the package"},
 		{"nothing", fresh, whole("", ""), false, "HTTP 200 with 0 bytes instead of the package"},
 		{"a type with anything in it", fresh, whole("", "Content-Type: http://h/?q\r\n"), false, "HTTP 200 with 0 bytes instead of the package"},
 		{"a range in a 200", resume, response(200, object[4:], "Content-Range: bytes 4-9/10\r\n"), false, "HTTP 200 with 6 bytes and a Content-Range instead of the package"},
