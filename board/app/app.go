@@ -30,11 +30,16 @@ var ErrStopped = errors.New("stopped by a signal; the same command continues fro
 // logs and progress to stderr. The error is ErrStopped when ctx ended, an
 // [*fsm.Error] when the job failed, and else what kept the command from running.
 func Run(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.File) error {
+	return new(Process).Run(ctx, cfg, b, stdout, stderr)
+}
+
+// Run is [Run] in the process p.
+func (p *Process) Run(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.File) error {
 	switch cfg.Command {
 	case "serve":
-		return serve(ctx, cfg, b, stderr)
+		return serve(ctx, p, cfg, b, stderr)
 	case "fetch":
-		return fetch(ctx, cfg, b, stdout, stderr)
+		return fetch(ctx, p, cfg, b, stdout, stderr)
 	case "status":
 		return status(ctx, cfg, stdout)
 	case "graph":

@@ -19,7 +19,7 @@ import (
 const redraw = 200 * time.Millisecond
 
 // fetch downloads one package in the foreground and prints its path.
-func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.File) error {
+func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout, stderr *os.File) error {
 	job := cfg.Fetch.Job
 	// Checked before anything is opened: an invalid job leaves no trace.
 	if err := errors.Join(flagError(job.Validate()), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {
@@ -52,7 +52,7 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 		ended <- s.updater.Snapshot()
 	}
 	began := time.Now()
-	last, err := s.runJob(ctx, view, ended)
+	last, err := s.runJob(ctx, p, view, ended)
 	if err != nil {
 		return err
 	}
@@ -101,11 +101,11 @@ func (s *services) startJob(ctx context.Context, job journal.Job, replace bool) 
 
 // runJob runs the updater until the job is Ready or Failed, or ctx ends. It
 // returns the last snapshot of the job.
-func (s *services) runJob(ctx context.Context, view progressView, ended <-chan fsm.Snapshot) (fsm.Snapshot, error) {
+func (s *services) runJob(ctx context.Context, p *Process, view progressView, ended <-chan fsm.Snapshot) (fsm.Snapshot, error) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- s.updater.Run(running) }()
+	go func() { done <- p.machine(running, s.updater.Run) }()
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
 	for {

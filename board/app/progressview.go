@@ -26,15 +26,14 @@ type progressView interface {
 // newProgressView returns the view that fits stderr, and the log that goes with
 // it. With -quiet both write nothing.
 func newProgressView(cfg *config.Config, stderr *os.File) (*slog.Logger, progressView) {
-	log := newLog(cfg, stderr)
+	log := newLog(cfg, cfg.LogLevel, stderr)
 	switch {
 	case cfg.Fetch.Quiet:
 		log = slog.New(slog.DiscardHandler)
 	case console.IsTerminal(stderr):
 		// The progress line replaces the log's messages below a warning.
-		cfg.LogLevel = max(cfg.LogLevel, slog.LevelWarn)
 		v := &barView{bar: console.New(stderr)}
-		return slog.New(withoutFailure{newLog(cfg, v.bar).Handler()}), v
+		return slog.New(withoutFailure{newLog(cfg, max(cfg.LogLevel, slog.LevelWarn), v.bar).Handler()}), v
 	}
 	return log, &logView{log: log}
 }

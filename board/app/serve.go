@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -22,13 +23,15 @@ import (
 )
 
 // serve runs the daemon until ctx ends: the updater, its API and its callbacks.
-func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) error {
+func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr *os.File) error {
 	token, err := readToken(cfg.Serve.TokenFile)
 	if err != nil {
 		return err
 	}
 	var callbacks *deviceapi.Callbacks
-	log := newLog(cfg, stderr)
+	level := new(slog.LevelVar)
+	level.Set(cfg.LogLevel)
+	log := newLog(cfg, level, stderr)
 	jobs := jobLog{log: log}
 	s, err := open(cfg, b, log, func(c *fsm.Config) {
 		c.TryAgain, c.KeepOutbox = cfg.Serve.TryAgain, cfg.Serve.CallbackURL != ""
@@ -52,18 +55,23 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 	if err != nil {
 		return err
 	}
+	served := new(api)
+	setToken := func(token string) { served.replace(newAPI(cfg.Listen, s, token, len(listeners) == 1)) }
+	setToken(token)
 	g, running := errgroup.WithContext(ctx)
 	for i, l := range listeners {
 		handler := deviceapi.NewMetrics(s.metrics.Handler())
 		if i == 0 {
-			handler = newAPI(cfg.Listen, s, token, len(listeners) == 1)
+			handler = served
 		}
 		g.Go(func() error { return deviceapi.Serve(running, l, handler, s.log) })
 	}
 	if callbacks != nil {
 		g.Go(func() error { return callbacks.Run(running) })
 	}
-	g.Go(func() error { return s.updater.Run(running) })
+	g.Go(func() error { return p.machine(running, s.updater.Run) })
+	reloads := &reloader{process: p, services: s, build: b, level: level, token: token, setToken: setToken, now: cfg}
+	g.Go(func() error { return reloads.run(running) })
 	s.notify(systemd.NotifyReady("serving on " + listeners[0].Addr().String()))
 	s.log.Info("serving", "listen", listeners[0].Addr().String(), "version", b.Version, "state_dir", s.dir.Path())
 	<-running.Done()
@@ -71,6 +79,7 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
+	s.log.Info("stopped")
 	return ErrStopped
 }
 

@@ -22,7 +22,7 @@ type services struct {
 	log     *slog.Logger
 	dir     *storage.StateDir
 	journal *journal.Journal
-	source  *netio.Fetcher
+	origin  *origin
 	metrics *metrics.Metrics
 	updater *fsm.Updater
 }
@@ -30,20 +30,17 @@ type services struct {
 // open opens the services. change sets the fields of the machine's configuration
 // that depend on the command.
 func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config)) (_ *services, err error) {
-	s := &services{log: log, metrics: newMetrics(b)}
+	s := &services{log: log, origin: new(origin), metrics: newMetrics(b)}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	source := cfg.Source
-	if source.Header, err = readHeader(cfg.HeaderFile); err != nil {
+	fetcher, err := newFetcher(cfg, b)
+	if err != nil {
 		return nil, err
 	}
-	source.UserAgent, source.BuildTime = "otad/"+b.Version, b.Time
-	if s.source, err = netio.New(source); err != nil {
-		return nil, err
-	}
+	s.origin.replace(fetcher)
 	if s.dir, err = storage.OpenStateDir(cfg.StateDir); err != nil {
 		return nil, err
 	}
@@ -64,10 +61,10 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 	})
 	machine := cfg.Machine
 	machine.AllocBuffer = storage.MapBuffer
-	machine.Held = held(cfg.HoldFile, log)
+	machine.Held = s.origin.heldOrCut(held(cfg.HoldFile, log))
 	change(&machine)
 	s.updater, err = fsm.New(fsm.Deps{
-		Journal: s.journal, StateDir: stateDir{s.dir}, Source: fsm.SourceOf(s.source), Metrics: s.metrics, Log: s.log,
+		Journal: s.journal, StateDir: stateDir{s.dir}, Source: fsm.SourceOf(s.origin), Metrics: s.metrics, Log: s.log,
 	}, machine)
 	return s, err
 }
@@ -100,8 +97,8 @@ func (s *services) close() {
 	if s.dir != nil {
 		s.dir.Close()
 	}
-	if s.source != nil {
-		s.source.Close()
+	if f := s.origin.fetcher.Load(); f != nil {
+		f.Close()
 	}
 }
 
@@ -117,8 +114,8 @@ func (s *services) reportRecovery() {
 	}
 }
 
-func newLog(cfg *config.Config, to io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+func newLog(cfg *config.Config, level slog.Leveler, to io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(to, options))
 	}
