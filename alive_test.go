@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -231,4 +233,94 @@ func (s serving) body(t *testing.T, path string) (int, string) {
 		text.WriteString(lines.Text() + "\n")
 	}
 	return resp.StatusCode, text.String()
+}
+
+// fullPipe returns the writing end of a pipe that nobody reads, and its reading
+// end.
+func fullPipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	check(t, err)
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return r, w
+}
+
+// The program that reads the log hangs. The log is dropped; otad works.
+func TestHangingLogReaderDoesNotStopServe(t *testing.T) {
+	t.Parallel()
+	r, w := fullPipe(t)
+	s := startServing(t, func(cmd *exec.Cmd) { cmd.Stderr, cmd.Stdout = w, w })
+	s.refused(t, 10_000)
+	object := origintest.Object{Size: 1 << 20, Seed: 7}
+	origin := origintest.New(t, object)
+	client := otadrun.NewClient(s.addr)
+	defer client.Close()
+	answer, err := client.Post(t.Context(), otadrun.Job{Name: "u.bin", Version: "1.2.3", URL: origin.URL(), Size: object.Size, MD5: object.MD5()})
+	check(t, err)
+	check(t, answer.Err())
+	_, err = client.AwaitState(t.Context(), "Ready", 20*time.Second)
+	check(t, err)
+	_, metrics := s.body(t, "/metrics")
+	count := regexp.MustCompile(`(?m)^ota_log_lines_dropped_total ([0-9.e+]+)$`).FindStringSubmatch(metrics)
+	if count == nil {
+		t.Fatal("no ota_log_lines_dropped_total")
+	}
+	if n, err := strconv.ParseFloat(count[1], 64); err != nil || n < 1000 {
+		t.Errorf("%s lines dropped (%v)", count[1], err)
+	}
+	// The reader wakes up: the next line has the number of those that are lost.
+	lines := make(chan string, 1)
+	go func() {
+		said := ""
+		for scan := bufio.NewScanner(r); scan.Scan() && said == ""; {
+			said = regexp.MustCompile(`log_lines_dropped=\d+`).FindString(scan.Text())
+		}
+		lines <- said
+	}()
+	check(t, s.Await(10*time.Second, "the dropped lines are reported", func() (bool, error) {
+		s.refused(t, 1)
+		return len(lines) > 0, nil
+	}))
+	if said := <-lines; said == "log_lines_dropped=0" {
+		t.Error(said)
+	}
+	w.Close()
+	s.ends(t, 0)
+}
+
+func TestHangingLogReaderDoesNotDelayTheEnd(t *testing.T) {
+	t.Parallel()
+	object := origintest.Object{Size: 1 << 20, Seed: 3}
+	origin := origintest.New(t, object, origintest.Always().StallAt(1000))
+	for name, run := range map[string]struct {
+		args []string
+		code int
+	}{
+		"serve":  {[]string{"serve", "-listen", "127.0.0.1:0"}, 0},
+		"fetch":  {[]string{"fetch", "-name", "p.bin", "-min-free", "0", "-md5", object.MD5(), origin.URL()}, 75},
+		"status": {[]string{"status", "-listen", "127.0.0.1:1"}, 2}, // an error to print at once
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, w := fullPipe(t)
+			// The pipe is full before otad writes to it.
+			fd := int(w.Fd())
+			check(t, syscall.SetNonblock(fd, true))
+			for err := error(nil); err == nil; {
+				_, err = syscall.Write(fd, make([]byte, 1))
+			}
+			check(t, syscall.SetNonblock(fd, false))
+			cmd := otad(t, append(run.args, "-state-dir", t.TempDir())...)
+			cmd.Stderr = w
+			p := start(t, cmd)
+			if run.code == 2 {
+				if r, err := p.WaitFor(2 * time.Second); err != nil || r.Code != run.code {
+					t.Errorf("exit code %d, %v", r.Code, err)
+				}
+				return
+			}
+			time.Sleep(500 * time.Millisecond)
+			serving{p, ""}.ends(t, run.code)
+		})
+	}
 }

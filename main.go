@@ -24,7 +24,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"os"
@@ -90,7 +89,7 @@ func run(ctx context.Context, process *app.Process, args []string) int {
 		return stopCode(args)
 	}
 	if err != nil && !errors.Is(err, config.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "otad:", err)
+		app.PrintError(os.Stderr, err)
 	}
 	return exitCode(err)
 }

@@ -25,10 +25,12 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 	if err := errors.Join(flagError(job.Validate()), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {
 		return err
 	}
-	log, view := newProgressView(cfg, stderr)
+	queue := newLogQueue(stderr)
+	defer queue.close(flushLimit)
+	log, view := newProgressView(cfg, stderr, queue)
 	defer view.finish()
 	ended := make(chan fsm.Snapshot, 1)
-	s, err := open(cfg, b, log, func(c *fsm.Config) {
+	s, err := open(cfg, b, log, queue, func(c *fsm.Config) {
 		c.FailOnJournalError = true
 		c.OnChange = func(now fsm.Snapshot) {
 			view.checkpoint(now)
@@ -63,6 +65,7 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 		view.ready(last, console.Summary{Size: last.Size, ResumedFrom: last.ResumedFrom,
 			Elapsed: time.Since(began), Verified: digestNames(job)})
 	}
+	queue.flush(flushLimit) // on a terminal the result comes last
 	path := filepath.Join(s.dir.Path(), last.Name)
 	if err := printf(stdout, "%s\n", path); err != nil {
 		return fmt.Errorf("%s is ready, but %w", path, err)

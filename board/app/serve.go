@@ -31,9 +31,11 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	var callbacks *deviceapi.Callbacks
 	level := new(slog.LevelVar)
 	level.Set(cfg.LogLevel)
-	log := newLog(cfg, level, stderr)
+	queue := newLogQueue(stderr)
+	defer queue.close(flushLimit)
+	log := newLog(cfg, level, queue, queue, readByJournald(stderr))
 	jobs := jobLog{log: log}
-	s, err := open(cfg, b, log, func(c *fsm.Config) {
+	s, err := open(cfg, b, log, queue, func(c *fsm.Config) {
 		c.TryAgain, c.KeepOutbox = cfg.Serve.TryAgain, cfg.Serve.CallbackURL != ""
 		c.OnChange = func(now fsm.Snapshot) {
 			jobs.note(now)

@@ -2,7 +2,6 @@ package app
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -29,13 +28,14 @@ type services struct {
 
 // open opens the services. change sets the fields of the machine's configuration
 // that depend on the command.
-func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config)) (_ *services, err error) {
+func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change func(*fsm.Config)) (_ *services, err error) {
 	s := &services{log: log, origin: new(origin), metrics: newMetrics(b)}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
+	s.metrics.LogLinesDropped(func() float64 { return float64(queue.lost()) })
 	fetcher, err := newFetcher(cfg, b)
 	if err != nil {
 		return nil, err
@@ -112,14 +112,6 @@ func (s *services) reportRecovery() {
 	case journal.Newer:
 		s.log.Warn("the journal is of a newer otad; what this one can use of it is kept", "reason", found.Reason)
 	}
-}
-
-func newLog(cfg *config.Config, level slog.Leveler, to io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(to, options))
-	}
-	return slog.New(slog.NewTextHandler(to, options))
 }
 
 func newMetrics(b Build) *metrics.Metrics {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 )
 
 // NotifyReady reports that the service is up, with one line of status for
@@ -22,6 +23,10 @@ func NotifyReady(status string) error {
 // NotifyStopping reports that the service has begun to stop.
 func NotifyStopping() error { return notify("STOPPING=1") }
 
+// writeLimit is how long a message waits for systemd to read those before it. The
+// machine's own goroutine sends some of them.
+const writeLimit = 200 * time.Millisecond
+
 func notify(state string) error {
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {
@@ -34,6 +39,9 @@ func notify(state string) error {
 		return fmt.Errorf("notify systemd: %w", err)
 	}
 	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return fmt.Errorf("notify systemd: %w", err)
+	}
 	if _, err := conn.Write([]byte(state)); err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
 	}

@@ -1,11 +1,13 @@
 package systemd_test
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"otad/board/systemd"
 )
@@ -53,5 +55,26 @@ func TestNotifyFailsWithoutAListener(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
 	if err := systemd.NotifyReady("up"); err == nil {
 		t.Error("NotifyReady returned no error")
+	}
+}
+
+// An init system that does not read keeps nobody waiting.
+func TestNotifyDoesNotWaitForAReader(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenPacket("unixgram", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	for err == nil { // until its queue is full
+		begun := time.Now()
+		err = systemd.NotifyStopping()
+		if took := time.Since(begun); took > time.Second {
+			t.Fatalf("a message took %v", took)
+		}
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
 	}
 }
