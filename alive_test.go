@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -323,4 +324,45 @@ func TestHangingLogReaderDoesNotDelayTheEnd(t *testing.T) {
 			serving{p, ""}.ends(t, run.code)
 		})
 	}
+}
+
+// inits is the init system's end of sd_notify(3).
+type inits struct {
+	*net.UnixConn
+	env []string // of the daemon
+}
+
+func newInit(t *testing.T) inits {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	check(t, err)
+	t.Cleanup(func() { l.Close() })
+	return inits{l, []string{"NOTIFY_SOCKET=" + path}}
+}
+
+// await returns when n messages with the text have come.
+func (i inits) await(t *testing.T, n int, text string) {
+	t.Helper()
+	check(t, i.SetReadDeadline(time.Now().Add(20*time.Second)))
+	for b := make([]byte, 4096); n > 0; {
+		got, err := i.Read(b)
+		if err != nil {
+			t.Fatalf("no %q: %v", text, err)
+		}
+		if strings.Contains(string(b[:got]), text) {
+			n--
+		}
+	}
+}
+
+func TestWatchdogIsFedWhileTheMachineTurns(t *testing.T) {
+	t.Parallel()
+	systemd := newInit(t)
+	s := startServing(t, func(cmd *exec.Cmd) {
+		cmd.Env = append(append(cmd.Env, systemd.env...), "WATCHDOG_USEC=400000")
+	})
+	systemd.await(t, 1, "READY=1")
+	systemd.await(t, 5, "WATCHDOG=1")
+	s.ends(t, 0)
 }

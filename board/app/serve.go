@@ -109,7 +109,7 @@ func listen(addresses ...string) ([]net.Listener, error) {
 }
 
 func newAPI(addr string, s *services, token string, withMetrics bool) http.Handler {
-	c := deviceapi.Config{Updater: s.updater, Token: token, Log: s.log, Addr: addr}
+	c := deviceapi.Config{Updater: living{s.updater, s.pulse}, Token: token, Log: s.log, Addr: addr}
 	if withMetrics {
 		c.Metrics = s.metrics.Handler()
 	}

@@ -24,12 +24,13 @@ type services struct {
 	origin  *origin
 	metrics *metrics.Metrics
 	updater *fsm.Updater
+	pulse   *pulse
 }
 
 // open opens the services. change sets the fields of the machine's configuration
 // that depend on the command.
 func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change func(*fsm.Config)) (_ *services, err error) {
-	s := &services{log: log, origin: new(origin), metrics: newMetrics(b)}
+	s := &services{log: log, origin: new(origin), pulse: newPulse(), metrics: newMetrics(b)}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -60,11 +61,12 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 		return float64(free)
 	})
 	machine := cfg.Machine
+	machine.Pulse, machine.PulseEvery = s.pulse.beat, s.pulse.every()
 	machine.AllocBuffer = storage.MapBuffer
 	machine.Held = s.origin.heldOrCut(held(cfg.HoldFile, log))
 	change(&machine)
 	s.updater, err = fsm.New(fsm.Deps{
-		Journal: s.journal, StateDir: stateDir{s.dir}, Source: fsm.SourceOf(s.origin), Metrics: s.metrics, Log: s.log,
+		Journal: watchedJournal{s.journal, s.pulse}, StateDir: stateDir{s.dir, s.pulse}, Source: fsm.SourceOf(s.origin), Metrics: s.metrics, Log: s.log,
 	}, machine)
 	return s, err
 }
@@ -131,9 +133,18 @@ func newMetrics(b Build) *metrics.Metrics {
 }
 
 // stateDir is the state directory with the machine's types of files.
-type stateDir struct{ dir *storage.StateDir }
+type stateDir struct {
+	dir   *storage.StateDir
+	pulse *pulse
+}
 
-func (s stateDir) OpenPartial(name string) (fsm.Partial, error) { return s.dir.OpenPartial(name) }
+func (s stateDir) OpenPartial(name string) (fsm.Partial, error) {
+	file, err := s.dir.OpenPartial(name)
+	if err != nil {
+		return nil, err
+	}
+	return watchedPartial{file, s.pulse}, nil
+}
 func (s stateDir) RemovePartial(name string) error              { return s.dir.RemovePartial(name) }
 func (s stateDir) Published(name string) (fsm.Published, error) { return s.dir.Published(name) }
 func (s stateDir) Writable() error                              { return s.dir.Writable() }
