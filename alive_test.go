@@ -366,3 +366,28 @@ func TestWatchdogIsFedWhileTheMachineTurns(t *testing.T) {
 	systemd.await(t, 5, "WATCHDOG=1")
 	s.ends(t, 0)
 }
+
+// The file is that of a newer otad, on a partition that both share.
+func TestServeStartsWithUnknownSettings(t *testing.T) {
+	t.Parallel()
+	conf := filepath.Join(t.TempDir(), "otad.conf")
+	check(t, os.WriteFile(conf, []byte("keep 2\nretries 5\n"), 0o600))
+	s := startServing(t, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "OTAD_PORT=tcp://10.0.0.1:12315") }, "-config", conf)
+	for _, want := range []string{"OTAD_PORT", conf + ":1: unknown key"} {
+		if log := s.Stderr.String(); !strings.Contains(log, want) {
+			t.Errorf("no warning of %s: %s", want, log)
+		}
+	}
+	if _, metrics := s.body(t, "/metrics"); !strings.Contains(metrics, "\nota_config_warnings 2\n") {
+		t.Error("ota_config_warnings is not 2")
+	}
+	check(t, os.WriteFile(conf, []byte("retries 5\n"), 0o600))
+	s.hangup(t, "msg=reloaded")
+	if _, metrics := s.body(t, "/metrics"); !strings.Contains(metrics, "\nota_config_warnings 1\n") {
+		t.Error("after the reload ota_config_warnings is not 1")
+	}
+	s.ends(t, 0)
+	if code, out, errs := outcome(t, otad(t, "check-config", "-config", conf)); code != 0 || out != "the configuration is valid\n" {
+		t.Errorf("check-config: %d, %q, %q", code, out, errs)
+	}
+}

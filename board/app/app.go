@@ -42,6 +42,11 @@ func (p *Process) Run(ctx context.Context, cfg *config.Config, b Build, stdout, 
 		return fetch(ctx, p, cfg, b, stdout, stderr)
 	case "status":
 		return status(ctx, cfg, stdout)
+	case "check-config":
+		if err := checkFiles(cfg, b); err != nil {
+			return err
+		}
+		return printf(stdout, "the configuration is valid\n")
 	case "graph":
 		picture, err := fsm.Diagram(cfg.Format)
 		if err != nil {
@@ -51,6 +56,20 @@ func (p *Process) Run(ctx context.Context, cfg *config.Config, b Build, stdout, 
 	default:
 		return printf(stdout, "otad %s %s %s/%s\n", b.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	}
+}
+
+// checkFiles returns an error for a file that the configuration names and serve
+// could not use.
+func checkFiles(cfg *config.Config, b Build) error {
+	_, err := readToken(cfg.Serve.TokenFile)
+	if err != nil {
+		return err
+	}
+	f, err := newFetcher(cfg, b)
+	if err == nil {
+		f.Close()
+	}
+	return err
 }
 
 // printf writes a result. Its error shows the cause but does not wrap it: that

@@ -119,9 +119,10 @@ func (r *reloader) reload() error {
 		r.setToken(token)
 	}
 	r.now = next
+	s.warn(next.Warnings)
 	s.log.Info("reloaded", "rate_limit", next.Source.RateLimit, "log_level", next.LogLevel)
 	was.Source, was.LogLevel, was.HeaderFile = next.Source, next.LogLevel, next.HeaderFile
-	was.Serve.TokenFile = next.Serve.TokenFile
+	was.Warnings, was.Serve.TokenFile = next.Warnings, next.Serve.TokenFile
 	if !reflect.DeepEqual(was, *next) {
 		s.log.Warn("a setting that has changed needs a restart")
 	}

@@ -48,6 +48,7 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 		return err
 	}
 	defer s.close()
+	s.warn(cfg.Warnings)
 	if cfg.Serve.CallbackURL != "" {
 		if callbacks, err = newCallbacks(cfg.Serve.CallbackURL, s); err != nil {
 			return err

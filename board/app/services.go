@@ -104,6 +104,14 @@ func (s *services) close() {
 	}
 }
 
+// warn logs and counts the settings that are ignored.
+func (s *services) warn(ignored []string) {
+	s.metrics.ConfigWarnings(len(ignored))
+	for _, problem := range ignored {
+		s.log.Warn("a setting is ignored", "problem", problem)
+	}
+}
+
 // reportRecovery logs and counts in which condition the journal was found.
 func (s *services) reportRecovery() {
 	found := s.journal.Recovery()
