@@ -391,3 +391,51 @@ func TestServeStartsWithUnknownSettings(t *testing.T) {
 		t.Errorf("check-config: %d, %q, %q", code, out, errs)
 	}
 }
+
+// The address of the metrics comes with DHCP.
+func TestMetricsAddressThatComesLater(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer taken.Close()
+	for name, addr := range map[string]string{"in use": taken.Addr().String(), "not of this board": "192.0.2.1:9315"} {
+		s := startServing(t, nil, "-metrics-listen", addr)
+		if code, err := s.get("/metrics"); code != http.StatusNotFound {
+			t.Errorf("%s: /metrics on the API: %d, %v", name, code, err)
+		}
+		if name == "in use" {
+			time.Sleep(5 * time.Second)
+			check(t, taken.Close())
+			check(t, s.Await(20*time.Second, "the metrics are served", func() (bool, error) {
+				code, err := serving{s.Process, addr}.get("/metrics")
+				return err == nil && code == http.StatusOK, nil
+			}))
+		}
+		s.ends(t, 0)
+		if n := strings.Count(s.Stderr.String(), addr); n == 0 || n > 2 {
+			t.Errorf("%s: %d lines about the address: %s", name, n, &s.Stderr)
+		}
+	}
+}
+
+// The receiver of callbacks refuses connections, or takes them and is silent.
+func TestCallbackReceiverThatIsAway(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer silent.Close()
+	object := origintest.Object{Size: 1 << 20, Seed: 8}
+	origin := origintest.New(t, object)
+	for _, addr := range []string{"127.0.0.1:1", silent.Addr().String(), "nobody.invalid:80"} {
+		s := startServing(t, nil, "-callback-url", "http://"+addr+"/cb")
+		client := otadrun.NewClient(s.addr)
+		defer client.Close()
+		answer, err := client.Post(t.Context(), otadrun.Job{Name: "u.bin", Version: "1.2.3", URL: origin.URL(), Size: object.Size, MD5: object.MD5()})
+		check(t, err)
+		check(t, answer.Err())
+		if _, err := client.AwaitState(t.Context(), "Ready", 20*time.Second); err != nil {
+			t.Errorf("%s: %v", addr, err)
+		}
+		s.ends(t, 0)
+	}
+}

@@ -54,20 +54,22 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 			return err
 		}
 	}
-	listeners, err := listen(cfg.Listen, cfg.Serve.MetricsListen)
+	listeners, err := listen(cfg.Listen)
 	if err != nil {
 		return err
 	}
+	ownMetrics := cfg.Serve.MetricsListen != "" && cfg.Serve.MetricsListen != cfg.Listen
 	served := new(api)
-	setToken := func(token string) { served.replace(newAPI(cfg.Listen, s, token, len(listeners) == 1)) }
+	setToken := func(token string) { served.replace(newAPI(cfg.Listen, s, token, !ownMetrics)) }
 	setToken(token)
 	g, running := errgroup.WithContext(ctx)
-	for i, l := range listeners {
-		handler := deviceapi.NewMetrics(s.metrics.Handler())
-		if i == 0 {
-			handler = served
-		}
-		g.Go(func() error { return deviceapi.Serve(running, l, handler, s.log) })
+	for _, l := range listeners {
+		g.Go(func() error { return deviceapi.Serve(running, l, served, s.log) })
+	}
+	if ownMetrics {
+		m := &metricsListener{addr: cfg.Serve.MetricsListen, handler: deviceapi.NewMetrics(s.metrics.Handler()), log: s.log}
+		first := m.listen(running)
+		g.Go(func() error { return m.run(running, first) })
 	}
 	if callbacks != nil {
 		g.Go(func() error { return callbacks.Run(running) })
@@ -86,7 +88,7 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	return ErrStopped
 }
 
-// listen listens on the API's address and, if it is another one, the metrics'.
+// listen listens on the addresses of the API.
 func listen(addresses ...string) ([]net.Listener, error) {
 	var out []net.Listener
 	for i, addr := range addresses {
