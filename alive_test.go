@@ -439,3 +439,29 @@ func TestCallbackReceiverThatIsAway(t *testing.T) {
 		s.ends(t, 0)
 	}
 }
+
+// systemctl status shows what otad does.
+func TestStatusLineOfTheUnit(t *testing.T) {
+	t.Parallel()
+	systemd := newInit(t)
+	s := startServing(t, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, systemd.env...) })
+	systemd.await(t, 1, "READY=1\nSTATUS=serving on "+s.addr)
+	object := origintest.Object{Size: 8 << 20, Seed: 9}
+	origin := origintest.NewConfig(t, origintest.Config{Object: object, Link: origintest.Link{BytesPerSecond: 8 << 20}})
+	client := otadrun.NewClient(s.addr)
+	defer client.Close()
+	post := func(name string, url string) {
+		t.Helper()
+		answer, err := client.Post(t.Context(), otadrun.Job{Name: name, Version: "1.2.3", URL: url, Size: object.Size, MD5: object.MD5()})
+		check(t, err)
+		check(t, answer.Err())
+	}
+	post("u.zip", origin.URL())
+	systemd.await(t, 1, "STATUS=u.zip 0 %")
+	systemd.await(t, 1, "STATUS=u.zip 50 %")
+	systemd.await(t, 1, "STATUS=u.zip ready")
+	post("gone.zip", origintest.New(t, object, origintest.Always().Status(404)).URL())
+	systemd.await(t, 1, "STATUS=gone.zip failed: DOWNLOAD_FAILED: HTTP 404")
+	s.ends(t, 0)
+	systemd.await(t, 1, "STOPPING=1")
+}

@@ -6,6 +6,7 @@
 //	otad fetch   [flags] URL    one package in the foreground
 //	otad status  [flags]        the progress of the daemon, else of the journal
 //	otad graph   [-format F]    the state machine as a diagram
+//	otad check-config [flags]   whether the configuration is valid
 //	otad version
 //
 // Results go to stdout, logs and the progress line to stderr. The exit code is

@@ -35,10 +35,12 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	defer queue.close(flushLimit)
 	log := newLog(cfg, level, queue, queue, readByJournald(stderr))
 	jobs := jobLog{log: log}
+	unit := unitStatus{next: make(chan string, 1)}
 	s, err := open(cfg, b, log, queue, func(c *fsm.Config) {
 		c.TryAgain, c.KeepOutbox = cfg.Serve.TryAgain, cfg.Serve.CallbackURL != ""
 		c.OnChange = func(now fsm.Snapshot) {
 			jobs.note(now)
+			unit.note(now)
 			if callbacks != nil {
 				callbacks.Notify(now)
 			}
@@ -62,6 +64,7 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	served := new(api)
 	setToken := func(token string) { served.replace(newAPI(cfg.Listen, s, token, !ownMetrics)) }
 	setToken(token)
+	unit.idle = "serving on " + listeners[0].Addr().String()
 	g, running := errgroup.WithContext(ctx)
 	for _, l := range listeners {
 		g.Go(func() error { return deviceapi.Serve(running, l, served, s.log) })
@@ -77,7 +80,8 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	g.Go(func() error { return p.machine(running, s.updater.Run) })
 	reloads := &reloader{process: p, services: s, build: b, level: level, token: token, setToken: setToken, now: cfg}
 	g.Go(func() error { return reloads.run(running) })
-	s.notify(systemd.NotifyReady("serving on " + listeners[0].Addr().String()))
+	g.Go(func() error { return unit.run(running) })
+	s.notify(systemd.NotifyReady(unit.idle))
 	s.log.Info("serving", "listen", listeners[0].Addr().String(), "version", b.Version, "state_dir", s.dir.Path())
 	<-running.Done()
 	s.notify(systemd.NotifyStopping())
