@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,8 +49,9 @@ func TestPulseOfAMachine(t *testing.T) {
 	for name, do := range ops {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, fed := newPulse(), 0
-				p.send = func() error { fed++; return nil }
+				p := newPulse()
+				var fed atomic.Int64
+				p.send = func() error { fed.Add(1); return nil }
 				ctx, stop := context.WithCancel(t.Context())
 				go beating(ctx, p)
 				do(p, 4*time.Minute) // slow
@@ -57,15 +59,15 @@ func TestPulseOfAMachine(t *testing.T) {
 					do(p, time.Minute)
 				}
 				time.Sleep(time.Hour) // a wait
-				if err := (living{healthy{}, p}).Health(); err != nil || fed < 20 {
-					t.Errorf("slow: %v, fed %d times", err, fed)
+				if err := (living{healthy{}, p}).Health(); err != nil || fed.Load() < 20 {
+					t.Errorf("slow: %v, fed %d times", err, fed.Load())
 				}
 				go do(p, time.Hour) // dead
 				time.Sleep(11 * time.Minute)
-				before := fed
+				before := fed.Load()
 				time.Sleep(10 * time.Minute)
-				if err := (living{healthy{}, p}).Health(); err == nil || !strings.Contains(err.Error(), "the disk hangs") || fed != before {
-					t.Errorf("dead: %v, fed %d times more", err, fed-before)
+				if err := (living{healthy{}, p}).Health(); err == nil || !strings.Contains(err.Error(), "the disk hangs") || fed.Load() != before {
+					t.Errorf("dead: %v, fed %d times more", err, fed.Load()-before)
 				}
 				time.Sleep(time.Hour)
 				if err := p.err(); err != nil {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -95,9 +94,6 @@ func (r *reloader) reload() error {
 	next, err := r.process.Reread()
 	if err != nil {
 		return err
-	}
-	if next.Command != r.now.Command {
-		return fmt.Errorf("the command is %s now", next.Command)
 	}
 	token, err := readToken(next.Serve.TokenFile)
 	if err != nil {

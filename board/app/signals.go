@@ -21,7 +21,8 @@ type Process struct {
 // The limits of a stop. The machine bounds its last checkpoint itself, but a
 // sync that has begun cannot be broken off.
 const (
-	stopLimit       = 1900 * time.Millisecond // of everything
+	stopLimit       = 1500 * time.Millisecond // of everything but the last checkpoint
+	closeLimit      = 300 * time.Millisecond  // after both: of the journal and the log
 	checkpointLimit = 8 * time.Second         // with a last checkpoint; init systems kill after 10 s
 	stopPoll        = 20 * time.Millisecond
 )
@@ -37,6 +38,7 @@ func (p *Process) Overdue(ctx context.Context) <-chan struct{} {
 		for left := checkpointLimit - stopLimit; left > 0 && p.checkpointing.Load(); left -= stopPoll {
 			time.Sleep(stopPoll)
 		}
+		time.Sleep(closeLimit)
 	})
 	return overdue
 }
