@@ -56,12 +56,13 @@ func main() {
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		signal.Notify(hangup, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	hungUp, hangUp := context.WithCancel(context.Background())
+	ctx, _ := signal.NotifyContext(hungUp, syscall.SIGINT, syscall.SIGTERM)
 	args := os.Args[1:]
 	if !isServe(args) { // serve reloads
 		go func() {
 			<-hangup
-			stop()
+			hangUp()
 		}()
 	}
 	process := &app.Process{Reload: hangup, Reread: func() (*config.Config, error) {
