@@ -6,6 +6,7 @@
 //	otad fetch   [flags] URL    one package in the foreground
 //	otad status  [flags]        the progress of the daemon, else of the journal
 //	otad graph   [-format F]    the state machine as a diagram
+//	otad check-config [flags]   whether the configuration is valid
 //	otad version
 //
 // Results go to stdout, logs and the progress line to stderr. The exit code is
@@ -18,12 +19,12 @@
 //	 4  the disk is full
 //	 5  another otad uses the same state directory
 //	75  stopped by a signal; the same command continues from the last checkpoint
+//	    (serve ends with 0)
 package main
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"os"
@@ -49,24 +50,61 @@ var (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
+	// A reader of the log that has died must not end otad.
+	signal.Ignore(syscall.SIGPIPE)
+	hangup := make(chan os.Signal, 1)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+		signal.Notify(hangup, syscall.SIGHUP)
+	}
+	hungUp, hangUp := context.WithCancel(context.Background())
+	ctx, _ := signal.NotifyContext(hungUp, syscall.SIGINT, syscall.SIGTERM)
+	args := os.Args[1:]
+	if !isServe(args) { // serve reloads
+		go func() {
+			<-hangup
+			hangUp()
+		}()
+	}
+	process := &app.Process{Reload: hangup, Reread: func() (*config.Config, error) {
+		return config.Parse(args, os.Environ(), io.Discard)
+	}}
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, process, args) }()
+	select {
+	case code := <-ended:
+		os.Exit(code)
+	case <-process.Overdue(ctx):
+		os.Exit(stopCode(args))
+	}
 }
 
-func run(ctx context.Context, args []string) int {
+// run runs the command and returns the exit code.
+func run(ctx context.Context, process *app.Process, args []string) int {
 	cfg, err := config.Parse(args, os.Environ(), os.Stdout)
 	if err == nil {
 		tune()
 		// net/http logs unrequested bytes of a server there, which may be anything.
 		log.SetOutput(io.Discard)
-		err = app.Run(ctx, cfg, build(), os.Stdout, os.Stderr)
+		err = process.Run(ctx, cfg, build(), os.Stdout, os.Stderr)
+	}
+	if errors.Is(err, app.ErrStopped) && isServe(args) {
+		return stopCode(args)
 	}
 	if err != nil && !errors.Is(err, config.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "otad:", err)
+		app.PrintError(os.Stderr, err)
 	}
 	return exitCode(err)
+}
+
+func isServe(args []string) bool { return len(args) > 0 && args[0] == "serve" }
+
+// stopCode returns the exit code of a command that a signal has stopped. A
+// daemon that ends when it is told to has done its work.
+func stopCode(args []string) int {
+	if isServe(args) {
+		return 0
+	}
+	return exitCode(app.ErrStopped)
 }
 
 // tune adapts the Go runtime to a small board, unless the environment sets it.

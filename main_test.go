@@ -147,6 +147,8 @@ func TestBadInputIsOneClearLineAndTouchesNothing(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	defer taken.Close()
+	headerConf := filepath.Join(t.TempDir(), "otad.conf")
+	check(t, os.WriteFile(headerConf, []byte("header-file main.go\n"), 0o600))
 	for _, c := range []struct {
 		name string
 		args []string
@@ -166,6 +168,8 @@ func TestBadInputIsOneClearLineAndTouchesNothing(t *testing.T) {
 		{"a file for a state directory", []string{"serve", "-state-dir", "main.go", "-listen", "127.0.0.1:0"}, 2, "main.go"},
 		{"an address in use", []string{"serve", "-state-dir", t.TempDir(), "-listen", taken.Addr().String()}, 2, taken.Addr().String()},
 		{"a header file for everybody", []string{"serve", "-state-dir", dir, "-header-file", "main.go"}, 2, "main.go has mode"},
+		{"check-config of an unknown key", []string{"check-config", "-config", "LICENSE"}, 2, "LICENSE:1: unknown key"},
+		{"check-config of a header file for everybody", []string{"check-config", "-config", headerConf}, 2, "main.go has mode"},
 		{"unknown picture", []string{"graph", "-format", "svg"}, 2, "svg"},
 		{"status of nothing", []string{"status", "-state-dir", dir, "-listen", "127.0.0.1:1"}, 2, dir},
 	} {

@@ -135,6 +135,8 @@ type Config struct {
 	KeepOutbox         bool           // transitions go into the journal's outbox
 	FailOnJournalError bool           // Run returns the error when the journal cannot be written, instead of trying again
 	OnChange           func(Snapshot) // called after every transition and checkpoint; must not block; nil: nobody
+	Pulse              func()         // called by Run's goroutine at each of its turns and at least every PulseEvery; nil: never
+	PulseEvery         time.Duration  // at least 1 with Pulse
 	Jitter             func() float64 // in [0,1), spreads waiting times; nil: math/rand/v2
 	// AllocBuffer returns the memory of a transfer's blocks and the function
 	// that frees it; nil: the heap's.

@@ -136,7 +136,16 @@ func (u *Updater) Run(ctx context.Context) error {
 		u.report.nextTry(u.armTry(u.journal.record()))
 	}
 	defer u.stopTry()
+	var pulse <-chan time.Time
+	if u.cfg.Pulse != nil {
+		ticker := time.NewTicker(u.cfg.PulseEvery)
+		defer ticker.Stop()
+		pulse = ticker.C
+	}
 	for {
+		if pulse != nil {
+			u.cfg.Pulse()
+		}
 		if err := u.journal.err(); errors.Is(err, journal.ErrUnusable) {
 			u.stopWork()
 			return err
@@ -157,6 +166,7 @@ func (u *Updater) Run(ctx context.Context) error {
 			u.tryAgain(ctx)
 		case <-u.restarts.stable.C:
 			u.restarts.clear()
+		case <-pulse: // a turn is all that it needs
 		}
 	}
 }

@@ -66,6 +66,9 @@ type Metrics struct {
 	callbackQueue prometheus.Gauge
 
 	storage *sourceGauge
+
+	logDropped     *sourceGauge
+	configWarnings prometheus.Gauge
 }
 
 // New returns a Metrics with every series: counters and gauges at 0, the first
@@ -79,6 +82,7 @@ func New(l Labels, b BuildInfo) *Metrics {
 	m.addDownload(factory, l)
 	m.addDurability(factory)
 	m.addCallbacks(factory)
+	m.addProcess(factory)
 	addBuildInfo(factory, b)
 	addRuntime(registry)
 	return m
@@ -155,6 +159,14 @@ func (m *Metrics) addCallbacks(factory promauto.Factory) {
 		"Messages to the callback URL, by result.", "result", callbackResults())
 	m.callbackQueue = newGauge(factory, "ota_callback_queue_length",
 		"State transitions that wait to be delivered to the callback URL.")
+}
+
+func (m *Metrics) addProcess(factory promauto.Factory) {
+	m.logDropped = new(sourceGauge)
+	factory.NewCounterFunc(prometheus.CounterOpts{Name: "ota_log_lines_dropped_total",
+		Help: "Lines of the log that were dropped because nobody read them in time."}, m.logDropped.counted)
+	m.configWarnings = newGauge(factory, "ota_config_warnings",
+		"Settings in the configuration that this otad does not know and ignores.")
 }
 
 func addBuildInfo(factory promauto.Factory, b BuildInfo) {

@@ -94,5 +94,12 @@ func (m *Metrics) CallbackQueue(n int) { m.callbackQueue.Set(float64(n)) }
 // in the scrape's goroutine. It returns NaN if the value cannot be determined.
 func (m *Metrics) StorageFree(free func() float64) { m.storage.source.Store(&free) }
 
+// LogLinesDropped sets the source of ota_log_lines_dropped_total, which must only
+// grow. It is called at each scrape and must be safe for concurrent use.
+func (m *Metrics) LogLinesDropped(count func() float64) { m.logDropped.source.Store(&count) }
+
+// ConfigWarnings sets how many settings of the configuration are not known.
+func (m *Metrics) ConfigWarnings(n int) { m.configWarnings.Set(float64(n)) }
+
 // atLeastZero returns n, or 0 for a negative n, with which a counter panics.
 func atLeastZero(n int64) float64 { return float64(max(n, 0)) }

@@ -128,6 +128,14 @@ func newSourceGauge(factory promauto.Factory, name, help string) *sourceGauge {
 	return s
 }
 
+// counted is value of a source that counts: without one it is 0.
+func (s *sourceGauge) counted() float64 {
+	if s.source.Load() == nil {
+		return 0
+	}
+	return s.value()
+}
+
 // value returns NaN and not 0 without a source: an alert must not fire for a
 // value that was not measured.
 func (s *sourceGauge) value() float64 {

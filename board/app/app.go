@@ -30,13 +30,23 @@ var ErrStopped = errors.New("stopped by a signal; the same command continues fro
 // logs and progress to stderr. The error is ErrStopped when ctx ended, an
 // [*fsm.Error] when the job failed, and else what kept the command from running.
 func Run(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.File) error {
+	return new(Process).Run(ctx, cfg, b, stdout, stderr)
+}
+
+// Run is [Run] in the process p.
+func (p *Process) Run(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.File) error {
 	switch cfg.Command {
 	case "serve":
-		return serve(ctx, cfg, b, stderr)
+		return serve(ctx, p, cfg, b, stderr)
 	case "fetch":
-		return fetch(ctx, cfg, b, stdout, stderr)
+		return fetch(ctx, p, cfg, b, stdout, stderr)
 	case "status":
 		return status(ctx, cfg, stdout)
+	case "check-config":
+		if err := checkFiles(cfg, b); err != nil {
+			return err
+		}
+		return printf(stdout, "the configuration is valid\n")
 	case "graph":
 		picture, err := fsm.Diagram(cfg.Format)
 		if err != nil {
@@ -46,6 +56,20 @@ func Run(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.Fi
 	default:
 		return printf(stdout, "otad %s %s %s/%s\n", b.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	}
+}
+
+// checkFiles returns an error for a file that the configuration names and serve
+// could not use.
+func checkFiles(cfg *config.Config, b Build) error {
+	_, err := readToken(cfg.Serve.TokenFile)
+	if err != nil {
+		return err
+	}
+	f, err := newFetcher(cfg, b)
+	if err == nil {
+		f.Close()
+	}
+	return err
 }
 
 // printf writes a result. Its error shows the cause but does not wrap it: that

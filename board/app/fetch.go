@@ -19,16 +19,18 @@ import (
 const redraw = 200 * time.Millisecond
 
 // fetch downloads one package in the foreground and prints its path.
-func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.File) error {
+func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout, stderr *os.File) error {
 	job := cfg.Fetch.Job
 	// Checked before anything is opened: an invalid job leaves no trace.
 	if err := errors.Join(flagError(job.Validate()), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {
 		return err
 	}
-	log, view := newProgressView(cfg, stderr)
+	queue := newLogQueue(stderr)
+	defer queue.close(flushLimit)
+	log, view := newProgressView(cfg, stderr, queue)
 	defer view.finish()
 	ended := make(chan fsm.Snapshot, 1)
-	s, err := open(cfg, b, log, func(c *fsm.Config) {
+	s, err := open(cfg, b, log, queue, func(c *fsm.Config) {
 		c.FailOnJournalError = true
 		c.OnChange = func(now fsm.Snapshot) {
 			view.checkpoint(now)
@@ -52,7 +54,7 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 		ended <- s.updater.Snapshot()
 	}
 	began := time.Now()
-	last, err := s.runJob(ctx, view, ended)
+	last, err := s.runJob(ctx, p, view, ended)
 	if err != nil {
 		return err
 	}
@@ -63,6 +65,7 @@ func fetch(ctx context.Context, cfg *config.Config, b Build, stdout, stderr *os.
 		view.ready(last, console.Summary{Size: last.Size, ResumedFrom: last.ResumedFrom,
 			Elapsed: time.Since(began), Verified: digestNames(job)})
 	}
+	queue.flush(flushLimit) // on a terminal the result comes last
 	path := filepath.Join(s.dir.Path(), last.Name)
 	if err := printf(stdout, "%s\n", path); err != nil {
 		return fmt.Errorf("%s is ready, but %w", path, err)
@@ -101,11 +104,11 @@ func (s *services) startJob(ctx context.Context, job journal.Job, replace bool) 
 
 // runJob runs the updater until the job is Ready or Failed, or ctx ends. It
 // returns the last snapshot of the job.
-func (s *services) runJob(ctx context.Context, view progressView, ended <-chan fsm.Snapshot) (fsm.Snapshot, error) {
+func (s *services) runJob(ctx context.Context, p *Process, view progressView, ended <-chan fsm.Snapshot) (fsm.Snapshot, error) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- s.updater.Run(running) }()
+	go func() { done <- p.machine(running, s.updater.Run) }()
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
 	for {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"log/slog"
 
 	"otad/fsm"
@@ -28,7 +29,11 @@ func (l *jobLog) note(s fsm.Snapshot) {
 func (l *jobLog) end(result string) {
 	s := l.last
 	l.last = fsm.Snapshot{}
-	l.log.Info("job ended", "result", result, "name", s.Name, "version", s.Version, "size", s.Size,
+	level := slog.LevelInfo
+	if s.State == fsm.Failed && result != "cancelled" {
+		level = slog.LevelError
+	}
+	l.log.Log(context.Background(), level, "job ended", "result", result, "name", s.Name, "version", s.Version, "size", s.Size,
 		"durable", s.Durable, "seconds", s.Stats.Seconds, "failed_tries", s.Tries, "retries", s.Stats.Retries,
 		"resumes", s.Stats.Resumes, "received", s.Stats.Received, "discarded", s.Stats.Discarded, "host", s.Host)
 }

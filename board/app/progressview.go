@@ -24,17 +24,17 @@ type progressView interface {
 }
 
 // newProgressView returns the view that fits stderr, and the log that goes with
-// it. With -quiet both write nothing.
-func newProgressView(cfg *config.Config, stderr *os.File) (*slog.Logger, progressView) {
-	log := newLog(cfg, stderr)
+// it. Both write to queue, whose lines go to stderr. With -quiet both write
+// nothing.
+func newProgressView(cfg *config.Config, stderr *os.File, queue *logQueue) (*slog.Logger, progressView) {
+	log := newLog(cfg, cfg.LogLevel, queue, queue, readByJournald(stderr))
 	switch {
 	case cfg.Fetch.Quiet:
 		log = slog.New(slog.DiscardHandler)
 	case console.IsTerminal(stderr):
 		// The progress line replaces the log's messages below a warning.
-		cfg.LogLevel = max(cfg.LogLevel, slog.LevelWarn)
-		v := &barView{bar: console.New(stderr)}
-		return slog.New(withoutFailure{newLog(cfg, v.bar).Handler()}), v
+		v := &barView{bar: console.New(stderr, queue)}
+		return slog.New(withoutFailure{newLog(cfg, max(cfg.LogLevel, slog.LevelWarn), v.bar, queue, false).Handler()}), v
 	}
 	return log, &logView{log: log}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -22,18 +23,24 @@ import (
 )
 
 // serve runs the daemon until ctx ends: the updater, its API and its callbacks.
-func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) error {
+func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr *os.File) error {
 	token, err := readToken(cfg.Serve.TokenFile)
 	if err != nil {
 		return err
 	}
 	var callbacks *deviceapi.Callbacks
-	log := newLog(cfg, stderr)
+	level := new(slog.LevelVar)
+	level.Set(cfg.LogLevel)
+	queue := newLogQueue(stderr)
+	defer queue.close(flushLimit)
+	log := newLog(cfg, level, queue, queue, readByJournald(stderr))
 	jobs := jobLog{log: log}
-	s, err := open(cfg, b, log, func(c *fsm.Config) {
+	unit := unitStatus{next: make(chan string, 1)}
+	s, err := open(cfg, b, log, queue, func(c *fsm.Config) {
 		c.TryAgain, c.KeepOutbox = cfg.Serve.TryAgain, cfg.Serve.CallbackURL != ""
 		c.OnChange = func(now fsm.Snapshot) {
 			jobs.note(now)
+			unit.note(now)
 			if callbacks != nil {
 				callbacks.Notify(now)
 			}
@@ -43,38 +50,49 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 		return err
 	}
 	defer s.close()
+	s.warn(cfg.Warnings)
 	if cfg.Serve.CallbackURL != "" {
 		if callbacks, err = newCallbacks(cfg.Serve.CallbackURL, s); err != nil {
 			return err
 		}
 	}
-	listeners, err := listen(cfg.Listen, cfg.Serve.MetricsListen)
+	listeners, err := listen(cfg.Listen)
 	if err != nil {
 		return err
 	}
+	ownMetrics := cfg.Serve.MetricsListen != "" && cfg.Serve.MetricsListen != cfg.Listen
+	served := new(api)
+	setToken := func(token string) { served.replace(newAPI(cfg.Listen, s, token, !ownMetrics)) }
+	setToken(token)
+	unit.idle = "serving on " + listeners[0].Addr().String()
 	g, running := errgroup.WithContext(ctx)
-	for i, l := range listeners {
-		handler := deviceapi.NewMetrics(s.metrics.Handler())
-		if i == 0 {
-			handler = newAPI(cfg.Listen, s, token, len(listeners) == 1)
-		}
-		g.Go(func() error { return deviceapi.Serve(running, l, handler, s.log) })
+	for _, l := range listeners {
+		g.Go(func() error { return deviceapi.Serve(running, l, served, s.log) })
+	}
+	if ownMetrics {
+		m := &metricsListener{addr: cfg.Serve.MetricsListen, handler: deviceapi.NewMetrics(s.metrics.Handler()), log: s.log}
+		first := m.listen(running)
+		g.Go(func() error { return m.run(running, first) })
 	}
 	if callbacks != nil {
 		g.Go(func() error { return callbacks.Run(running) })
 	}
-	g.Go(func() error { return s.updater.Run(running) })
-	s.notify(systemd.NotifyReady("serving on " + listeners[0].Addr().String()))
+	g.Go(func() error { return p.machine(running, s.updater.Run) })
+	reloads := &reloader{process: p, services: s, build: b, level: level, token: token, setToken: setToken, now: cfg}
+	g.Go(func() error { return reloads.run(running) })
+	g.Go(func() error { return unit.run(running) })
+	s.notify(systemd.NotifyReady(unit.idle))
 	s.log.Info("serving", "listen", listeners[0].Addr().String(), "version", b.Version, "state_dir", s.dir.Path())
 	<-running.Done()
 	s.notify(systemd.NotifyStopping())
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
+	s.log.Info("stopped")
 	return ErrStopped
 }
 
-// listen listens on the API's address and, if it is another one, the metrics'.
+// listen listens on the addresses of the API.
 func listen(addresses ...string) ([]net.Listener, error) {
 	var out []net.Listener
 	for i, addr := range addresses {
@@ -98,7 +116,7 @@ func listen(addresses ...string) ([]net.Listener, error) {
 }
 
 func newAPI(addr string, s *services, token string, withMetrics bool) http.Handler {
-	c := deviceapi.Config{Updater: s.updater, Token: token, Log: s.log, Addr: addr}
+	c := deviceapi.Config{Updater: living{s.updater, s.pulse}, Token: token, Log: s.log, Addr: addr}
 	if withMetrics {
 		c.Metrics = s.metrics.Handler()
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -22,28 +21,27 @@ type services struct {
 	log     *slog.Logger
 	dir     *storage.StateDir
 	journal *journal.Journal
-	source  *netio.Fetcher
+	origin  *origin
 	metrics *metrics.Metrics
 	updater *fsm.Updater
+	pulse   *pulse
 }
 
 // open opens the services. change sets the fields of the machine's configuration
 // that depend on the command.
-func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config)) (_ *services, err error) {
-	s := &services{log: log, metrics: newMetrics(b)}
+func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change func(*fsm.Config)) (_ *services, err error) {
+	s := &services{log: log, origin: new(origin), pulse: newPulse(), metrics: newMetrics(b)}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	source := cfg.Source
-	if source.Header, err = readHeader(cfg.HeaderFile); err != nil {
+	s.metrics.LogLinesDropped(func() float64 { return float64(queue.lost()) })
+	fetcher, err := newFetcher(cfg, b)
+	if err != nil {
 		return nil, err
 	}
-	source.UserAgent, source.BuildTime = "otad/"+b.Version, b.Time
-	if s.source, err = netio.New(source); err != nil {
-		return nil, err
-	}
+	s.origin.replace(fetcher)
 	if s.dir, err = storage.OpenStateDir(cfg.StateDir); err != nil {
 		return nil, err
 	}
@@ -63,11 +61,12 @@ func open(cfg *config.Config, b Build, log *slog.Logger, change func(*fsm.Config
 		return float64(free)
 	})
 	machine := cfg.Machine
+	machine.Pulse, machine.PulseEvery = s.pulse.beat, s.pulse.every()
 	machine.AllocBuffer = storage.MapBuffer
-	machine.Held = held(cfg.HoldFile, log)
+	machine.Held = s.origin.heldOrCut(held(cfg.HoldFile, log))
 	change(&machine)
 	s.updater, err = fsm.New(fsm.Deps{
-		Journal: s.journal, StateDir: stateDir{s.dir}, Source: fsm.SourceOf(s.source), Metrics: s.metrics, Log: s.log,
+		Journal: watchedJournal{s.journal, s.pulse}, StateDir: stateDir{s.dir, s.pulse}, Source: fsm.SourceOf(s.origin), Metrics: s.metrics, Log: s.log,
 	}, machine)
 	return s, err
 }
@@ -100,8 +99,16 @@ func (s *services) close() {
 	if s.dir != nil {
 		s.dir.Close()
 	}
-	if s.source != nil {
-		s.source.Close()
+	if f := s.origin.fetcher.Load(); f != nil {
+		f.Close()
+	}
+}
+
+// warn logs and counts the settings that are ignored.
+func (s *services) warn(ignored []string) {
+	s.metrics.ConfigWarnings(len(ignored))
+	for _, problem := range ignored {
+		s.log.Warn("a setting is ignored", "problem", problem)
 	}
 }
 
@@ -115,14 +122,6 @@ func (s *services) reportRecovery() {
 	case journal.Newer:
 		s.log.Warn("the journal is of a newer otad; what this one can use of it is kept", "reason", found.Reason)
 	}
-}
-
-func newLog(cfg *config.Config, to io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
-	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(to, options))
-	}
-	return slog.New(slog.NewTextHandler(to, options))
 }
 
 func newMetrics(b Build) *metrics.Metrics {
@@ -142,9 +141,18 @@ func newMetrics(b Build) *metrics.Metrics {
 }
 
 // stateDir is the state directory with the machine's types of files.
-type stateDir struct{ dir *storage.StateDir }
+type stateDir struct {
+	dir   *storage.StateDir
+	pulse *pulse
+}
 
-func (s stateDir) OpenPartial(name string) (fsm.Partial, error) { return s.dir.OpenPartial(name) }
+func (s stateDir) OpenPartial(name string) (fsm.Partial, error) {
+	file, err := s.dir.OpenPartial(name)
+	if err != nil {
+		return nil, err
+	}
+	return watchedPartial{file, s.pulse}, nil
+}
 func (s stateDir) RemovePartial(name string) error              { return s.dir.RemovePartial(name) }
 func (s stateDir) Published(name string) (fsm.Published, error) { return s.dir.Published(name) }
 func (s stateDir) Writable() error                              { return s.dir.Writable() }

@@ -20,7 +20,7 @@ import (
 // status prints the progress of the daemon or, if none runs, of the journal. The
 // journal is read without its lock, so that status disturbs no other otad.
 func status(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	p, err := deviceapi.Ask(ctx, reachable(cfg.Listen))
+	p, err := ask(ctx, cfg.Listen)
 	served := err == nil
 	if errors.Is(err, deviceapi.ErrNotServing) {
 		p, err = recorded(cfg.StateDir)
@@ -37,14 +37,21 @@ func status(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	return printf(out, "%s", text)
 }
 
-// reachable returns an address on this board for a daemon that listens on listen,
-// which may stand for all addresses.
-func reachable(listen string) string {
+// ask asks the daemon that listens on listen. One that listens on all addresses
+// is asked on both loopback addresses: the name localhost may lead elsewhere.
+func ask(ctx context.Context, listen string) (deviceapi.Progress, error) {
 	host, port, err := net.SplitHostPort(listen)
-	if err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
-		return net.JoinHostPort("localhost", port)
+	if err != nil || host != "" && !net.ParseIP(host).IsUnspecified() {
+		return deviceapi.Ask(ctx, listen)
 	}
-	return listen
+	p, err := deviceapi.Ask(ctx, net.JoinHostPort("127.0.0.1", port))
+	if err == nil {
+		return p, nil
+	}
+	if p, err := deviceapi.Ask(ctx, net.JoinHostPort("::1", port)); err == nil {
+		return p, nil
+	}
+	return p, err // a board without IPv6 fails in another way than one without a daemon
 }
 
 // recorded returns the progress that the journal holds.

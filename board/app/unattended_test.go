@@ -286,6 +286,12 @@ func TestFailedForGood(t *testing.T) {
 				t.Errorf("status: %q", got)
 			}
 			d.wantEnded(t, "failed name=u.bin")
+			d.out.mu.Lock()
+			defer d.out.mu.Unlock()
+			// journalctl -p err shows it.
+			if !strings.Contains(d.out.all.String(), `level=ERROR msg="job ended" result=failed`) {
+				t.Errorf("the end is not logged as an error:\n%s", &d.out.all)
+			}
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 const (
 	serveCommand   = "serve"
 	fetchCommand   = "fetch"
+	checkCommand   = "check-config"
 	versionCommand = "version"
 	helpCommand    = "help"
 )
@@ -27,6 +28,9 @@ size mismatch, 4 disk full, 5 another otad is running, 75 stopped by a signal.`}
 		{"status", " [flags]", "show the progress of the daemon, or of the journal",
 			"Shows the daemon's progress or, when none is running, the journal's."},
 		{"graph", " [flags]", "print the state machine", "Prints the state machine of an update."},
+		{checkCommand, " [flags]", "check the config file and the environment",
+			`Checks the settings, and the token, header and CA files that they name. A name that
+otad serve only warns about is an error here.`},
 		{versionCommand, "", "print the version", "Prints the version of this otad."},
 	}
 }

@@ -6,7 +6,9 @@
 // The command line wins over the environment, the environment over the file,
 // the file over the default. A name that no flag has is an error in all three:
 // a misspelt setting that is silently ignored would only be noticed in the
-// field.
+// field. For serve alone such a name in the file or the environment is one of
+// [Config].Warnings: the settings of a newer otad, or the variables that a
+// container engine sets, must not keep a board from being updated.
 //
 // The config file, named by -config or OTAD_CONFIG, has one "name value" a line:
 //
@@ -37,17 +39,18 @@ import (
 // Config is one run of otad. The fields of commands other than Command are
 // filled in too and have no effect.
 type Config struct {
-	Command    string     // serve, fetch, status, graph or version
+	Command    string     // serve, fetch, status, graph, check-config or version
 	StateDir   string     // holds the journal, the partial file and the package
 	LogFormat  string     // text or json
 	LogLevel   slog.Level // lowest level that is logged
 	Listen     string     // host:port of the API, for serve and status
 	Serve      Serve
 	Fetch      Fetch
-	StatusJSON bool   // status prints JSON instead of text
-	Format     string // of graph: mermaid or dot
-	HoldFile   string // serve and fetch make no request while it exists, "" for none
-	HeaderFile string // holds header fields of the requests to the origin, "" for none
+	StatusJSON bool     // status prints JSON instead of text
+	Format     string   // of graph: mermaid or dot
+	HoldFile   string   // serve and fetch make no request while it exists, "" for none
+	Warnings   []string // one line for each unknown name that serve ignores, without a value
+	HeaderFile string   // holds header fields of the requests to the origin, "" for none
 
 	// Source and Machine hold the flags that serve and fetch share, each in the
 	// field of its name. Their other fields are zero; the caller sets them. That

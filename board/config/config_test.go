@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -237,7 +238,9 @@ func TestClientCertificateIsAPair(t *testing.T) {
 }
 
 func TestUnknownEnvironmentVariable(t *testing.T) {
-	refuse(t, []string{"OTAD_READ_TIMEOUTS=1s"}, []string{"serve"}, "OTAD_READ_TIMEOUTS", "did you mean OTAD_READ_TIMEOUT?")
+	for _, args := range [][]string{{"check-config"}, command("fetch")} {
+		refuse(t, []string{"OTAD_READ_TIMEOUTS=1s"}, args, "OTAD_READ_TIMEOUTS", "did you mean OTAD_READ_TIMEOUT?")
+	}
 	refuse(t, []string{"OTAD_PASSWORD=secret"}, []string{"status"}, "unknown environment variable OTAD_PASSWORD")
 	parseWith(t, []string{"OTADX=1", "NOT_OTAD_=1", "odd"}, "serve")
 	parseWith(t, []string{"OTAD_MD5=" + md5}, "serve") // of another command: shared
@@ -249,4 +252,30 @@ func TestVersionNeedsNoValidSettings(t *testing.T) {
 			t.Errorf("%q: got command %q", args, got.Command)
 		}
 	}
+}
+
+// A newer otad's settings, or a container's service links, must not keep a
+// daemon from starting.
+func TestServeIgnoresUnknownNames(t *testing.T) {
+	path := file(t, "retries 5", "retrys 3", "keep", "https://h/?key=SECRET 1", "min-free 3MiB")
+	got := parseWith(t, []string{"OTAD_PORT=tcp://10.0.0.1:80", "OTAD_RETRIES=7", "OTAD_READ_TIMEOUTS=1s"}, "serve", "-config", path)
+	if got.Machine.Retries != 7 || got.Machine.MinFree != 3<<20 {
+		t.Errorf("the settings that are known: %+v", got.Machine)
+	}
+	want := []string{"unknown environment variable OTAD_PORT", "unknown environment variable OTAD_READ_TIMEOUTS, did you mean OTAD_READ_TIMEOUT?",
+		path + ":2: unknown key, got \"retrys\", did you mean retries?", path + ":3: unknown key, got \"keep\"", path + ":4: unknown key, got a URL"}
+	if !slices.Equal(got.Warnings, want) {
+		t.Errorf("warnings\n got %q\nwant %q", got.Warnings, want)
+	}
+	// What is known has to be right, and so has the command line.
+	refuse(t, nil, []string{"serve", "-config", file(t, "new 1", "retries x")}, ":2: retries: want")
+	refuse(t, nil, []string{"serve", "-retrys", "3"}, "unknown flag -retrys")
+}
+
+func TestCheckConfigTakesTheFileOfEveryCommand(t *testing.T) {
+	path := file(t, "retries 5", "md5 "+md5, "json", "callback-url http://127.0.0.1/")
+	if got := parse(t, "check-config", "-config", path); got.Command != "check-config" || got.Machine.Retries != 5 || got.Warnings != nil {
+		t.Errorf("got %+v", got)
+	}
+	refuse(t, nil, []string{"check-config", "-config", file(t, "client-cert /c.pem")}, "-client-key")
 }

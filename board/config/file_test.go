@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"otad/board/config"
@@ -48,7 +49,12 @@ func TestRefusedConfigFiles(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := file(t, test.lines...)
-			refuse(t, nil, []string{"serve", "-config", path}, append(test.want, path)...)
+			for _, args := range [][]string{{"check-config"}, command("fetch")} {
+				refuse(t, nil, append(args, "-config", path), append(test.want, path)...)
+			}
+			if !strings.Contains(test.want[0], "unknown key") { // serve warns of those
+				refuse(t, nil, []string{"serve", "-config", path}, append(test.want, path)...)
+			}
 		})
 	}
 }

@@ -35,7 +35,7 @@ const envPrefix = "OTAD_"
 
 // The commands that take an option.
 const (
-	inAll      = "serve fetch status graph"
+	inAll      = "serve fetch status graph check-config"
 	inCommon   = "serve fetch status"
 	inTransfer = "serve fetch"
 	inDaemon   = "serve status"

@@ -70,29 +70,30 @@ func parse(command string, args, environ []string) (*Config, error) {
 		// otad version must work even when the settings are wrong.
 		return c, nil
 	}
-	if err := applyAll(opts, flags, environ); err != nil {
+	if c.Warnings, err = applyAll(opts, flags, environ, command == serveCommand); err != nil {
 		return nil, err
 	}
 	return c, complete(c)
 }
 
 // applyAll sets the values of the file, then of the environment, then of the
-// flags: the last one wins.
-func applyAll(opts []option, flags []assignment, environ []string) error {
-	env, err := fromEnvironment(opts, environ)
-	if err != nil {
-		return err
+// flags: the last one wins. With lenient, unknown names in the first two are
+// returned as warnings, otherwise the first one is the error.
+func applyAll(opts []option, flags []assignment, environ []string, lenient bool) (warnings []string, err error) {
+	env, unknown := fromEnvironment(opts, environ)
+	if len(unknown) > 0 && !lenient {
+		return nil, usagef("%s", unknown[0])
 	}
-	file, err := fromFile(opts, configFile(env, flags))
+	file, unknownKeys, err := fromFile(opts, configFile(env, flags), lenient)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, layer := range [][]assignment{file, env, flags} {
 		for _, a := range layer {
 			if err := a.option.value.Set(a.text); err != nil {
-				return usagef("%s: %v", a.source, err)
+				return nil, usagef("%s: %v", a.source, err)
 			}
 		}
 	}
-	return nil
+	return append(unknown, unknownKeys...), nil
 }

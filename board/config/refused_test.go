@@ -117,7 +117,7 @@ func TestURLsStayOutOfErrors(t *testing.T) {
 		{"serve", "-callback-url", "http://%zz/?SECRET"},
 		{"serve", "-callback-url", "host/?SECRET"},
 		{"serve", "-config", link},
-		{"serve", "-config", file(t, link)},
+		{"check-config", "-config", file(t, link)}, // TestServeIgnoresUnknownNames has serve
 		{"serve", "-config", file(t, "retries "+link)},
 		{"help", link},
 	} {

@@ -65,9 +65,9 @@ func flagError(command string, opts []option, err error) error {
 	return usagef("unknown flag -%s%s (see otad help %s)", name, didYouMean("-", name, names), command)
 }
 
-// fromEnvironment returns the assignments of the OTAD_ variables in environ.
-func fromEnvironment(opts []option, environ []string) ([]assignment, error) {
-	var given []assignment
+// fromEnvironment returns the assignments of the OTAD_ variables in environ, and
+// a line about each that no flag has.
+func fromEnvironment(opts []option, environ []string) (given []assignment, unknown []string) {
 	for _, entry := range environ {
 		variable, text, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(variable, envPrefix) {
@@ -75,11 +75,12 @@ func fromEnvironment(opts []option, environ []string) ([]assignment, error) {
 		}
 		i := slices.IndexFunc(opts, func(o option) bool { return o.variable() == variable })
 		if i < 0 {
-			return nil, usagef("unknown environment variable %s%s", variable, didYouMean("", variable, variables(opts)))
+			unknown = append(unknown, "unknown environment variable "+variable+didYouMean("", variable, variables(opts)))
+			continue
 		}
 		given = append(given, assignment{opts[i], text, variable})
 	}
-	return given, nil
+	return given, unknown
 }
 
 // configFile returns the assignment that names the config file, the zero value
@@ -94,19 +95,19 @@ func configFile(env, flags []assignment) assignment {
 	return file
 }
 
-// fromFile reads the config file that from names.
-func fromFile(opts []option, from assignment) ([]assignment, error) {
+// fromFile reads the config file that from names. With lenient it returns a line
+// about each key that no flag has, otherwise the first is an error.
+func fromFile(opts []option, from assignment, lenient bool) (given []assignment, unknown []string, err error) {
 	if from.text == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if strings.Contains(from.text, "://") {
-		return nil, usagef("%s: want a file, %s", from.source, got(from.text))
+		return nil, nil, usagef("%s: want a file, %s", from.source, got(from.text))
 	}
 	content, err := os.ReadFile(from.text)
 	if err != nil {
-		return nil, &UsageError{Problem: fmt.Sprintf("%s: %v", from.source, err), Err: err}
+		return nil, nil, &UsageError{Problem: fmt.Sprintf("%s: %v", from.source, err), Err: err}
 	}
-	var given []assignment
 	number := 0
 	for line := range strings.Lines(string(content)) {
 		number++
@@ -114,17 +115,23 @@ func fromFile(opts []option, from assignment) ([]assignment, error) {
 			continue
 		}
 		a, err := fromLine(opts, line)
+		if errors.Is(err, errUnknownKey) && lenient {
+			unknown = append(unknown, fmt.Sprintf("%s:%d: %v", from.text, number, err))
+			continue
+		}
 		if err != nil {
-			return nil, usagef("%s:%d: %v", from.text, number, err)
+			return nil, nil, usagef("%s:%d: %v", from.text, number, err)
 		}
 		if i := slices.IndexFunc(given, func(b assignment) bool { return a.option.name == b.option.name }); i >= 0 {
-			return nil, usagef("%s:%d: %s is set twice", from.text, number, a.option.name)
+			return nil, nil, usagef("%s:%d: %s is set twice", from.text, number, a.option.name)
 		}
 		a.source = fmt.Sprintf("%s:%d: %s", from.text, number, a.option.name)
 		given = append(given, a)
 	}
-	return given, nil
+	return given, unknown, nil
 }
+
+var errUnknownKey = errors.New("unknown key")
 
 // fromLine reads one line that is neither blank nor a comment.
 func fromLine(opts []option, line string) (assignment, error) {
@@ -135,7 +142,7 @@ func fromLine(opts []option, line string) (assignment, error) {
 	o, known := find(opts, name)
 	switch {
 	case !known:
-		return assignment{}, fmt.Errorf("unknown key, %s%s", got(name), didYouMean("", name, optionNames(opts, nil)))
+		return assignment{}, fmt.Errorf("%w, %s%s", errUnknownKey, got(name), didYouMean("", name, optionNames(opts, nil)))
 	case name == "config":
 		return assignment{}, errors.New("config cannot be set in a config file")
 	case text == "" && o.isBool():

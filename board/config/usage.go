@@ -24,7 +24,7 @@ func helpFor(args []string) (string, error) {
 func overview() string {
 	var list strings.Builder
 	for _, c := range commands() {
-		fmt.Fprintf(&list, "  %-8s %s\n", c.name, c.summary)
+		fmt.Fprintf(&list, "  %-12s %s\n", c.name, c.summary)
 	}
 	return `usage: otad COMMAND [flags]
 

@@ -31,7 +31,7 @@ func TestHelpIsTheSameHoweverAskedFor(t *testing.T) {
 			t.Errorf("%q: got %q", args, got)
 		}
 	}
-	for _, command := range []string{"serve", "fetch", "status", "graph", "version"} {
+	for _, command := range []string{"serve", "fetch", "status", "graph", "check-config", "version"} {
 		if !strings.Contains(want, "\n  "+command+" ") {
 			t.Errorf("the overview lacks %s", command)
 		}
@@ -57,7 +57,7 @@ func TestHelpShowsExactlyTheCommandsOwnFlags(t *testing.T) {
 	if len(want["serve"]) == 0 || len(want["fetch"]) == 0 {
 		t.Fatalf("no flags in the table:\n%s", table)
 	}
-	for _, command := range []string{"serve", "fetch", "status", "graph", "version"} {
+	for _, command := range []string{"serve", "fetch", "status", "graph", "check-config", "version"} {
 		var got []string
 		for _, match := range flag.FindAllStringSubmatch(help(t, "help", command), -1) {
 			got = append(got, match[1])

@@ -32,9 +32,10 @@ type Bar struct {
 	finished bool
 }
 
-// New returns a bar on the terminal w. It draws nothing.
-func New(w *os.File) *Bar {
-	return &Bar{out: w, width: func() int { return columns(w) }}
+// New returns a bar on the terminal tty that writes to out, which leads there. It
+// draws nothing.
+func New(tty *os.File, out io.Writer) *Bar {
+	return &Bar{out: out, width: func() int { return columns(tty) }}
 }
 
 // columns returns the width of the terminal f. Every drawing reads the width

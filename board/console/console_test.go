@@ -198,7 +198,7 @@ func TestBarFollowsTheTerminal(t *testing.T) {
 	if !console.IsTerminal(slave) {
 		t.Error("a pseudo-terminal is not taken for one")
 	}
-	bar := console.New(slave)
+	bar := console.New(slave, slave)
 	buffer := make([]byte, 4096)
 	for _, test := range []struct {
 		columns uint16

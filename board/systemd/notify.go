@@ -6,9 +6,12 @@ package systemd
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // NotifyReady reports that the service is up, with one line of status for
@@ -22,6 +25,31 @@ func NotifyReady(status string) error {
 // NotifyStopping reports that the service has begun to stop.
 func NotifyStopping() error { return notify("STOPPING=1") }
 
+// NotifyWatchdog reports that the service is alive, for units with WatchdogSec=.
+func NotifyWatchdog() error { return notify("WATCHDOG=1") }
+
+// NotifyStatus sets the line of "systemctl status".
+func NotifyStatus(status string) error {
+	return notify("STATUS=" + strings.ReplaceAll(status, "\n", " "))
+}
+
+// WatchdogInterval returns the time within which systemd expects NotifyWatchdog
+// from this process, zero when it expects none (sd_watchdog_enabled(3)).
+func WatchdogInterval() time.Duration {
+	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0
+	}
+	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	if err != nil || usec <= 0 || usec > int64(math.MaxInt64/time.Microsecond) {
+		return 0
+	}
+	return time.Duration(usec) * time.Microsecond
+}
+
+// writeLimit is how long a message waits for systemd to read those before it. The
+// machine's own goroutine sends some of them.
+const writeLimit = 200 * time.Millisecond
+
 func notify(state string) error {
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {
@@ -34,6 +62,9 @@ func notify(state string) error {
 		return fmt.Errorf("notify systemd: %w", err)
 	}
 	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return fmt.Errorf("notify systemd: %w", err)
+	}
 	if _, err := conn.Write([]byte(state)); err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
 	}
