@@ -8,3 +8,9 @@ var ReadHeader = readHeader
 
 // LineOf returns what the progress line shows of a snapshot.
 var LineOf = lineOf
+
+// For tests of parts that a daemon shows only over time.
+var (
+	ReadToken   = readToken
+	Transitions = transitions
+)

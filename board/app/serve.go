@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -17,18 +16,16 @@ import (
 	"otad/board/deviceapi"
 	"otad/board/systemd"
 	"otad/fsm"
-	"otad/journal"
-	"otad/metrics"
 )
 
 // serve runs the daemon until ctx ends: the updater, its API and its callbacks.
 func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) error {
-	token, err := readToken(cfg.Serve.TokenFile)
+	var callbacks *deviceapi.Callbacks
+	log := newLog(cfg, stderr)
+	tokens, err := readTokens(cfg.Serve, log)
 	if err != nil {
 		return err
 	}
-	var callbacks *deviceapi.Callbacks
-	log := newLog(cfg, stderr)
 	jobs := jobLog{log: log}
 	s, err := open(cfg, b, log, func(c *fsm.Config) {
 		c.TryAgain, c.KeepOutbox = cfg.Serve.TryAgain, cfg.Serve.CallbackURL != ""
@@ -44,7 +41,7 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 	}
 	defer s.close()
 	if cfg.Serve.CallbackURL != "" {
-		if callbacks, err = newCallbacks(cfg.Serve.CallbackURL, s); err != nil {
+		if callbacks, err = newCallbacks(cfg.Serve.CallbackURL, tokens.callback, s); err != nil {
 			return err
 		}
 	}
@@ -56,7 +53,7 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 	for i, l := range listeners {
 		handler := deviceapi.NewMetrics(s.metrics.Handler())
 		if i == 0 {
-			handler = newAPI(cfg.Listen, s, token, len(listeners) == 1)
+			handler = newAPI(cfg.Listen, s, tokens.commands, len(listeners) == 1)
 		}
 		g.Go(func() error { return deviceapi.Serve(running, l, handler, s.log) })
 	}
@@ -105,47 +102,9 @@ func newAPI(addr string, s *services, token string, withMetrics bool) http.Handl
 	return deviceapi.New(c)
 }
 
-func newCallbacks(url string, s *services) (*deviceapi.Callbacks, error) {
-	return deviceapi.NewCallbacks(deviceapi.CallbackConfig{
-		URL: url, Outbox: outbox{s.journal}, Log: s.log,
-		OnResult: func(result string) { s.metrics.Callback(metrics.CallbackResult(result)) },
-		OnQueue:  s.metrics.CallbackQueue,
-	})
-}
-
-// outbox is the journal's list of transitions whose callbacks are not delivered
-// yet.
-type outbox struct{ journal *journal.Journal }
-
-func (o outbox) Pending() []journal.OutboxEntry { return o.journal.Record().Outbox }
-
-func (o outbox) Delivered(seq uint64) error {
-	_, err := o.journal.Update(func(r *journal.Record) {
-		r.Outbox = slices.DeleteFunc(r.Outbox, func(n journal.OutboxEntry) bool { return n.Seq <= seq })
-	})
-	return err
-}
-
 // notify logs the error of a message to the init system.
 func (s *services) notify(err error) {
 	if err != nil {
 		s.log.Warn("the init system cannot be notified", "err", err)
 	}
-}
-
-// readToken returns the first line of the file. An empty token is an error: it
-// would let everybody in.
-func readToken(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("token file: %w", err)
-	}
-	line, _, _ := strings.Cut(string(content), "\n")
-	if line = strings.TrimSpace(line); line == "" {
-		return "", fmt.Errorf("token file %s: its first line is empty", path)
-	}
-	return line, nil
 }

@@ -58,10 +58,11 @@ type Config struct {
 
 // Serve holds the settings of the daemon alone.
 type Serve struct {
-	MetricsListen string       // host:port for /metrics, "" for Config.Listen
-	CallbackURL   string       // absolute http or https URL, "" for none
-	TokenFile     string       // holds the bearer token for POST and DELETE, "" for none
-	TryAgain      fsm.TryAgain // zero: a failed job is left alone
+	MetricsListen     string       // host:port for /metrics, "" for Config.Listen
+	CallbackURL       string       // absolute http or https URL, "" for none
+	CallbackTokenFile string       // holds the bearer token of the callbacks, "" for none
+	TokenFile         string       // holds the bearer token for POST and DELETE, "" for none
+	TryAgain          fsm.TryAgain // zero: a failed job is left alone
 }
 
 // Fetch holds the settings of one otad fetch.

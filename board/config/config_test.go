@@ -136,6 +136,7 @@ var everyFlag = []struct {
 	{"serve", "try-again", "off", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{}},
 	{"serve", "metrics-listen", "0.0.0.0:9100", func(c *config.Config) any { return c.Serve.MetricsListen }, "0.0.0.0:9100"},
 	{"serve", "callback-url", "http://127.0.0.1:8080/cb", func(c *config.Config) any { return c.Serve.CallbackURL }, "http://127.0.0.1:8080/cb"},
+	{"serve", "callback-token-file", "/cb", func(c *config.Config) any { return c.Serve.CallbackTokenFile }, "/cb"},
 	{"serve", "token-file", "/token", func(c *config.Config) any { return c.Serve.TokenFile }, "/token"},
 	{"fetch", "md5", strings.ToUpper(md5), func(c *config.Config) any { return c.Fetch.Job.MD5 }, md5},
 	{"fetch", "sha256", sha256, func(c *config.Config) any { return c.Fetch.Job.SHA256 }, sha256},

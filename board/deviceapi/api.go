@@ -145,6 +145,9 @@ func (a *api) command(w http.ResponseWriter, r *http.Request, do func(context.Co
 	defer cancel()
 	if err := do(ctx); err != nil {
 		failed := commandFailed(err)
+		if failed.body.Code == http.StatusConflict {
+			failed = failed.withStage(ProgressOf(a.cfg.Updater.Snapshot()))
+		}
 		if failed.body.Code >= http.StatusInternalServerError {
 			a.cfg.Log.Error("command failed", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
@@ -181,8 +184,8 @@ func (a *api) progress(w http.ResponseWriter, _ *http.Request) {
 		success(p).write(w)
 		return
 	}
-	failed := problem(http.StatusInternalServerError, s.Error)
-	failed.body.Stage, failed.body.Progress, failed.body.Data = p.Stage, &p.Progress, p
+	failed := problem(http.StatusInternalServerError, s.Error).withStage(p)
+	failed.body.Data = p
 	failed.write(w)
 }
 

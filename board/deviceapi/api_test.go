@@ -33,6 +33,7 @@ func TestWire(t *testing.T) {
 	failed.Code, failed.Reason, failed.Tries, failed.NextTry = fsm.DownloadFailed, fsm.Refused, 2, 3*time.Hour+time.Millisecond
 	mismatch := failed
 	mismatch.Error, mismatch.Code, mismatch.Reason, mismatch.NextTry = "MD5_MISMATCH: expected 0, got 1", fsm.MD5Mismatch, "", 0
+	mismatch.Durable, mismatch.Progress = 0, 0 // the machine has deleted the bytes
 	waiting := half
 	waiting.Message, waiting.Tries = "retry 2 of 3 in 2s: connection refused by origin.example:443", 1
 	in := func(s fsm.State, progress int, message string) fsm.Snapshot {
@@ -52,7 +53,7 @@ func TestWire(t *testing.T) {
 	}{
 		{"a new job", &updater{snapshot: idle}, "POST", "/api/v1.0/download", goodJob},
 		{"bad input", &updater{snapshot: idle}, "POST", "/api/v1.0/download", brokenJob},
-		{"another job while one is downloading", &updater{err: fsm.ErrBusy}, "POST", "/api/v1.0/download", goodJob},
+		{"another job while one is downloading", &updater{snapshot: half, err: fsm.ErrBusy}, "POST", "/api/v1.0/download", goodJob},
 		{"a job whose URL is refused", &updater{err: &journal.FieldError{Field: journal.FieldURL, Problem: "must be https"}}, "POST", "/api/v1.0/download", goodJob},
 		{"the journal cannot be written", &updater{err: errors.New("write the journal: read-only file system")}, "POST", "/api/v1.0/download", goodJob},
 		{"an error text that is not escaped as HTML", &updater{err: errors.New("open <state> & journal")}, "DELETE", "/api/v1.0/download", ""},
