@@ -43,6 +43,8 @@ type Config struct {
 	Token   string       // bearer token that POST and DELETE need; empty: none
 	Addr    string       // configured address of the listener, to check Host
 	Log     *slog.Logger // required
+
+	Now func() time.Time // clock of the limit of commands; nil: time.Now
 }
 
 // commandTimeout limits the time that a command waits for the state machine,
@@ -143,7 +145,10 @@ func (a *api) reset(w http.ResponseWriter, r *http.Request) {
 func (a *api) command(w http.ResponseWriter, r *http.Request, do func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(r.Context(), commandTimeout)
 	defer cancel()
-	if err := do(ctx); err != nil {
+	enterPhase(r, pinned)
+	err := do(ctx)
+	enterPhase(r, replying)
+	if err != nil {
 		failed := commandFailed(err)
 		if failed.body.Code == http.StatusConflict {
 			failed = failed.withStage(ProgressOf(a.cfg.Updater.Snapshot()))

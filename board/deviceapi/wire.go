@@ -89,6 +89,9 @@ func (r reply) write(w http.ResponseWriter) {
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
+	if r.httpStatus != http.StatusOK {
+		h.Set("Connection", "close") // who is refused keeps no connection
+	}
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(r.httpStatus)
 	w.Write(buf.Bytes()) // an error means that the client has gone
