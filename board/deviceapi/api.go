@@ -53,9 +53,11 @@ type Config struct {
 const commandTimeout = 10 * time.Second
 
 type api struct {
-	cfg    Config
-	guard  guard
-	routes map[string]methods
+	cfg      Config
+	guard    guard
+	limit    *commandLimit
+	refusals *refusals
+	routes   map[string]methods
 }
 
 // methods are the handlers of one path by HTTP method.
@@ -65,7 +67,7 @@ type methods map[string]http.HandlerFunc
 // goroutine. It sends no CORS headers: web pages of other origins must not use
 // the API.
 func New(c Config) http.Handler {
-	a := &api{cfg: c, guard: newGuard(c.Addr, c.Token)}
+	a := &api{cfg: c, guard: newGuard(c.Addr, c.Token), limit: newCommandLimit(c.Now), refusals: &refusals{log: c.Log}}
 	a.routes = map[string]methods{
 		"/api/v1.0/download": {http.MethodPost: a.download, http.MethodDelete: a.reset},
 		"/api/v1.0/progress": {http.MethodGet: a.progress},
@@ -89,7 +91,7 @@ func NewMetrics(metrics http.Handler) http.Handler {
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if refused, ok := a.guard.check(r); !ok {
-		a.cfg.Log.Info("request refused", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "reason", refused.body.Msg)
+		a.refusals.note(r, refused.body.Msg)
 		if refused.httpStatus == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110, section 11.6.1
 		}
@@ -133,16 +135,34 @@ func (a *api) download(w http.ResponseWriter, r *http.Request) {
 		commandFailed(err).write(w)
 		return
 	}
-	a.command(w, r, func(ctx context.Context) error { return a.cfg.Updater.Start(ctx, job) })
+	writes := !a.limit.isRepeated(job, a.cfg.Updater.Snapshot())
+	a.command(w, r, writes, func(ctx context.Context) error {
+		err := a.cfg.Updater.Start(ctx, job)
+		if err == nil {
+			a.limit.accepted(job)
+		}
+		return err
+	})
 }
 
 // reset is DELETE /api/v1.0/download.
 func (a *api) reset(w http.ResponseWriter, r *http.Request) {
-	a.command(w, r, a.cfg.Updater.Reset)
+	a.command(w, r, true, a.cfg.Updater.Reset)
 }
 
-// command runs do and replies with the stage after it.
-func (a *api) command(w http.ResponseWriter, r *http.Request, do func(context.Context) error) {
+// command runs do and replies with the stage after it. writes reports whether do
+// writes the journal.
+func (a *api) command(w http.ResponseWriter, r *http.Request, writes bool, do func(context.Context) error) {
+	giveBack := func() {}
+	if writes {
+		var ok bool
+		if giveBack, ok = a.limit.take(); !ok {
+			refused := tooMany()
+			a.refusals.note(r, refused.body.Msg)
+			refused.write(w)
+			return
+		}
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), commandTimeout)
 	defer cancel()
 	enterPhase(r, pinned)
@@ -150,6 +170,9 @@ func (a *api) command(w http.ResponseWriter, r *http.Request, do func(context.Co
 	enterPhase(r, replying)
 	if err != nil {
 		failed := commandFailed(err)
+		if failed.body.Code < http.StatusInternalServerError {
+			giveBack() // refused without a write
+		}
 		if failed.body.Code == http.StatusConflict {
 			failed = failed.withStage(ProgressOf(a.cfg.Updater.Snapshot()))
 		}

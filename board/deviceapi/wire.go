@@ -89,7 +89,7 @@ func (r reply) write(w http.ResponseWriter) {
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	if r.httpStatus != http.StatusOK {
+	if r.httpStatus != http.StatusOK || r.body.Code == http.StatusTooManyRequests {
 		h.Set("Connection", "close") // who is refused keeps no connection
 	}
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))
