@@ -85,11 +85,19 @@ func New(c Config) http.Handler {
 // names for a board; metrics hold no secrets, and reading them changes nothing.
 func NewMetrics(metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setPolicy(w)
 		route(map[string]methods{"/metrics": {http.MethodGet: metrics.ServeHTTP}}, w, r)
 	})
 }
 
+// setPolicy keeps the reply out of pages of other origins, which could load it as
+// an image or a script (https://fetch.spec.whatwg.org/#corp-header).
+func setPolicy(w http.ResponseWriter) {
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setPolicy(w)
 	if refused, ok := a.guard.check(r); !ok {
 		a.refusals.note(r, refused.body.Msg)
 		if refused.httpStatus == http.StatusUnauthorized {

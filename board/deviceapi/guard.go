@@ -27,14 +27,17 @@ const maxBody = 64 << 10
 //   - Cross-site requests: a page may send a form or a text/plain body to any
 //     host. It may send application/json or DELETE only after the server has
 //     agreed in a preflight (https://fetch.spec.whatwg.org/#http-cors-protocol),
-//     and this server never agrees.
+//     and this server never agrees. Browsers also send from where a request
+//     comes, in Sec-Fetch-Site or Origin: a command of another origin is
+//     refused whatever its type is.
 type guard struct {
-	host  string // of the configured address; empty: all addresses of the board
-	token []byte // SHA-256 of the bearer token; nil: none is needed
+	host   string // of the configured address; empty: all addresses of the board
+	token  []byte // SHA-256 of the bearer token; nil: none is needed
+	origin *http.CrossOriginProtection
 }
 
 func newGuard(addr, token string) guard {
-	g := guard{host: hostname(addr)}
+	g := guard{host: hostname(addr), origin: http.NewCrossOriginProtection()}
 	if token != "" {
 		g.token = digest(token)
 	}
@@ -48,6 +51,8 @@ func (g guard) check(r *http.Request) (refused reply, ok bool) {
 	switch {
 	case !g.isHostAllowed(r):
 		return refusal(http.StatusMisdirectedRequest, "MISDIRECTED: the Host header does not name this listener"), false
+	case g.origin.Check(r) != nil:
+		return refusal(http.StatusForbidden, "FORBIDDEN: a web page of another origin has sent it"), false
 	case isCommand && !g.isAuthorized(r):
 		return refusal(http.StatusUnauthorized, "UNAUTHORIZED: a bearer token is needed"), false
 	case r.ContentLength > maxBody:

@@ -40,6 +40,8 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnState:         noteIdle,
 		ConnContext:       withSlot,
+		// "OPTIONS *" passes the guard like every other request.
+		DisableGeneralOptionsHandler: true,
 		// Commands stop waiting for the state machine when otad stops.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
