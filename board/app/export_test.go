@@ -12,5 +12,6 @@ var LineOf = lineOf
 // For tests of parts that a daemon shows only over time.
 var (
 	ReadToken   = readToken
+	TakeURL     = takeURL
 	Transitions = transitions
 )

@@ -67,7 +67,8 @@ type Serve struct {
 
 // Fetch holds the settings of one otad fetch.
 type Fetch struct {
-	Job     journal.Job // Name and a digest are set; URL is as given, not checked
+	Job     journal.Job // a digest is set; so are the URL, not checked, and Name, unless there is URLFile
+	URLFile string      // the URL is in this file, "-" for stdin, and goes to SetURL; "" for none
 	Replace bool        // give up another unfinished job
 	Quiet   bool        // no progress
 }

@@ -177,7 +177,7 @@ func TestEveryFlagArrivesFromEverySource(t *testing.T) {
 
 // A flag that is added to the table must be added to the test above.
 func TestEveryFlagIsTested(t *testing.T) {
-	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true} // in tests of their own
+	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true, "url-file": true} // in tests of their own
 	for _, test := range everyFlag {
 		tested[test.name] = true
 	}
@@ -224,10 +224,33 @@ func TestFlagsStandOnBothSidesOfTheURL(t *testing.T) {
 }
 
 func TestAllAfterTwoDashesIsNoFlag(t *testing.T) {
-	if got := parse(t, "fetch", "-md5", md5, "--", "-quiet").Fetch; got.Job.URL != "-quiet" || got.Quiet {
+	if got := parse(t, "fetch", "-md5", md5, "-name", "u.zip", "--", "-quiet").Fetch; got.Job.URL != "-quiet" || got.Quiet {
 		t.Errorf("got %+v", got)
 	}
 	refuse(t, nil, []string{"fetch", "-md5", md5, "--", link, "-quiet"}, "exactly one URL")
+}
+
+func TestURLMayBeInAFile(t *testing.T) {
+	got := parse(t, "fetch", "-md5", md5, "-url-file", "-").Fetch
+	if got.URLFile != "-" || got.Job.URL != "" || got.Job.Name != "" {
+		t.Errorf("got %+v", got)
+	}
+	if got = parse(t, "fetch", "-md5", md5, "-url-file", "/url", "-name", "u.zip").Fetch; got.URLFile != "/url" || got.Job.Name != "u.zip" {
+		t.Errorf("got %+v", got)
+	}
+	if got = parseWith(t, []string{"OTAD_URL_FILE=/url"}, "fetch", "-md5", md5).Fetch; got.URLFile != "/url" {
+		t.Errorf("got %+v", got)
+	}
+	if got = parse(t, "fetch", "-md5", md5, "-config", file(t, "url-file /url")).Fetch; got.URLFile != "/url" {
+		t.Errorf("got %+v", got)
+	}
+	// The command line wins over the environment.
+	if got = parseWith(t, []string{"OTAD_URL_FILE=/url"}, "fetch", "-md5", md5, link).Fetch; got.URLFile != "" || got.Job.URL != link {
+		t.Errorf("got %+v", got)
+	}
+	refuse(t, nil, []string{"fetch", "-md5", md5, "-url-file", "/url", link}, "a URL or -url-file, got both")
+	refuse(t, nil, []string{"fetch", "-md5", md5, "-url-file", ""}, "needs a URL", "-url-file")
+	refuse(t, nil, []string{"fetch", "-url-file", "/url"}, "-md5 or -sha256")
 }
 
 func TestClientCertificateIsAPair(t *testing.T) {

@@ -133,6 +133,7 @@ func fetchOptions(f *Fetch) []option {
 		{"size", "SIZE", inFetch, size(&j.Size, 1, math.MaxInt64), "size of the package; left out, the first answer tells"},
 		{"name", "NAME", inFetch, jobText(&j.Name, "a plain file name", journal.NameProblem), "file name of the package; left out, the last path element of the URL"},
 		{"version", "X.Y.Z", inFetch, jobText(&j.Version, "a version such as 1.2.3", journal.VersionProblem), "version of the package, part of the job's identity"},
+		{urlFileOption, "FILE", inFetch, text(&f.URLFile), "file with the URL, - for stdin: an argument is in every process list"},
 		{"replace", "", inFetch, boolean(&f.Replace), "give up another unfinished job; otherwise it is in the way"},
 		{"quiet", "", inFetch, boolean(&f.Quiet), "show no progress"},
 	}

@@ -63,7 +63,7 @@ func parse(command string, args, environ []string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := takeOperands(c, operands); err != nil {
+	if err := takeOperands(c, operands, flags); err != nil {
 		return nil, err
 	}
 	if command == versionCommand {
@@ -73,7 +73,7 @@ func parse(command string, args, environ []string) (*Config, error) {
 	if err := applyAll(opts, flags, environ); err != nil {
 		return nil, err
 	}
-	return c, complete(c)
+	return c, complete(c, len(operands) > 0)
 }
 
 // applyAll sets the values of the file, then of the environment, then of the
