@@ -11,6 +11,7 @@ var LineOf = lineOf
 
 // For tests of parts that a daemon shows only over time.
 var (
+	Listen      = listen
 	ReadToken   = readToken
 	TakeURL     = takeURL
 	Transitions = transitions

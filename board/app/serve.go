@@ -3,12 +3,8 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"slices"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -45,24 +41,26 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 			return err
 		}
 	}
-	listeners, err := listen(cfg.Listen, cfg.Serve.MetricsListen)
+	doors, err := openDoors(cfg.Listen, cfg.Serve.MetricsListen)
 	if err != nil {
 		return err
 	}
+	doors.warn(log, tokens.commands)
 	g, running := errgroup.WithContext(ctx)
-	for i, l := range listeners {
-		handler := deviceapi.NewMetrics(s.metrics.Handler())
-		if i == 0 {
-			handler = newAPI(cfg.Listen, s, tokens.commands, len(listeners) == 1)
-		}
-		g.Go(func() error { return deviceapi.Serve(running, l, handler, s.log) })
+	api := newAPI(doors.names(cfg.Listen), s, tokens.commands, doors.metrics == nil)
+	for _, l := range doors.api {
+		g.Go(func() error { return deviceapi.Serve(running, l, api, s.log) })
+	}
+	if doors.metrics != nil {
+		h := deviceapi.NewMetrics(s.metrics.Handler())
+		g.Go(func() error { return deviceapi.Serve(running, doors.metrics, h, s.log) })
 	}
 	if callbacks != nil {
 		g.Go(func() error { return callbacks.Run(running) })
 	}
 	g.Go(func() error { return s.updater.Run(running) })
-	s.notify(systemd.NotifyReady("serving on " + listeners[0].Addr().String()))
-	s.log.Info("serving", "listen", listeners[0].Addr().String(), "version", b.Version, "state_dir", s.dir.Path())
+	s.notify(systemd.NotifyReady("serving on " + doors.String()))
+	s.log.Info("serving", "listen", doors.String(), "version", b.Version, "state_dir", s.dir.Path())
 	<-running.Done()
 	s.notify(systemd.NotifyStopping())
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
@@ -71,31 +69,8 @@ func serve(ctx context.Context, cfg *config.Config, b Build, stderr *os.File) er
 	return ErrStopped
 }
 
-// listen listens on the API's address and, if it is another one, the metrics'.
-func listen(addresses ...string) ([]net.Listener, error) {
-	var out []net.Listener
-	for i, addr := range addresses {
-		if addr == "" || slices.Contains(addresses[:i], addr) {
-			continue
-		}
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			for _, l := range out {
-				l.Close()
-			}
-			hint := "name another address"
-			if errors.Is(err, syscall.EADDRINUSE) {
-				hint = "stop what uses it or " + hint
-			}
-			return nil, fmt.Errorf("listen on %s: %w; %s", addr, errors.Unwrap(err), hint)
-		}
-		out = append(out, l)
-	}
-	return out, nil
-}
-
-func newAPI(addr string, s *services, token string, withMetrics bool) http.Handler {
-	c := deviceapi.Config{Updater: s.updater, Token: token, Log: s.log, Addr: addr}
+func newAPI(addrs []string, s *services, token string, withMetrics bool) http.Handler {
+	c := deviceapi.Config{Updater: s.updater, Token: token, Log: s.log, Addrs: addrs}
 	if withMetrics {
 		c.Metrics = s.metrics.Handler()
 	}

@@ -20,7 +20,7 @@ import (
 // status prints the progress of the daemon or, if none runs, of the journal. The
 // journal is read without its lock, so that status disturbs no other otad.
 func status(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	p, err := deviceapi.Ask(ctx, reachable(cfg.Listen))
+	p, err := ask(ctx, cfg.Listen)
 	served := err == nil
 	if errors.Is(err, deviceapi.ErrNotServing) {
 		p, err = recorded(cfg.StateDir)

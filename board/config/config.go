@@ -41,7 +41,7 @@ type Config struct {
 	StateDir   string     // holds the journal, the partial file and the package
 	LogFormat  string     // text or json
 	LogLevel   slog.Level // lowest level that is logged
-	Listen     string     // host:port of the API, for serve and status
+	Listen     []string   // host:port or unix:PATH of the API, for serve and status
 	Serve      Serve
 	Fetch      Fetch
 	StatusJSON bool   // status prints JSON instead of text

@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 		StateDir:  "/var/lib/otad",
 		LogFormat: "text",
 		LogLevel:  slog.LevelInfo,
-		Listen:    "127.0.0.1:12315",
+		Listen:    []string{"127.0.0.1:12315"},
 		Format:    "mermaid",
 		Serve:     config.Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
 		Source: netio.Config{
@@ -109,8 +109,10 @@ var everyFlag = []struct {
 	{"serve", "state-dir", "/data", func(c *config.Config) any { return c.StateDir }, "/data"},
 	{"serve", "log-format", "json", func(c *config.Config) any { return c.LogFormat }, "json"},
 	{"fetch", "log-level", "debug", func(c *config.Config) any { return c.LogLevel }, slog.LevelDebug},
-	{"serve", "listen", ":0", func(c *config.Config) any { return c.Listen }, ":0"},
-	{"status", "listen", "[::1]:80", func(c *config.Config) any { return c.Listen }, "[::1]:80"},
+	{"serve", "listen", ":0", func(c *config.Config) any { return c.Listen }, []string{":0"}},
+	{"status", "listen", "[::1]:80", func(c *config.Config) any { return c.Listen }, []string{"[::1]:80"}},
+	{"serve", "listen", "127.0.0.1:1 unix:/run/a.sock, [::1]:2", func(c *config.Config) any { return c.Listen },
+		[]string{"127.0.0.1:1", "unix:/run/a.sock", "[::1]:2"}},
 	{"serve", "checkpoint", "64MiB", func(c *config.Config) any { return c.Machine.Checkpoint }, int64(64 << 20)},
 	{"fetch", "checkpoint", "65536", func(c *config.Config) any { return c.Machine.Checkpoint }, int64(65536)},
 	{"serve", "checkpoint-interval", "1s", func(c *config.Config) any { return c.Machine.Flush }, time.Second},
@@ -206,6 +208,26 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	}
 	if got := parseWith(t, []string{"OTAD_RETRY_STATUS=500"}, "serve", "-retry-status", "429"); !reflect.DeepEqual(got.Source.RetryStatus, []int{429}) {
 		t.Errorf("the lists are mixed: %v", got.Source.RetryStatus)
+	}
+}
+
+// One source may hold several addresses; those of a weaker source do not count.
+func TestListenMayBeGivenMoreThanOnce(t *testing.T) {
+	path := file(t, "listen 127.0.0.1:1", "# and", "listen unix:/run/a.sock")
+	for _, tt := range []struct {
+		environ, args []string
+		want          []string
+	}{
+		{nil, []string{"-listen", ":1", "-listen=unix:/a", "-listen", ":2"}, []string{":1", "unix:/a", ":2"}},
+		{nil, []string{"-config", path}, []string{"127.0.0.1:1", "unix:/run/a.sock"}},
+		{[]string{"OTAD_LISTEN=:3 :4"}, []string{"-config", path}, []string{":3", ":4"}},
+		{[]string{"OTAD_LISTEN=:3 :4"}, []string{"-config", path, "-listen", ":5"}, []string{":5"}},
+	} {
+		for _, command := range []string{"serve", "status"} {
+			if got := parseWith(t, tt.environ, append([]string{command}, tt.args...)...).Listen; !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("%q %q: %q, want %q", tt.environ, tt.args, got, tt.want)
+			}
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ func defaults(command string) *Config {
 		StateDir:  "/var/lib/otad",
 		LogFormat: "text",
 		LogLevel:  slog.LevelInfo,
-		Listen:    "127.0.0.1:12315",
+		Listen:    []string{"127.0.0.1:12315"},
 		Format:    "mermaid",
 		Serve:     Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
 		Source: netio.Config{
@@ -86,7 +86,7 @@ func commonOptions(c *Config) []option {
 		{"state-dir", "DIR", inCommon, directory(&c.StateDir), "directory of the journal, the partial file and the package"},
 		{"log-format", "FORMAT", inCommon, choice(&c.LogFormat, "text", "json"), "text or json, on stderr"},
 		{"log-level", "LEVEL", inCommon, level(&c.LogLevel), "least level to log: debug, info, warn or error"},
-		{"listen", "HOST:PORT", inDaemon, address(&c.Listen, required), "address of the daemon's API"},
+		{"listen", "ADDRESS", inDaemon, addresses{&c.Listen}, "HOST:PORT or unix:PATH of the daemon's API; may be given more than once"},
 	}
 }
 
@@ -118,7 +118,7 @@ func transferOptions(c *Config) []option {
 func serveOptions(s *Serve) []option {
 	return []option{
 		{"try-again", "FIRST..LONGEST", inServe, tryAgain(&s.TryAgain), "waits before a failed job is started again; they double; off: never"},
-		{"metrics-listen", "HOST:PORT", inServe, address(&s.MetricsListen, optional), "address of /metrics alone; left out, it is on -listen"},
+		{"metrics-listen", "HOST:PORT", inServe, address(&s.MetricsListen), "address of /metrics alone; left out, it is on -listen"},
 		{"callback-url", "URL", inServe, webURL(&s.CallbackURL), "where progress and transitions are posted; left out, nowhere"},
 		{"callback-token-file", "FILE", inServe, text(&s.CallbackTokenFile), "file with the bearer token that callbacks are sent with"},
 		{"token-file", "FILE", inServe, text(&s.TokenFile), "file with the bearer token that POST and DELETE then need"},

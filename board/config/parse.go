@@ -89,6 +89,11 @@ func applyAll(opts []option, flags []assignment, environ []string) error {
 	}
 	for _, layer := range [][]assignment{file, env, flags} {
 		for _, a := range layer {
+			if l, ok := a.option.value.(list); ok {
+				l.clear()
+			}
+		}
+		for _, a := range layer {
 			if err := a.option.value.Set(a.text); err != nil {
 				return usagef("%s: %v", a.source, err)
 			}

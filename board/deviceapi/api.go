@@ -41,7 +41,7 @@ type Config struct {
 	Updater Updater      // required
 	Metrics http.Handler // for GET /metrics; nil: not on this listener
 	Token   string       // bearer token that POST and DELETE need; empty: none
-	Addr    string       // configured address of the listener, to check Host
+	Addrs   []string     // configured addresses of the listeners, to check Host
 	Log     *slog.Logger // required
 
 	Now func() time.Time // clock of the limit of commands; nil: time.Now
@@ -67,7 +67,7 @@ type methods map[string]http.HandlerFunc
 // goroutine. It sends no CORS headers: web pages of other origins must not use
 // the API.
 func New(c Config) http.Handler {
-	a := &api{cfg: c, guard: newGuard(c.Addr, c.Token), limit: newCommandLimit(c.Now), refusals: &refusals{log: c.Log}}
+	a := &api{cfg: c, guard: newGuard(c.Addrs, c.Token), limit: newCommandLimit(c.Now), refusals: &refusals{log: c.Log}}
 	a.routes = map[string]methods{
 		"/api/v1.0/download": {http.MethodPost: a.download, http.MethodDelete: a.reset},
 		"/api/v1.0/progress": {http.MethodGet: a.progress},
@@ -173,6 +173,9 @@ func (a *api) command(w http.ResponseWriter, r *http.Request, writes bool, do fu
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), commandTimeout)
 	defer cancel()
+	if peer := peerOf(r); peer != "" {
+		a.cfg.Log.Info("command", "method", r.Method, "path", r.URL.Path, "peer", peer)
+	}
 	enterPhase(r, pinned)
 	err := do(ctx)
 	enterPhase(r, replying)

@@ -213,7 +213,7 @@ func (hanging) Reset(ctx context.Context) error { <-ctx.Done(); return ctx.Err()
 
 func TestCommandsAreAnsweredWithinTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := deviceapi.New(deviceapi.Config{Updater: hanging{&updater{}}, Addr: "127.0.0.1:12315", Log: quiet()})
+		h := deviceapi.New(deviceapi.Config{Updater: hanging{&updater{}}, Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
 		start := time.Now()
 		_, body := do(t, h, request("DELETE", "/api/v1.0/download", ""))
 		if took := time.Since(start); took != 10*time.Second || !strings.HasPrefix(body, `{"code":503,`) {
@@ -251,7 +251,7 @@ func TestMethods(t *testing.T) {
 
 func TestMetricsAreServedOnTheChosenListener(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ota_build_info 1\n")) })
-	together := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addr: "127.0.0.1:12315", Log: quiet()})
+	together := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
 	alone := deviceapi.NewMetrics(metrics)
 	otherName := request("GET", "/metrics", "")
 	otherName.Host = "board7.lan:9100"

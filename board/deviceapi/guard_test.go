@@ -42,7 +42,7 @@ func TestHostMustNameThisListener(t *testing.T) {
 		{addr: "board.lan:12315", host: "evil.example", want: 421},
 	} {
 		t.Run(tt.addr+" "+tt.host, func(t *testing.T) {
-			h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Addr: tt.addr, Log: quiet()})
+			h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Addrs: []string{tt.addr}, Log: quiet()})
 			r := request("GET", "/healthz", "")
 			r.Host = tt.host
 			if tt.local != "" {
@@ -124,7 +124,7 @@ func TestWebPagesAreRefused(t *testing.T) {
 // Other sites can neither read a reply nor load it as a part of a page.
 func TestRepliesAreForThisOriginOnly(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ota_build_info 1\n")) })
-	h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addr: "127.0.0.1:12315", Log: quiet()})
+	h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
 	for _, tt := range []struct {
 		method, path string
 		handler      http.Handler
@@ -142,7 +142,7 @@ func TestRepliesAreForThisOriginOnly(t *testing.T) {
 // net/http would answer "OPTIONS *" itself, whoever sends it.
 func TestOptionsOfTheServerPassTheGuard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Token: "correct horse", Addr: "127.0.0.1:12315", Log: quiet()})
+		h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Token: "correct horse", Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
 		l, stop, ended := serve(t, h)
 		for header, want := range map[string]int{
 			"Host: evil.example": 421,
@@ -219,7 +219,7 @@ func TestCommandsNeedTheToken(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			u := &updater{}
 			var log bytes.Buffer
-			h := deviceapi.New(deviceapi.Config{Updater: u, Token: token, Addr: "127.0.0.1:12315", Log: slog.New(slog.NewTextHandler(&log, nil))})
+			h := deviceapi.New(deviceapi.Config{Updater: u, Token: token, Addrs: []string{"127.0.0.1:12315"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 			r := request(tt.method, tt.path, goodJob)
 			if tt.authorization != "" {
 				r.Header.Set("Authorization", tt.authorization)

@@ -58,7 +58,7 @@ func version(n int) *http.Request {
 }
 
 func limited(u deviceapi.Updater, c *clock) http.Handler {
-	return deviceapi.New(deviceapi.Config{Updater: u, Addr: "127.0.0.1:12315", Log: quiet(), Now: c.now})
+	return deviceapi.New(deviceapi.Config{Updater: u, Addrs: []string{"127.0.0.1:12315"}, Log: quiet(), Now: c.now})
 }
 
 // Nobody may wear the flash out: ten commands at once, then one a second.
@@ -187,7 +187,7 @@ func TestANewURLOfTheSameJobCounts(t *testing.T) {
 func TestRefusedRequestsAreFewLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Addr: "127.0.0.1:12315", Log: slog.New(slog.NewTextHandler(&log, nil))})
+		h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Addrs: []string{"127.0.0.1:12315"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		path := "/" + strings.Repeat("é", 4000)
 		for range 30 {
 			for range 100 {

@@ -28,10 +28,14 @@ type refusals struct {
 
 // note logs the refusal of r now, or counts it for the next line.
 func (l *refusals) note(r *http.Request, reason string) {
+	remote := r.RemoteAddr
+	if peer := peerOf(r); peer != "" {
+		remote = peer
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count++
-	l.last = []any{"method", cut(r.Method), "path", cut(r.URL.Path), "remote", r.RemoteAddr, "reason", reason}
+	l.last = []any{"method", cut(r.Method), "path", cut(r.URL.Path), "remote", remote, "reason", reason}
 	if !l.quiet {
 		l.write()
 	}

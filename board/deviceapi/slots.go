@@ -2,6 +2,7 @@ package deviceapi
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -48,7 +49,7 @@ func (s *slots) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &slotConn{Conn: conn, slots: s}
+	c := &slotConn{Conn: conn, slots: s, peer: credentials(conn)}
 	for {
 		wait, ok := s.admit(c)
 		if ok {
@@ -145,6 +146,7 @@ const (
 type slotConn struct {
 	net.Conn
 	slots *slots
+	peer  string // credentials of the client of a Unix socket; else empty
 
 	// Both are guarded by slots.mu.
 	phase phase
@@ -197,6 +199,32 @@ func (c *slotConn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
+}
+
+// credentials returns the user, group and process that connected to a Unix
+// socket, as the kernel recorded them, or "".
+func credentials(conn net.Conn) string {
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		return ""
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return "unknown"
+	}
+	var peer *unix.Ucred
+	if raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("uid %d gid %d pid %d", peer.Uid, peer.Gid, peer.Pid)
+}
+
+// peerOf returns the credentials of the client of a Unix socket, or "".
+func peerOf(r *http.Request) string {
+	if slot, ok := r.Context().Value(slotKey{}).(*slotConn); ok {
+		return slot.peer
+	}
+	return ""
 }
 
 // slotKey is the key of a request's *slotConn in its context.

@@ -70,7 +70,7 @@ func TestTheConnectionThatNeedsItsSlotLeastGoes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := deviceapi.New(deviceapi.Config{Updater: hanging{&updater{}}, Addr: "127.0.0.1:12315", Log: quiet(),
+				h := deviceapi.New(deviceapi.Config{Updater: hanging{&updater{}}, Addrs: []string{"127.0.0.1:12315"}, Log: quiet(),
 					Now: newClock(time.Minute).now})
 				l, stop, ended := serve(t, h)
 				var open []net.Conn
@@ -152,7 +152,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		u := &blocked{&updater{}, release}
-		h := deviceapi.New(deviceapi.Config{Updater: u, Addr: "127.0.0.1:12315", Log: quiet(), Now: newClock(time.Minute).now})
+		h := deviceapi.New(deviceapi.Config{Updater: u, Addrs: []string{"127.0.0.1:12315"}, Log: quiet(), Now: newClock(time.Minute).now})
 		l, stop, ended := serve(t, h)
 		var open []net.Conn
 		for range deviceapi.MaxConns { // all wait for the machine
