@@ -62,9 +62,13 @@ func (e *FieldError) Error() string { return string(e.Field) + " " + e.Problem }
 // nil. The version, the size and one of the two digests may be left out; a
 // caller that requires them checks that first. The URL is checked for its
 // length and for UTF-8 only.
-func (j Job) Validate() error { return j.validate(true) }
+func (j Job) Validate() error { return j.check(true, NameProblem) }
 
-func (j Job) validate(withURL bool) error {
+// validate is Validate for the job of a record, whose URL may be gone, and whose
+// name an earlier version of otad may have accepted.
+func (j Job) validate(withURL bool) error { return j.check(withURL, storedNameProblem) }
+
+func (j Job) check(withURL bool, nameProblem func(string) string) error {
 	for _, check := range []struct {
 		field   Field
 		applies bool
@@ -72,7 +76,7 @@ func (j Job) validate(withURL bool) error {
 	}{
 		{FieldVersion, j.Version != "", VersionProblem(j.Version)},
 		{FieldURL, withURL, urlProblem(j.URL)},
-		{FieldName, true, NameProblem(j.Name)},
+		{FieldName, true, nameProblem(j.Name)},
 		{FieldSize, j.Size < 0, "is negative"},
 		{FieldMD5, j.MD5 == "" && j.SHA256 == "", "is missing, and there is no SHA-256 in its place"},
 		{FieldMD5, j.MD5 != "", DigestProblem(j.MD5, 32)},
@@ -130,10 +134,85 @@ func urlProblem(url string) string {
 	return ""
 }
 
-// NameProblem returns why name cannot be a package's file name, as the end of a
-// sentence that begins with it, or "". It refuses the names of the other files
-// in the state directory, in any case of letters because FAT ignores case.
+// NameProblem returns why name cannot be the file name of a new package, as the
+// end of a sentence that begins with it, or "". A name reaches shells, logs and
+// terminals: it must not be taken for anything but this name. So it has ASCII
+// letters, digits and . _ + -, begins with a letter or a digit, and may have
+// single spaces between words and letters of other scripts.
 func NameProblem(name string) string {
+	if problem := storedNameProblem(name); problem != "" {
+		return problem
+	}
+	previous, alphabet := rune(0), (*unicode.RangeTable)(nil)
+	for i, r := range name {
+		letter := isClearLetter(r)
+		switch {
+		case letter || r >= '0' && r <= '9':
+		case i == 0:
+			return "does not begin with a letter or a digit"
+		case r == '-' && previous == ' ':
+			return "contains a dash after a space, as an option has it"
+		case strings.ContainsRune("._+-", r):
+		case r == ' ' && previous != ' ' && i < len(name)-1:
+		case unicode.Is(unicode.M, r) && !isInvisible(r) && (isClearLetter(previous) || unicode.Is(unicode.M, previous)):
+			letter = true // an accent or a vowel sign
+		default:
+			return fmt.Sprintf("contains %+q: allowed are letters, digits, . _ + - and single spaces between words", r)
+		}
+		previous = r
+		switch own := alphabetOf(r); {
+		case !letter:
+			alphabet = nil
+		case own == nil:
+		case alphabet != nil && alphabet != own:
+			return "mixes alphabets in one word, whose letters can look the same"
+		default:
+			alphabet = own
+		}
+	}
+	return ""
+}
+
+// isClearLetter reports whether r is a letter that can be seen and that does not
+// look like ASCII punctuation or another form of an ASCII letter.
+func isClearLetter(r rune) bool {
+	return unicode.IsLetter(r) && !isInvisible(r) && !unicode.Is(lookalikes, r)
+}
+
+// isInvisible reports whether r is a letter or a mark that is displayed as
+// nothing.
+func isInvisible(r rune) bool {
+	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == 0x180e
+}
+
+// lookalikes has letters that look like ASCII.
+var lookalikes = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{Lo: 0x01c0, Hi: 0x01c3, Stride: 1}, // clicks: | and !
+		{Lo: 0x02b0, Hi: 0x02ff, Stride: 1}, // modifiers: ' and :
+		{Lo: 0x2100, Hi: 0x218f, Stride: 1}, // the Kelvin sign, Roman numerals
+		{Lo: 0xa78b, Hi: 0xa78c, Stride: 1}, // saltillo: '
+		{Lo: 0xff21, Hi: 0xff5a, Stride: 1}, // full width
+	},
+	R32: []unicode.Range32{{Lo: 0x1d400, Hi: 0x1d7ff, Stride: 1}}, // mathematical
+}
+
+// alphabetOf returns the alphabet of r among those whose letters look like each
+// other's, or nil.
+func alphabetOf(r rune) *unicode.RangeTable {
+	for _, t := range []*unicode.RangeTable{unicode.Latin, unicode.Cyrillic, unicode.Greek} {
+		if unicode.Is(t, r) {
+			return t
+		}
+	}
+	return nil
+}
+
+// storedNameProblem is NameProblem for a name in a journal, where earlier
+// versions of otad have put every name that passes. It refuses the names of the
+// other files in the state directory, in any case of letters because FAT ignores
+// case.
+func storedNameProblem(name string) string {
 	folded := strings.ToLower(name)
 	switch {
 	case name == "":

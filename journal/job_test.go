@@ -113,3 +113,68 @@ func TestValidateNamesTheFieldThatIsWrong(t *testing.T) {
 		})
 	}
 }
+
+func TestNamesThatCanBeMistakenAreRefused(t *testing.T) {
+	for _, name := range []string{
+		"u.zip", "U", "7", "0a.zip", "fw-1.2.3+b4_x.tar.gz", "a..b", "a+b", "a b.zip", "a b c", "Ü 1.zip", "u\u0308.zip",
+		"обновление.zip", "обновление v2.zip", "ενημέρωση.img", "更新.bin", "アップデート.bin", "업데이트.bin", "अद्यतन.bin", "עדכון.bin", "تحديث.bin", "v2-обновление",
+	} {
+		if problem := journal.NameProblem(name); problem != "" {
+			t.Errorf("%q %s", name, problem)
+		}
+	}
+	bad := map[string]string{
+		"-rf": "begin", "--": "begin", "_a": "begin", "+a": "begin", " a": "begin", "\u0308a": "begin", "(1).zip": "begin", "🙂.zip": "begin",
+		"a -rf": "dash", "a ": "contains", "a  b": "contains", "a\u00a0b": "contains", "a\u3000b": "contains",
+		"a\u202eb": "contains", "a\u2066b": "contains", "a\u200fb": "contains", "a\u061cb": "contains", "a\u200bb": "contains", "a\u200db": "contains",
+		"a\ufeffb": "contains", "a\u2028b": "contains", "a\u2029b": "contains", "a\u0085b": "contains", "a\u009bb": "contains", "a\tb": "contains",
+		"a\u3164b": "contains", "a\u115fb": "contains", "a\u034fb": "contains", "a\ufe0fb": "contains", "a\U000e0041b": "contains", "a1\u0308": "contains",
+		"a\u01c0b": "contains", "a\u01c3b": "contains", "a\u02bcb": "contains", "a\ua78cb": "contains", "\uff41.zip": "begin", "a\uff0eb": "contains",
+		"a\U0001d41ab": "contains", "a\u212ab": "contains", "a٣": "contains", "a½": "contains", "a🙂": "contains", "a\ufffdb": "contains", "a\u2215b": "contains",
+		"p\u0430yload.zip": "alphabets", "\u0440ayload": "alphabets", "\u03bfs.img": "alphabets",
+	}
+	for _, r := range "!\"#$%&'()*,/:;<=>?@[\\]^`{|}~" {
+		bad["a"+string(r)+"b"] = "contains"
+	}
+	for name, want := range bad {
+		problem := journal.NameProblem(name)
+		if !strings.Contains(problem, want) {
+			t.Errorf("%+q: problem %q, want %q", name, problem, want)
+		}
+		for _, r := range problem {
+			if r < ' ' || r > '~' {
+				t.Errorf("%+q: the problem shows %+q", name, r)
+			}
+		}
+	}
+}
+
+// The rule for new names is stricter than that of the versions before: a job that
+// one of them has begun goes on.
+func TestOlderNamesInAJournalAreKept(t *testing.T) {
+	for _, name := range []string{"-rf", "a;b.zip", "$(x).zip", "update (1).zip", "a\u202eb", "a\u2028b", " a", "~", "p\u0430yload.zip"} {
+		job := goodJob()
+		job.Name = name
+		if job.Validate() == nil {
+			t.Errorf("%+q is accepted for a new job", name)
+		}
+		dir := t.TempDir()
+		j, err := journal.Open(dir, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Update(func(r *journal.Record) { r.State, r.Job = "Downloading", job }); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if j, err = journal.Open(dir, journal.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := j.Record().Job; got != job || j.Recovery().Result == journal.SetAside {
+			t.Errorf("%+q: the job is %+v, %v", name, got, j.Recovery())
+		}
+		j.Close()
+	}
+}

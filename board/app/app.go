@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime"
 	"time"
@@ -43,7 +44,7 @@ func (p *Process) Run(ctx context.Context, cfg *config.Config, b Build, stdout, 
 	case "status":
 		return status(ctx, cfg, stdout)
 	case "check-config":
-		if err := checkFiles(cfg, b); err != nil {
+		if err := checkFiles(cfg, b, slog.New(slog.NewTextHandler(stderr, nil))); err != nil {
 			return err
 		}
 		return printf(stdout, "the configuration is valid\n")
@@ -60,9 +61,8 @@ func (p *Process) Run(ctx context.Context, cfg *config.Config, b Build, stdout, 
 
 // checkFiles returns an error for a file that the configuration names and serve
 // could not use.
-func checkFiles(cfg *config.Config, b Build) error {
-	_, err := readToken(cfg.Serve.TokenFile)
-	if err != nil {
+func checkFiles(cfg *config.Config, b Build, log *slog.Logger) error {
+	if _, err := readTokens(cfg.Serve, log); err != nil {
 		return err
 	}
 	f, err := newFetcher(cfg, b)

@@ -8,3 +8,11 @@ var ReadHeader = readHeader
 
 // LineOf returns what the progress line shows of a snapshot.
 var LineOf = lineOf
+
+// For tests of parts that a daemon shows only over time.
+var (
+	Listen      = listen
+	ReadToken   = readToken
+	TakeURL     = takeURL
+	Transitions = transitions
+)

@@ -20,6 +20,9 @@ const redraw = 200 * time.Millisecond
 
 // fetch downloads one package in the foreground and prints its path.
 func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout, stderr *os.File) error {
+	if err := takeURL(ctx, &cfg.Fetch, os.Stdin); err != nil {
+		return err
+	}
 	job := cfg.Fetch.Job
 	// Checked before anything is opened: an invalid job leaves no trace.
 	if err := errors.Join(flagError(job.Validate()), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {

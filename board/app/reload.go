@@ -95,10 +95,11 @@ func (r *reloader) reload() error {
 	if err != nil {
 		return err
 	}
-	token, err := readToken(next.Serve.TokenFile)
+	tokens, err := readTokens(next.Serve, r.services.log)
 	if err != nil {
 		return err
 	}
+	token := tokens.commands
 	fetcher, err := newFetcher(next, r.build)
 	if err != nil {
 		return err

@@ -224,6 +224,10 @@ func (rec *recorder) request(t *testing.T, method, addr, path, body string) {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(rec, "%s %s %v\n%s\n", method, path, resp.Header, answer)
+	if bytes.Contains(answer, []byte(`"code":429`)) { // commands are limited
+		time.Sleep(time.Second)
+		rec.request(t, method, addr, path, body)
+	}
 }
 
 // status records the output of otad status, as text and as JSON.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"strings"
 	"time"
 
@@ -35,23 +34,6 @@ func status(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		}
 	}
 	return printf(out, "%s", text)
-}
-
-// ask asks the daemon that listens on listen. One that listens on all addresses
-// is asked on both loopback addresses: the name localhost may lead elsewhere.
-func ask(ctx context.Context, listen string) (deviceapi.Progress, error) {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil || host != "" && !net.ParseIP(host).IsUnspecified() {
-		return deviceapi.Ask(ctx, listen)
-	}
-	p, err := deviceapi.Ask(ctx, net.JoinHostPort("127.0.0.1", port))
-	if err == nil {
-		return p, nil
-	}
-	if p, err := deviceapi.Ask(ctx, net.JoinHostPort("::1", port)); err == nil {
-		return p, nil
-	}
-	return p, err // a board without IPv6 fails in another way than one without a daemon
 }
 
 // recorded returns the progress that the journal holds.

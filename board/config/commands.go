@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// urlFileOption names the flag that stands for the operand of fetch.
+const urlFileOption = "url-file"
+
 const (
 	serveCommand   = "serve"
 	fetchCommand   = "fetch"
@@ -69,12 +72,14 @@ const booleanHint = "a boolean flag takes its value as in -replace=false"
 
 // takeOperands stores the arguments that are not flags. Errors do not show
 // operands: one may be a signed URL.
-func takeOperands(c *Config, operands []string) error {
+func takeOperands(c *Config, operands []string, flags []assignment) error {
+	urlFile := slices.ContainsFunc(flags, func(a assignment) bool { return a.option.name == urlFileOption })
 	switch {
+	case c.Command == fetchCommand && len(operands) == 1 && urlFile:
+		return usagef("otad fetch takes a URL or -url-file, got both")
 	case c.Command == fetchCommand && len(operands) == 1:
 		c.Fetch.Job.URL = operands[0]
-	case c.Command == fetchCommand && len(operands) == 0:
-		return usagef("otad fetch needs a URL: want otad fetch [flags] URL")
+	case c.Command == fetchCommand && len(operands) == 0: // complete looks for a file
 	case c.Command == fetchCommand:
 		return usagef("otad fetch needs exactly one URL, got %d arguments beside flags (%s)", len(operands), booleanHint)
 	case len(operands) > 0:
@@ -84,8 +89,8 @@ func takeOperands(c *Config, operands []string) error {
 }
 
 // complete checks the rules between flags, and derives the name of a package
-// from its URL.
-func complete(c *Config) error {
+// from its URL. hasURL reports whether there is an operand.
+func complete(c *Config, hasURL bool) error {
 	if (c.Source.ClientCert == "") != (c.Source.ClientKey == "") {
 		return usagef("-client-cert and -client-key need each other, only one is set")
 	}
@@ -97,14 +102,30 @@ func complete(c *Config) error {
 	}
 	j := &c.Fetch.Job
 	j.MD5, j.SHA256 = strings.ToLower(j.MD5), strings.ToLower(j.SHA256)
+	switch {
+	case hasURL:
+		c.Fetch.URLFile = "" // the command line wins over the environment and the file
+	case c.Fetch.URLFile == "":
+		return usagef("otad fetch needs a URL: want otad fetch [flags] URL, or -url-file")
+	}
 	if j.MD5 == "" && j.SHA256 == "" {
 		return usagef("otad fetch needs -md5 or -sha256: a package that cannot be checked is not fetched")
 	}
-	if j.Name != "" {
+	if c.Fetch.URLFile != "" {
+		return nil
+	}
+	return c.Fetch.SetURL(j.URL)
+}
+
+// SetURL sets the URL of the job, and its name from the URL unless there is one.
+// Its error is a *[UsageError] and does not show the URL.
+func (f *Fetch) SetURL(raw string) error {
+	f.Job.URL = raw
+	if f.Job.Name != "" {
 		return nil
 	}
 	var err error
-	if j.Name, err = nameFromURL(j.URL); err != nil {
+	if f.Job.Name, err = nameFromURL(raw); err != nil {
 		return usagef("%v", err)
 	}
 	return nil

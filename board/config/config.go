@@ -43,7 +43,7 @@ type Config struct {
 	StateDir   string     // holds the journal, the partial file and the package
 	LogFormat  string     // text or json
 	LogLevel   slog.Level // lowest level that is logged
-	Listen     string     // host:port of the API, for serve and status
+	Listen     []string   // host:port or unix:PATH of the API, for serve and status
 	Serve      Serve
 	Fetch      Fetch
 	StatusJSON bool     // status prints JSON instead of text
@@ -61,15 +61,17 @@ type Config struct {
 
 // Serve holds the settings of the daemon alone.
 type Serve struct {
-	MetricsListen string       // host:port for /metrics, "" for Config.Listen
-	CallbackURL   string       // absolute http or https URL, "" for none
-	TokenFile     string       // holds the bearer token for POST and DELETE, "" for none
-	TryAgain      fsm.TryAgain // zero: a failed job is left alone
+	MetricsListen     string       // host:port for /metrics, "" for Config.Listen
+	CallbackURL       string       // absolute http or https URL, "" for none
+	CallbackTokenFile string       // holds the bearer token of the callbacks, "" for none
+	TokenFile         string       // holds the bearer token for POST and DELETE, "" for none
+	TryAgain          fsm.TryAgain // zero: a failed job is left alone
 }
 
 // Fetch holds the settings of one otad fetch.
 type Fetch struct {
-	Job     journal.Job // Name and a digest are set; URL is as given, not checked
+	Job     journal.Job // a digest is set; so are the URL, not checked, and Name, unless there is URLFile
+	URLFile string      // the URL is in this file, "-" for stdin, and goes to SetURL; "" for none
 	Replace bool        // give up another unfinished job
 	Quiet   bool        // no progress
 }

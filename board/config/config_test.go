@@ -72,7 +72,7 @@ func TestDefaults(t *testing.T) {
 		StateDir:  "/var/lib/otad",
 		LogFormat: "text",
 		LogLevel:  slog.LevelInfo,
-		Listen:    "127.0.0.1:12315",
+		Listen:    []string{"127.0.0.1:12315"},
 		Format:    "mermaid",
 		Serve:     config.Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
 		Source: netio.Config{
@@ -110,8 +110,10 @@ var everyFlag = []struct {
 	{"serve", "state-dir", "/data", func(c *config.Config) any { return c.StateDir }, "/data"},
 	{"serve", "log-format", "json", func(c *config.Config) any { return c.LogFormat }, "json"},
 	{"fetch", "log-level", "debug", func(c *config.Config) any { return c.LogLevel }, slog.LevelDebug},
-	{"serve", "listen", ":0", func(c *config.Config) any { return c.Listen }, ":0"},
-	{"status", "listen", "[::1]:80", func(c *config.Config) any { return c.Listen }, "[::1]:80"},
+	{"serve", "listen", ":0", func(c *config.Config) any { return c.Listen }, []string{":0"}},
+	{"status", "listen", "[::1]:80", func(c *config.Config) any { return c.Listen }, []string{"[::1]:80"}},
+	{"serve", "listen", "127.0.0.1:1 unix:/run/a.sock, [::1]:2", func(c *config.Config) any { return c.Listen },
+		[]string{"127.0.0.1:1", "unix:/run/a.sock", "[::1]:2"}},
 	{"serve", "checkpoint", "64MiB", func(c *config.Config) any { return c.Machine.Checkpoint }, int64(64 << 20)},
 	{"fetch", "checkpoint", "65536", func(c *config.Config) any { return c.Machine.Checkpoint }, int64(65536)},
 	{"serve", "checkpoint-interval", "1s", func(c *config.Config) any { return c.Machine.Flush }, time.Second},
@@ -137,6 +139,7 @@ var everyFlag = []struct {
 	{"serve", "try-again", "off", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{}},
 	{"serve", "metrics-listen", "0.0.0.0:9100", func(c *config.Config) any { return c.Serve.MetricsListen }, "0.0.0.0:9100"},
 	{"serve", "callback-url", "http://127.0.0.1:8080/cb", func(c *config.Config) any { return c.Serve.CallbackURL }, "http://127.0.0.1:8080/cb"},
+	{"serve", "callback-token-file", "/cb", func(c *config.Config) any { return c.Serve.CallbackTokenFile }, "/cb"},
 	{"serve", "token-file", "/token", func(c *config.Config) any { return c.Serve.TokenFile }, "/token"},
 	{"fetch", "md5", strings.ToUpper(md5), func(c *config.Config) any { return c.Fetch.Job.MD5 }, md5},
 	{"fetch", "sha256", sha256, func(c *config.Config) any { return c.Fetch.Job.SHA256 }, sha256},
@@ -177,7 +180,7 @@ func TestEveryFlagArrivesFromEverySource(t *testing.T) {
 
 // A flag that is added to the table must be added to the test above.
 func TestEveryFlagIsTested(t *testing.T) {
-	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true} // in tests of their own
+	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true, "url-file": true} // in tests of their own
 	for _, test := range everyFlag {
 		tested[test.name] = true
 	}
@@ -209,6 +212,26 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	}
 }
 
+// One source may hold several addresses; those of a weaker source do not count.
+func TestListenMayBeGivenMoreThanOnce(t *testing.T) {
+	path := file(t, "listen 127.0.0.1:1", "# and", "listen unix:/run/a.sock")
+	for _, tt := range []struct {
+		environ, args []string
+		want          []string
+	}{
+		{nil, []string{"-listen", ":1", "-listen=unix:/a", "-listen", ":2"}, []string{":1", "unix:/a", ":2"}},
+		{nil, []string{"-config", path}, []string{"127.0.0.1:1", "unix:/run/a.sock"}},
+		{[]string{"OTAD_LISTEN=:3 :4"}, []string{"-config", path}, []string{":3", ":4"}},
+		{[]string{"OTAD_LISTEN=:3 :4"}, []string{"-config", path, "-listen", ":5"}, []string{":5"}},
+	} {
+		for _, command := range []string{"serve", "status"} {
+			if got := parseWith(t, tt.environ, append([]string{command}, tt.args...)...).Listen; !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("%q %q: %q, want %q", tt.environ, tt.args, got, tt.want)
+			}
+		}
+	}
+}
+
 func TestFlagsStandOnBothSidesOfTheURL(t *testing.T) {
 	for _, args := range [][]string{
 		{"fetch", "-md5", md5, "-replace", link},
@@ -224,10 +247,33 @@ func TestFlagsStandOnBothSidesOfTheURL(t *testing.T) {
 }
 
 func TestAllAfterTwoDashesIsNoFlag(t *testing.T) {
-	if got := parse(t, "fetch", "-md5", md5, "--", "-quiet").Fetch; got.Job.URL != "-quiet" || got.Quiet {
+	if got := parse(t, "fetch", "-md5", md5, "-name", "u.zip", "--", "-quiet").Fetch; got.Job.URL != "-quiet" || got.Quiet {
 		t.Errorf("got %+v", got)
 	}
 	refuse(t, nil, []string{"fetch", "-md5", md5, "--", link, "-quiet"}, "exactly one URL")
+}
+
+func TestURLMayBeInAFile(t *testing.T) {
+	got := parse(t, "fetch", "-md5", md5, "-url-file", "-").Fetch
+	if got.URLFile != "-" || got.Job.URL != "" || got.Job.Name != "" {
+		t.Errorf("got %+v", got)
+	}
+	if got = parse(t, "fetch", "-md5", md5, "-url-file", "/url", "-name", "u.zip").Fetch; got.URLFile != "/url" || got.Job.Name != "u.zip" {
+		t.Errorf("got %+v", got)
+	}
+	if got = parseWith(t, []string{"OTAD_URL_FILE=/url"}, "fetch", "-md5", md5).Fetch; got.URLFile != "/url" {
+		t.Errorf("got %+v", got)
+	}
+	if got = parse(t, "fetch", "-md5", md5, "-config", file(t, "url-file /url")).Fetch; got.URLFile != "/url" {
+		t.Errorf("got %+v", got)
+	}
+	// The command line wins over the environment.
+	if got = parseWith(t, []string{"OTAD_URL_FILE=/url"}, "fetch", "-md5", md5, link).Fetch; got.URLFile != "" || got.Job.URL != link {
+		t.Errorf("got %+v", got)
+	}
+	refuse(t, nil, []string{"fetch", "-md5", md5, "-url-file", "/url", link}, "a URL or -url-file, got both")
+	refuse(t, nil, []string{"fetch", "-md5", md5, "-url-file", ""}, "needs a URL", "-url-file")
+	refuse(t, nil, []string{"fetch", "-url-file", "/url"}, "-md5 or -sha256")
 }
 
 func TestClientCertificateIsAPair(t *testing.T) {

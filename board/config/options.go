@@ -52,7 +52,7 @@ func defaults(command string) *Config {
 		StateDir:  "/var/lib/otad",
 		LogFormat: "text",
 		LogLevel:  slog.LevelInfo,
-		Listen:    "127.0.0.1:12315",
+		Listen:    []string{"127.0.0.1:12315"},
 		Format:    "mermaid",
 		Serve:     Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
 		Source: netio.Config{
@@ -86,7 +86,7 @@ func commonOptions(c *Config) []option {
 		{"state-dir", "DIR", inCommon, directory(&c.StateDir), "directory of the journal, the partial file and the package"},
 		{"log-format", "FORMAT", inCommon, choice(&c.LogFormat, "text", "json"), "text or json, on stderr"},
 		{"log-level", "LEVEL", inCommon, level(&c.LogLevel), "least level to log: debug, info, warn or error"},
-		{"listen", "HOST:PORT", inDaemon, address(&c.Listen, required), "address of the daemon's API"},
+		{"listen", "ADDRESS", inDaemon, addresses{&c.Listen}, "HOST:PORT or unix:PATH of the daemon's API; may be given more than once"},
 	}
 }
 
@@ -118,8 +118,9 @@ func transferOptions(c *Config) []option {
 func serveOptions(s *Serve) []option {
 	return []option{
 		{"try-again", "FIRST..LONGEST", inServe, tryAgain(&s.TryAgain), "waits before a failed job is started again; they double; off: never"},
-		{"metrics-listen", "HOST:PORT", inServe, address(&s.MetricsListen, optional), "address of /metrics alone; left out, it is on -listen"},
+		{"metrics-listen", "HOST:PORT", inServe, address(&s.MetricsListen), "address of /metrics alone; left out, it is on -listen"},
 		{"callback-url", "URL", inServe, webURL(&s.CallbackURL), "where progress and transitions are posted; left out, nowhere"},
+		{"callback-token-file", "FILE", inServe, text(&s.CallbackTokenFile), "file with the bearer token that callbacks are sent with"},
 		{"token-file", "FILE", inServe, text(&s.TokenFile), "file with the bearer token that POST and DELETE then need"},
 	}
 }
@@ -132,6 +133,7 @@ func fetchOptions(f *Fetch) []option {
 		{"size", "SIZE", inFetch, size(&j.Size, 1, math.MaxInt64), "size of the package; left out, the first answer tells"},
 		{"name", "NAME", inFetch, jobText(&j.Name, "a plain file name", journal.NameProblem), "file name of the package; left out, the last path element of the URL"},
 		{"version", "X.Y.Z", inFetch, jobText(&j.Version, "a version such as 1.2.3", journal.VersionProblem), "version of the package, part of the job's identity"},
+		{urlFileOption, "FILE", inFetch, text(&f.URLFile), "file with the URL, - for stdin: an argument is in every process list"},
 		{"replace", "", inFetch, boolean(&f.Replace), "give up another unfinished job; otherwise it is in the way"},
 		{"quiet", "", inFetch, boolean(&f.Quiet), "show no progress"},
 	}

@@ -63,7 +63,7 @@ func parse(command string, args, environ []string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := takeOperands(c, operands); err != nil {
+	if err := takeOperands(c, operands, flags); err != nil {
 		return nil, err
 	}
 	if command == versionCommand {
@@ -73,7 +73,7 @@ func parse(command string, args, environ []string) (*Config, error) {
 	if c.Warnings, err = applyAll(opts, flags, environ, command == serveCommand); err != nil {
 		return nil, err
 	}
-	return c, complete(c)
+	return c, complete(c, len(operands) > 0)
 }
 
 // applyAll sets the values of the file, then of the environment, then of the
@@ -89,6 +89,11 @@ func applyAll(opts []option, flags []assignment, environ []string, lenient bool)
 		return nil, err
 	}
 	for _, layer := range [][]assignment{file, env, flags} {
+		for _, a := range layer {
+			if l, ok := a.option.value.(list); ok {
+				l.clear()
+			}
+		}
 		for _, a := range layer {
 			if err := a.option.value.Set(a.text); err != nil {
 				return nil, usagef("%s: %v", a.source, err)

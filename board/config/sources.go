@@ -122,7 +122,8 @@ func fromFile(opts []option, from assignment, lenient bool) (given []assignment,
 		if err != nil {
 			return nil, nil, usagef("%s:%d: %v", from.text, number, err)
 		}
-		if i := slices.IndexFunc(given, func(b assignment) bool { return a.option.name == b.option.name }); i >= 0 {
+		_, several := a.option.value.(list)
+		if !several && slices.ContainsFunc(given, func(b assignment) bool { return a.option.name == b.option.name }) {
 			return nil, nil, usagef("%s:%d: %s is set twice", from.text, number, a.option.name)
 		}
 		a.source = fmt.Sprintf("%s:%d: %s", from.text, number, a.option.name)

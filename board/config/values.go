@@ -106,28 +106,59 @@ func level(target *slog.Level) value {
 	}, name}
 }
 
-// Whether an address may be empty.
-const (
-	required = false
-	optional = true
-)
-
-// address is host:port with a numeric port. The host may be empty, for all of
-// the board's addresses, and the port 0, for any free one.
-func address(target *string, mayBeEmpty bool) value {
+// address is empty or host:port with a numeric port. The host may be empty, for
+// all of the board's addresses, and the port 0, for any free one.
+func address(target *string) value {
 	return checked(target, func(s string) error {
-		if s == "" && mayBeEmpty {
-			return nil
-		}
-		_, port, err := net.SplitHostPort(s)
-		if err == nil {
-			_, err = strconv.ParseUint(port, 10, 16)
-		}
-		if err != nil {
+		if s != "" && !isHostPort(s) {
 			return fmt.Errorf("want an address such as 127.0.0.1:12315, %s", got(s))
 		}
 		return nil
 	})
+}
+
+func isHostPort(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return err == nil
+}
+
+// addresses is a list of host:port and unix:PATH, separated by spaces or commas.
+// Each Set adds to it.
+type addresses struct{ target *[]string }
+
+// list is a value of which one source may hold several assignments.
+type list interface {
+	// clear forgets the values of a source that has less weight.
+	clear()
+}
+
+func (a addresses) clear() { *a.target = nil }
+
+func (a addresses) Set(text string) error {
+	items := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' })
+	for _, item := range items {
+		if !isHostPort(item) && !isSocket(item) {
+			items = nil
+		}
+	}
+	if len(items) == 0 {
+		return fmt.Errorf("want an address such as 127.0.0.1:12315 or unix:/run/otad/api.sock, %s", got(text))
+	}
+	*a.target = append(*a.target, items...)
+	return nil
+}
+
+func (a addresses) String() string { return strings.Join(*a.target, " ") }
+
+// isSocket reports whether s is the address of a Unix socket, whose path has a
+// bound in the kernel.
+func isSocket(s string) bool {
+	const most = 107 // bytes (unix(7))
+	path, ok := strings.CutPrefix(s, "unix:")
+	return ok && strings.HasPrefix(path, "/") && len(path) <= most
 }
 
 // webURL is empty or an http or https URL. Its error does not show the URL,

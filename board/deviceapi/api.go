@@ -41,8 +41,10 @@ type Config struct {
 	Updater Updater      // required
 	Metrics http.Handler // for GET /metrics; nil: not on this listener
 	Token   string       // bearer token that POST and DELETE need; empty: none
-	Addr    string       // configured address of the listener, to check Host
+	Addrs   []string     // configured addresses of the listeners, to check Host
 	Log     *slog.Logger // required
+
+	Now func() time.Time // clock of the limit of commands; nil: time.Now
 }
 
 // commandTimeout limits the time that a command waits for the state machine,
@@ -51,9 +53,11 @@ type Config struct {
 const commandTimeout = 10 * time.Second
 
 type api struct {
-	cfg    Config
-	guard  guard
-	routes map[string]methods
+	cfg      Config
+	guard    guard
+	limit    *commandLimit
+	refusals *refusals
+	routes   map[string]methods
 }
 
 // methods are the handlers of one path by HTTP method.
@@ -63,7 +67,7 @@ type methods map[string]http.HandlerFunc
 // goroutine. It sends no CORS headers: web pages of other origins must not use
 // the API.
 func New(c Config) http.Handler {
-	a := &api{cfg: c, guard: newGuard(c.Addr, c.Token)}
+	a := &api{cfg: c, guard: newGuard(c.Addrs, c.Token), limit: newCommandLimit(c.Now), refusals: &refusals{log: c.Log}}
 	a.routes = map[string]methods{
 		"/api/v1.0/download": {http.MethodPost: a.download, http.MethodDelete: a.reset},
 		"/api/v1.0/progress": {http.MethodGet: a.progress},
@@ -81,13 +85,21 @@ func New(c Config) http.Handler {
 // names for a board; metrics hold no secrets, and reading them changes nothing.
 func NewMetrics(metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setPolicy(w)
 		route(map[string]methods{"/metrics": {http.MethodGet: metrics.ServeHTTP}}, w, r)
 	})
 }
 
+// setPolicy keeps the reply out of pages of other origins, which could load it as
+// an image or a script (https://fetch.spec.whatwg.org/#corp-header).
+func setPolicy(w http.ResponseWriter) {
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setPolicy(w)
 	if refused, ok := a.guard.check(r); !ok {
-		a.cfg.Log.Info("request refused", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "reason", refused.body.Msg)
+		a.refusals.note(r, refused.body.Msg)
 		if refused.httpStatus == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110, section 11.6.1
 		}
@@ -131,20 +143,50 @@ func (a *api) download(w http.ResponseWriter, r *http.Request) {
 		commandFailed(err).write(w)
 		return
 	}
-	a.command(w, r, func(ctx context.Context) error { return a.cfg.Updater.Start(ctx, job) })
+	writes := !a.limit.isRepeated(job, a.cfg.Updater.Snapshot())
+	a.command(w, r, writes, func(ctx context.Context) error {
+		err := a.cfg.Updater.Start(ctx, job)
+		if err == nil {
+			a.limit.accepted(job)
+		}
+		return err
+	})
 }
 
 // reset is DELETE /api/v1.0/download.
 func (a *api) reset(w http.ResponseWriter, r *http.Request) {
-	a.command(w, r, a.cfg.Updater.Reset)
+	a.command(w, r, true, a.cfg.Updater.Reset)
 }
 
-// command runs do and replies with the stage after it.
-func (a *api) command(w http.ResponseWriter, r *http.Request, do func(context.Context) error) {
+// command runs do and replies with the stage after it. writes reports whether do
+// writes the journal.
+func (a *api) command(w http.ResponseWriter, r *http.Request, writes bool, do func(context.Context) error) {
+	giveBack := func() {}
+	if writes {
+		var ok bool
+		if giveBack, ok = a.limit.take(); !ok {
+			refused := tooMany()
+			a.refusals.note(r, refused.body.Msg)
+			refused.write(w)
+			return
+		}
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), commandTimeout)
 	defer cancel()
-	if err := do(ctx); err != nil {
+	if peer := peerOf(r); peer != "" {
+		a.cfg.Log.Info("command", "method", r.Method, "path", r.URL.Path, "peer", peer)
+	}
+	enterPhase(r, pinned)
+	err := do(ctx)
+	enterPhase(r, replying)
+	if err != nil {
 		failed := commandFailed(err)
+		if failed.body.Code < http.StatusInternalServerError {
+			giveBack() // refused without a write
+		}
+		if failed.body.Code == http.StatusConflict {
+			failed = failed.withStage(ProgressOf(a.cfg.Updater.Snapshot()))
+		}
 		if failed.body.Code >= http.StatusInternalServerError {
 			a.cfg.Log.Error("command failed", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
@@ -181,8 +223,8 @@ func (a *api) progress(w http.ResponseWriter, _ *http.Request) {
 		success(p).write(w)
 		return
 	}
-	failed := problem(http.StatusInternalServerError, s.Error)
-	failed.body.Stage, failed.body.Progress, failed.body.Data = p.Stage, &p.Progress, p
+	failed := problem(http.StatusInternalServerError, s.Error).withStage(p)
+	failed.body.Data = p
 	failed.write(w)
 }
 

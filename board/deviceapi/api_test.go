@@ -33,6 +33,7 @@ func TestWire(t *testing.T) {
 	failed.Code, failed.Reason, failed.Tries, failed.NextTry = fsm.DownloadFailed, fsm.Refused, 2, 3*time.Hour+time.Millisecond
 	mismatch := failed
 	mismatch.Error, mismatch.Code, mismatch.Reason, mismatch.NextTry = "MD5_MISMATCH: expected 0, got 1", fsm.MD5Mismatch, "", 0
+	mismatch.Durable, mismatch.Progress = 0, 0 // the machine has deleted the bytes
 	waiting := half
 	waiting.Message, waiting.Tries = "retry 2 of 3 in 2s: connection refused by origin.example:443", 1
 	in := func(s fsm.State, progress int, message string) fsm.Snapshot {
@@ -52,7 +53,7 @@ func TestWire(t *testing.T) {
 	}{
 		{"a new job", &updater{snapshot: idle}, "POST", "/api/v1.0/download", goodJob},
 		{"bad input", &updater{snapshot: idle}, "POST", "/api/v1.0/download", brokenJob},
-		{"another job while one is downloading", &updater{err: fsm.ErrBusy}, "POST", "/api/v1.0/download", goodJob},
+		{"another job while one is downloading", &updater{snapshot: half, err: fsm.ErrBusy}, "POST", "/api/v1.0/download", goodJob},
 		{"a job whose URL is refused", &updater{err: &journal.FieldError{Field: journal.FieldURL, Problem: "must be https"}}, "POST", "/api/v1.0/download", goodJob},
 		{"the journal cannot be written", &updater{err: errors.New("write the journal: read-only file system")}, "POST", "/api/v1.0/download", goodJob},
 		{"an error text that is not escaped as HTML", &updater{err: errors.New("open <state> & journal")}, "DELETE", "/api/v1.0/download", ""},
@@ -212,7 +213,7 @@ func (hanging) Reset(ctx context.Context) error { <-ctx.Done(); return ctx.Err()
 
 func TestCommandsAreAnsweredWithinTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := deviceapi.New(deviceapi.Config{Updater: hanging{&updater{}}, Addr: "127.0.0.1:12315", Log: quiet()})
+		h := deviceapi.New(deviceapi.Config{Updater: hanging{&updater{}}, Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
 		start := time.Now()
 		_, body := do(t, h, request("DELETE", "/api/v1.0/download", ""))
 		if took := time.Since(start); took != 10*time.Second || !strings.HasPrefix(body, `{"code":503,`) {
@@ -250,7 +251,7 @@ func TestMethods(t *testing.T) {
 
 func TestMetricsAreServedOnTheChosenListener(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ota_build_info 1\n")) })
-	together := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addr: "127.0.0.1:12315", Log: quiet()})
+	together := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
 	alone := deviceapi.NewMetrics(metrics)
 	otherName := request("GET", "/metrics", "")
 	otherName.Host = "board7.lan:9100"

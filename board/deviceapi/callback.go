@@ -14,13 +14,21 @@ import (
 
 // Outbox holds the transitions that the receiver has not accepted yet. The
 // state machine adds each in the transaction of the transition itself, so they
-// survive a reboot. [Callbacks.Run] calls both methods, from one goroutine.
+// survive a reboot. [Callbacks.Run] calls the methods, from one goroutine.
 type Outbox interface {
-	// Pending returns the entries, oldest first.
-	Pending() []journal.OutboxEntry
+	// Pending returns the transitions, oldest first.
+	Pending() []Transition
+	// Job returns the current job, the zero Job for none.
+	Job() journal.Job
 	// Delivered removes the entry with that Seq durably. A missing entry is no
 	// error.
 	Delivered(seq uint64) error
+}
+
+// Transition is an outbox entry with the job that it is about.
+type Transition struct {
+	Entry journal.OutboxEntry
+	Job   journal.Job // zero: not known, or there is none
 }
 
 // CallbackConfig configures NewCallbacks. Run calls the functions in it, and
@@ -28,6 +36,7 @@ type Outbox interface {
 // not call Notify.
 type CallbackConfig struct {
 	URL     string        // where to post; http or https
+	Token   string        // bearer token of the requests; empty: none
 	Outbox  Outbox        // required
 	Log     *slog.Logger  // required; gets no query or userinfo of URL
 	Timeout time.Duration // of one try, response included; 0: 5 s
@@ -97,8 +106,8 @@ type jobState struct {
 	version, name string
 }
 
-// NewCallbacks returns callbacks to the URL in c, or an error if the URL is
-// wrong. Nothing is posted before Run.
+// NewCallbacks returns callbacks to the URL in c, or an error if the URL or the
+// token is wrong. Nothing is posted before Run.
 func NewCallbacks(c CallbackConfig) (*Callbacks, error) {
 	if c.Timeout == 0 {
 		c.Timeout = tryTimeout
@@ -112,7 +121,7 @@ func NewCallbacks(c CallbackConfig) (*Callbacks, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Float64
 	}
-	post, err := newPoster(c.URL, c.Timeout, c.Transport)
+	post, err := newPoster(c.URL, c.Token, c.Timeout, c.Transport)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -17,19 +19,31 @@ var ErrNotServing = errors.New("no otad serves here")
 // askTimeout is for a daemon that answers from memory.
 const askTimeout = 2 * time.Second
 
-// Ask returns the progress of the daemon at addr (host:port). It waits for at
-// most 2 s. If no daemon listens there, the error matches [ErrNotServing]. Ask
-// may be called from any goroutine.
+// UnixPrefix begins an address that is the path of a Unix socket.
+const UnixPrefix = "unix:"
+
+// Ask returns the progress of the daemon at addr (host:port or unix:PATH). It
+// waits for at most 2 s. If no daemon listens there, the error matches
+// [ErrNotServing]. Ask may be called from any goroutine.
 func Ask(ctx context.Context, addr string) (Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/api/v1.0/progress", nil)
+	host, network, target := addr, "tcp", addr
+	if path, ok := strings.CutPrefix(addr, UnixPrefix); ok {
+		host, network, target = "localhost", "unix", path
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/api/v1.0/progress", nil)
 	if err != nil {
 		return Progress{}, err
 	}
-	transport := &http.Transport{DisableKeepAlives: true} // no proxy: the daemon is on this board
+	transport := &http.Transport{ // no proxy: the daemon is on this board
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, target)
+		},
+	}
 	resp, err := transport.RoundTrip(req)
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) || network == "unix" && errors.Is(err, syscall.ENOENT) {
 		return Progress{}, ErrNotServing
 	}
 	if err != nil {

@@ -43,9 +43,9 @@ func (c *Callbacks) postTransitions(ctx context.Context) bool {
 		if len(entries) == 0 {
 			return true
 		}
-		oldest := entries[0]
+		oldest := entries[0].Entry
 		// If only the removal failed, do not post the entry again.
-		if oldest.Seq != c.postedSeq && !c.postTransition(ctx, oldest) {
+		if oldest.Seq != c.postedSeq && !c.postTransition(ctx, entries[0]) {
 			return false
 		}
 		c.postedSeq = oldest.Seq
@@ -58,11 +58,11 @@ func (c *Callbacks) postTransitions(ctx context.Context) bool {
 	}
 }
 
-// postTransition posts an entry once and reports whether the receiver accepted
-// it.
-func (c *Callbacks) postTransition(ctx context.Context, e journal.OutboxEntry) bool {
-	body := bodyOf(e)
-	if !c.send(ctx, body) {
+// postTransition posts a transition once and reports whether the receiver
+// accepted it.
+func (c *Callbacks) postTransition(ctx context.Context, t Transition) bool {
+	body := bodyOf(t.Entry)
+	if !c.send(ctx, callback{body, t.Job, t.Entry.Seq}) {
 		return false
 	}
 	c.lastPost = body
@@ -73,7 +73,7 @@ func (c *Callbacks) postTransition(ctx context.Context, e journal.OutboxEntry) b
 // it stale. It tries once: the next multiple of 5 % follows soon.
 func (c *Callbacks) postProgress(ctx context.Context) {
 	c.mu.Lock()
-	body := c.pending
+	body, version, name := c.pending, c.job.version, c.job.name
 	c.pending = nil
 	c.mu.Unlock()
 	switch {
@@ -83,18 +83,22 @@ func (c *Callbacks) postProgress(ctx context.Context) {
 		c.cfg.OnResult(ResultDropped)
 		return
 	}
+	job := c.cfg.Outbox.Job()
+	if job.Version != version || job.Name != name {
+		job = journal.Job{} // a newer one since: the progress is not of it
+	}
 	c.lastPost = *body
-	c.send(ctx, *body)
+	c.send(ctx, callback{body: *body, job: job})
 }
 
-// send posts body once, logs and counts the result, and reports whether the
+// send posts m once, logs and counts the result, and reports whether the
 // receiver accepted it.
-func (c *Callbacks) send(ctx context.Context, body callbackBody) bool {
-	status, err := c.post.send(ctx, body)
+func (c *Callbacks) send(ctx context.Context, m callback) bool {
+	status, err := c.post.send(ctx, m)
 	if ctx.Err() != nil && err != nil {
 		return false // otad stops; the receiver did not fail
 	}
-	log := c.cfg.Log.With("stage", body.Stage, "progress", body.Progress)
+	log := c.cfg.Log.With("stage", m.body.Stage, "progress", m.body.Progress)
 	switch {
 	case err != nil:
 		c.cfg.OnResult(ResultFailed)

@@ -21,7 +21,7 @@ func Example() {
 	addr, logger := l.Addr().String(), slog.New(slog.DiscardHandler)
 	handler := deviceapi.New(deviceapi.Config{
 		Updater: &updater{snapshot: fsm.Snapshot{State: fsm.Idle, Message: "Updater ready"}}, // in otad a *fsm.Updater
-		Addr:    addr,
+		Addrs:   []string{addr},
 		Log:     logger,
 	})
 	ctx, stop := context.WithCancel(context.Background())

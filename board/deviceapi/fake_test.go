@@ -66,7 +66,7 @@ const (
 )
 
 func newAPI(u *updater) http.Handler {
-	return deviceapi.New(deviceapi.Config{Updater: u, Addr: "127.0.0.1:12315", Log: quiet()})
+	return deviceapi.New(deviceapi.Config{Updater: u, Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
 }
 
 // request returns a request as a correct client on the board sends it.

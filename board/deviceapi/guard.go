@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 )
 
@@ -27,14 +29,20 @@ const maxBody = 64 << 10
 //   - Cross-site requests: a page may send a form or a text/plain body to any
 //     host. It may send application/json or DELETE only after the server has
 //     agreed in a preflight (https://fetch.spec.whatwg.org/#http-cors-protocol),
-//     and this server never agrees.
+//     and this server never agrees. Browsers also send from where a request
+//     comes, in Sec-Fetch-Site or Origin: a command of another origin is
+//     refused whatever its type is.
 type guard struct {
-	host  string // of the configured address; empty: all addresses of the board
-	token []byte // SHA-256 of the bearer token; nil: none is needed
+	hosts  []string // of the configured addresses; empty: all addresses of the board
+	token  []byte   // SHA-256 of the bearer token; nil: none is needed
+	origin *http.CrossOriginProtection
 }
 
-func newGuard(addr, token string) guard {
-	g := guard{host: hostname(addr)}
+func newGuard(addrs []string, token string) guard {
+	g := guard{origin: http.NewCrossOriginProtection()}
+	for _, addr := range addrs {
+		g.hosts = append(g.hosts, hostname(addr))
+	}
 	if token != "" {
 		g.token = digest(token)
 	}
@@ -48,6 +56,8 @@ func (g guard) check(r *http.Request) (refused reply, ok bool) {
 	switch {
 	case !g.isHostAllowed(r):
 		return refusal(http.StatusMisdirectedRequest, "MISDIRECTED: the Host header does not name this listener"), false
+	case g.origin.Check(r) != nil:
+		return refusal(http.StatusForbidden, "FORBIDDEN: a web page of another origin has sent it"), false
 	case isCommand && !g.isAuthorized(r):
 		return refusal(http.StatusUnauthorized, "UNAUTHORIZED: a bearer token is needed"), false
 	case r.ContentLength > maxBody:
@@ -59,10 +69,11 @@ func (g guard) check(r *http.Request) (refused reply, ok bool) {
 // isHostAllowed reports whether the Host header names this listener: its
 // configured name or address, the local address of the connection, or loopback.
 // Ports are not compared: a forwarded port differs, and a rebinding page can
-// choose its own. HTTP/1.0 clients may omit Host, browsers never do.
+// choose its own. HTTP/1.0 clients may omit Host, browsers never do. No browser
+// connects to a Unix socket.
 func (g guard) isHostAllowed(r *http.Request) bool {
 	host := hostname(r.Host)
-	if host == "" || host == "localhost" || host == g.host {
+	if host == "" || host == "localhost" || slices.Contains(g.hosts, host) || socketOf(r) != "" {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
@@ -92,12 +103,30 @@ func hostname(hostport string) string {
 // isAuthorized compares digests of a constant length in constant time, so the
 // time of a reply does not depend on the token (RFC 6750, section 2.1).
 func (g guard) isAuthorized(r *http.Request) bool {
-	if g.token == nil {
+	if g.token == nil || isRestricted(socketOf(r)) {
 		return true
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.EqualFold(scheme, "Bearer") &&
 		subtle.ConstantTimeCompare(digest(strings.TrimSpace(token)), g.token) == 1
+}
+
+// socketOf returns the path of the Unix socket that the request came over, or "".
+func socketOf(r *http.Request) string {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr); ok {
+		return local.Name
+	}
+	return ""
+}
+
+// isRestricted reports whether the kernel lets only some users connect to the
+// socket at path: then its mode takes the place of the token.
+func isRestricted(path string) bool {
+	if path == "" {
+		return false
+	}
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().Perm()&0o002 == 0
 }
 
 func digest(token string) []byte {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"otad/board/deviceapi"
 )
@@ -41,7 +42,7 @@ func TestHostMustNameThisListener(t *testing.T) {
 		{addr: "board.lan:12315", host: "evil.example", want: 421},
 	} {
 		t.Run(tt.addr+" "+tt.host, func(t *testing.T) {
-			h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Addr: tt.addr, Log: quiet()})
+			h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Addrs: []string{tt.addr}, Log: quiet()})
 			r := request("GET", "/healthz", "")
 			r.Host = tt.host
 			if tt.local != "" {
@@ -58,27 +59,48 @@ func TestHostMustNameThisListener(t *testing.T) {
 	}
 }
 
+// evil is the origin of another site's page.
+const evil = "http://evil.example:12315"
+
 // TestWebPagesAreRefused sends the requests that a page of another origin can
 // make a browser send.
 func TestWebPagesAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, contentType, host string
 		want                            int
+		site, origin                    string // what the browser adds: "" none
 	}{
-		{"a form", "POST", "application/x-www-form-urlencoded", "127.0.0.1:12315", 415},
-		{"a form with JSON as plain text", "POST", "text/plain", "127.0.0.1:12315", 415},
-		{"fetch in no-cors mode without a type", "POST", "", "127.0.0.1:12315", 415},
-		{"a type that only begins like JSON", "POST", "application/json-patch+json", "127.0.0.1:12315", 415},
-		{"a preflight for JSON or DELETE", "OPTIONS", "", "127.0.0.1:12315", 405},
-		{"DNS rebinding, JSON", "POST", "application/json", "evil.example:12315", 421},
-		{"DNS rebinding, DELETE", "DELETE", "", "evil.example:12315", 421},
-		{"DNS rebinding, a preflight", "OPTIONS", "", "evil.example:12315", 421},
+		// A browser that adds nothing is stopped by the type alone.
+		{"a form", "POST", "application/x-www-form-urlencoded", "127.0.0.1:12315", 415, "", ""},
+		{"a form with JSON as plain text", "POST", "text/plain", "127.0.0.1:12315", 415, "", ""},
+		{"fetch in no-cors mode without a type", "POST", "", "127.0.0.1:12315", 415, "", ""},
+		{"a type that only begins like JSON", "POST", "application/json-patch+json", "127.0.0.1:12315", 415, "", ""},
+
+		{"a form with its origin", "POST", "application/x-www-form-urlencoded", "127.0.0.1:12315", 403, "", evil},
+		{"plain text with its origin", "POST", "text/plain", "127.0.0.1:12315", 403, "", evil},
+		{"no type, with its origin", "POST", "", "127.0.0.1:12315", 403, "", evil},
+		{"JSON with its origin", "POST", "application/json", "127.0.0.1:12315", 403, "", evil},
+		{"DELETE with its origin", "DELETE", "", "127.0.0.1:12315", 403, "", evil},
+		{"another port of this board", "POST", "application/json", "127.0.0.1:12315", 403, "", "http://127.0.0.1:8080"},
+		{"a sandboxed frame", "POST", "application/json", "127.0.0.1:12315", 403, "", "null"},
+		{"cross-site without an origin", "POST", "application/json", "127.0.0.1:12315", 403, "cross-site", ""},
+		{"another port, as the browser sees it", "DELETE", "", "127.0.0.1:12315", 403, "same-site", ""},
+
+		{"a preflight for JSON or DELETE", "OPTIONS", "", "127.0.0.1:12315", 405, "", evil},
+		{"DNS rebinding, JSON", "POST", "application/json", "evil.example:12315", 421, "same-origin", evil},
+		{"DNS rebinding, DELETE", "DELETE", "", "evil.example:12315", 421, "same-origin", evil},
+		{"DNS rebinding, a preflight", "OPTIONS", "", "evil.example:12315", 421, "", evil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			u := &updater{}
 			r := request(tt.method, "/api/v1.0/download", goodJob)
 			r.Host = tt.host
-			r.Header.Set("Origin", "http://evil.example:12315")
+			if tt.site != "" {
+				r.Header.Set("Sec-Fetch-Site", tt.site)
+			}
+			if tt.origin != "" {
+				r.Header.Set("Origin", tt.origin)
+			}
 			r.Header.Del("Content-Type")
 			if tt.contentType != "" {
 				r.Header.Set("Content-Type", tt.contentType)
@@ -97,6 +119,43 @@ func TestWebPagesAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Other sites can neither read a reply nor load it as a part of a page.
+func TestRepliesAreForThisOriginOnly(t *testing.T) {
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ota_build_info 1\n")) })
+	h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
+	for _, tt := range []struct {
+		method, path string
+		handler      http.Handler
+	}{
+		{"GET", "/progress", h}, {"GET", "/metrics", h}, {"GET", "/nowhere", h}, {"POST", "/api/v1.0/download", h},
+		{"OPTIONS", "/progress", h}, {"GET", "/metrics", deviceapi.NewMetrics(metrics)}, {"GET", "/", deviceapi.NewMetrics(metrics)},
+	} {
+		resp, _ := do(t, tt.handler, request(tt.method, tt.path, ""))
+		if got := resp.Header.Get("Cross-Origin-Resource-Policy"); got != "same-origin" {
+			t.Errorf("%s %s: Cross-Origin-Resource-Policy %q", tt.method, tt.path, got)
+		}
+	}
+}
+
+// net/http would answer "OPTIONS *" itself, whoever sends it.
+func TestOptionsOfTheServerPassTheGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := deviceapi.New(deviceapi.Config{Updater: &updater{}, Token: "correct horse", Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
+		l, stop, ended := serve(t, h)
+		for header, want := range map[string]int{
+			"Host: evil.example": 421,
+			"Host: localhost":    401,
+			"Host: localhost\r\nAuthorization: Bearer correct horse": 404,
+		} {
+			if status, err := answered(t, l.dial(t), "OPTIONS * HTTP/1.1\r\n"+header+"\r\n\r\n"); err != nil || status != want {
+				t.Errorf("%q: %d, %v, want %d", header, status, err, want)
+			}
+		}
+		stop()
+		<-ended
+	})
 }
 
 func TestJSONMayCarryACharset(t *testing.T) {
@@ -160,7 +219,7 @@ func TestCommandsNeedTheToken(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			u := &updater{}
 			var log bytes.Buffer
-			h := deviceapi.New(deviceapi.Config{Updater: u, Token: token, Addr: "127.0.0.1:12315", Log: slog.New(slog.NewTextHandler(&log, nil))})
+			h := deviceapi.New(deviceapi.Config{Updater: u, Token: token, Addrs: []string{"127.0.0.1:12315"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 			r := request(tt.method, tt.path, goodJob)
 			if tt.authorization != "" {
 				r.Header.Set("Authorization", tt.authorization)

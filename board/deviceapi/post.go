@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"otad/fsm"
@@ -26,7 +28,10 @@ type callbackBody struct {
 
 func bodyOf(e journal.OutboxEntry) callbackBody {
 	return callbackBody{
-		Stage: stageOf(fsm.State(e.State)), Progress: e.Progress, Message: e.Message, Error: nullIfEmpty(e.Error),
+		Stage:    stageOf(fsm.State(e.State)),
+		Progress: shownProgress(fsm.Code(e.Code), e.Progress),
+		Message:  e.Message,
+		Error:    nullIfEmpty(e.Error),
 	}
 }
 
@@ -35,23 +40,52 @@ func (b callbackBody) sameStep(o callbackBody) bool {
 	return b.Stage == o.Stage && b.Progress/progressStep == o.Progress/progressStep
 }
 
-// poster posts callback bodies to one URL.
+// callback is a body and what its header has: which job it is about, and the
+// number of the transition.
+type callback struct {
+	body callbackBody
+	job  journal.Job // zero: not known, or there is none
+	seq  uint64      // 0: progress, which has no number
+}
+
+// setHeader sets the fields of c that are known. A name may have letters that a
+// field value cannot have: it is percent-encoded, as in a URL's path.
+func (c callback) setHeader(h http.Header) {
+	for name, value := range map[string]string{
+		"Otad-Version": c.job.Version,
+		"Otad-Package": url.PathEscape(c.job.Name),
+		"Otad-MD5":     c.job.MD5,
+	} {
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+	if c.seq > 0 {
+		h["Otad-Sequence"] = []string{strconv.FormatUint(c.seq, 10)}
+	}
+}
+
+// poster posts callbacks to one URL.
 type poster struct {
 	url     string
+	token   string // bearer token; empty: none
 	timeout time.Duration
 	client  *http.Client
 }
 
-// newPoster checks the URL. Its error does not contain the URL, whose query may
-// be secret.
-func newPoster(rawURL string, timeout time.Duration, transport http.RoundTripper) (poster, error) {
+// newPoster checks the URL and the token. Its error contains neither: the URL's
+// query may be secret too.
+func newPoster(rawURL, token string, timeout time.Duration, transport http.RoundTripper) (poster, error) {
 	if netio.CheckURL(rawURL, true) != nil {
 		return poster{}, errors.New("the callback URL must be http://host/path or https://host/path")
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return poster{}, errors.New("the callback token must be printable ASCII without spaces")
 	}
 	if transport == nil {
 		transport = newTransport(timeout)
 	}
-	return poster{url: rawURL, timeout: timeout, client: &http.Client{
+	return poster{url: rawURL, token: token, timeout: timeout, client: &http.Client{
 		Transport: transport,
 		// Following a redirect would send the board's state to a host that is
 		// not configured.
@@ -75,10 +109,10 @@ func newTransport(timeout time.Duration) *http.Transport {
 	}
 }
 
-// send posts body and returns the HTTP status of the response, or 0 and an
-// error if there was no response. The body of the response is not read.
-func (p poster) send(ctx context.Context, body callbackBody) (status int, err error) {
-	encoded, err := json.Marshal(body)
+// send posts c and returns the HTTP status of the response, or 0 and an error
+// if there was no response. The body of the response is not read.
+func (p poster) send(ctx context.Context, c callback) (status int, err error) {
+	encoded, err := json.Marshal(c.body)
 	if err != nil {
 		return 0, err
 	}
@@ -90,6 +124,10 @@ func (p poster) send(ctx context.Context, body callbackBody) (status int, err er
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "otad")
+	c.setHeader(req.Header)
+	if p.token != "" {
+		req.Header.Set("Authorization", "Bearer "+p.token)
+	}
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return 0, p.withoutURL(try, err)

@@ -3,15 +3,18 @@ package deviceapi_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"otad/board/deviceapi"
 	"otad/fsm"
+	"otad/journal"
 )
 
 func TestCallbackBodies(t *testing.T) {
@@ -49,6 +52,87 @@ func TestCallbackBodies(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// fields returns the header fields of a post that a receiver may rely on.
+func fields(h http.Header) string {
+	return fmt.Sprintf("%q %q %q %q %q", h.Get("Authorization"), h.Get("Otad-Version"), h.Get("Otad-Package"),
+		h.Get("Otad-MD5"), h.Get("Otad-Sequence"))
+}
+
+// A receiver can see that a post is otad's, which job it is about, and whether
+// it has had the transition before.
+func TestCallbackHeaders(t *testing.T) {
+	const token = "correct-horse-battery"
+	job := journal.Job{Version: "1.2.3", Name: "u.zip", MD5: goodMD5}
+	for _, tt := range []struct {
+		name, token string
+		job         journal.Job
+		want        []string // of the transition, of the next one, of progress
+	}{
+		{"a job and a token", token, job, []string{
+			`"Bearer correct-horse-battery" "1.2.3" "u.zip" "` + goodMD5 + `" "1"`,
+			`"Bearer correct-horse-battery" "1.2.3" "u.zip" "` + goodMD5 + `" "2"`,
+			`"Bearer correct-horse-battery" "1.2.3" "u.zip" "` + goodMD5 + `" ""`,
+		}},
+		{"no job and no token", "", journal.Job{}, []string{`"" "" "" "" "1"`, `"" "" "" "" "2"`, `"" "" "" "" ""`}},
+		{"progress of the job before", "", journal.Job{Version: "9.9.9", Name: "é b.zip"}, []string{
+			`"" "9.9.9" "%C3%A9%20b.zip" "" "1"`, `"" "9.9.9" "%C3%A9%20b.zip" "" "2"`, `"" "" "" "" ""`,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			posts := make(chan string, 10)
+			srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { posts <- fields(r.Header) }))
+			defer srv.Close()
+			box := &outbox{job: tt.job}
+			box.add(fsm.Failed, fsm.Downloading)
+			c, err := deviceapi.NewCallbacks(deviceapi.CallbackConfig{URL: srv.URL, Token: tt.token, Outbox: box, Log: quiet()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- c.Run(ctx) }()
+			for i, want := range tt.want {
+				if i == 2 {
+					c.Notify(downloading(47))
+				}
+				if got := <-posts; got != want {
+					t.Errorf("post %d has %s\nwant %s", i, got, want)
+				}
+			}
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestCallbackTokensThatNoHeaderCanHaveAreRefused(t *testing.T) {
+	for token, ok := range map[string]bool{"s3cr3t": true, "": true, "s3cr3t\r\nX: y": false, "s3cr3t ": false, "s3cr3té": false} {
+		_, err := deviceapi.NewCallbacks(deviceapi.CallbackConfig{URL: "http://127.0.0.1/", Token: token, Outbox: &outbox{}, Log: quiet()})
+		if (err == nil) != ok {
+			t.Errorf("%q: error %v", token, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("%q: the error contains the token: %v", token, err)
+		}
+	}
+}
+
+// The bytes are gone, and with them the progress that the machine has: a
+// receiver of v1.0 expects that of the moment when the mismatch was found.
+func TestMismatchIsPostedWithProgress100(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rg := newRig(t, &outbox{}, newReceiver())
+		for i, code := range []fsm.Code{fsm.MD5Mismatch, fsm.SHA256Mismatch, fsm.PackageSizeMismatch, fsm.DownloadFailed} {
+			rg.box.entries = append(rg.box.entries, journal.OutboxEntry{Seq: uint64(i + 1), State: string(fsm.Failed), Code: string(code)})
+		}
+		stop := rg.run(t)
+		wantPosts(t, rg.to, "failed 100", "failed 100", "failed 100", "failed 0")
+		stop()
+	})
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {

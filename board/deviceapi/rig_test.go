@@ -23,13 +23,17 @@ type outbox struct {
 	mu      sync.Mutex
 	entries []journal.OutboxEntry
 	seq     uint64
-	err     error  // of Delivered, which then removes nothing
-	empty   func() // called once, after Pending has returned no entry
+	job     journal.Job // the current one, of which every entry is
+	err     error       // of Delivered, which then removes nothing
+	empty   func()      // called once, after Pending has returned no entry
 }
 
-func (o *outbox) Pending() []journal.OutboxEntry {
+func (o *outbox) Pending() (entries []deviceapi.Transition) {
 	o.mu.Lock()
-	entries, empty := slices.Clone(o.entries), o.empty
+	empty := o.empty
+	for _, e := range o.entries {
+		entries = append(entries, deviceapi.Transition{Entry: e, Job: o.job})
+	}
 	if len(entries) > 0 {
 		empty = nil
 	} else {
@@ -40,6 +44,12 @@ func (o *outbox) Pending() []journal.OutboxEntry {
 		empty()
 	}
 	return entries
+}
+
+func (o *outbox) Job() journal.Job {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.job
 }
 
 func (o *outbox) Delivered(seq uint64) error {

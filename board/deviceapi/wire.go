@@ -39,8 +39,8 @@ type Progress struct {
 type envelope struct {
 	Code     int    `json:"code"`
 	Msg      string `json:"msg"`
-	Stage    string `json:"stage,omitempty"`    // only of a failed job, as in v1.0:
-	Progress *int   `json:"progress,omitempty"` // both are repeated beside Code
+	Stage    string `json:"stage,omitempty"`    // only of a failed job and of a
+	Progress *int   `json:"progress,omitempty"` // 409: v1.0 has both beside Code
 	Data     any    `json:"data,omitempty"`
 }
 
@@ -72,6 +72,12 @@ func refusal(code int, msg string) reply {
 	return reply{code, envelope{Code: code, Msg: msg}}
 }
 
+// withStage returns r with the stage and the progress of p beside the code.
+func (r reply) withStage(p Progress) reply {
+	r.body.Stage, r.body.Progress = p.Stage, &p.Progress
+	return r
+}
+
 func (r reply) write(w http.ResponseWriter) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -83,6 +89,9 @@ func (r reply) write(w http.ResponseWriter) {
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
+	if r.httpStatus != http.StatusOK || r.body.Code == http.StatusTooManyRequests {
+		h.Set("Connection", "close") // who is refused keeps no connection
+	}
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(r.httpStatus)
 	w.Write(buf.Bytes()) // an error means that the client has gone
@@ -93,7 +102,7 @@ func (r reply) write(w http.ResponseWriter) {
 func ProgressOf(s fsm.Snapshot) Progress {
 	p := Progress{
 		Stage:          stageOf(s.State),
-		Progress:       s.Progress,
+		Progress:       shownProgress(s.Code, s.Progress),
 		Message:        s.Message,
 		Error:          nullIfEmpty(s.Error),
 		State:          string(s.State),
@@ -116,6 +125,16 @@ func ProgressOf(s fsm.Snapshot) Progress {
 		p.BytesPerSecond, p.ETASeconds = 0, nil // it waits: the rate of before says nothing
 	}
 	return p
+}
+
+// shownProgress returns the percentage on the wire of a job that failed with
+// code. As in v1.0, a mismatch is found at the end: nothing was left to fetch.
+func shownProgress(code fsm.Code, percent int) int {
+	switch code {
+	case fsm.MD5Mismatch, fsm.SHA256Mismatch, fsm.PackageSizeMismatch:
+		return 100
+	}
+	return percent
 }
 
 // stageOf returns the wire name of a state. In v1.0 a package that is Ready has

@@ -22,8 +22,9 @@ const (
 
 // checkName accepts a name of one path element that is not hidden and not kept
 // for another file of the state directory. It compares in lower case because
-// FAT ignores case. It accepts every name that journal.NameProblem accepts; if
-// it did not, a job could start that has no file.
+// FAT ignores case. It accepts every name that journal.NameProblem accepts, and
+// those that a journal of an earlier version may hold; if it did not, there
+// could be a job that has no file.
 func checkName(name string) error {
 	lower := strings.ToLower(name)
 	switch {

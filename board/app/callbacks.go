@@ -1,0 +1,52 @@
+package app
+
+import (
+	"slices"
+
+	"otad/board/deviceapi"
+	"otad/fsm"
+	"otad/journal"
+	"otad/metrics"
+)
+
+func newCallbacks(url, token string, s *services) (*deviceapi.Callbacks, error) {
+	return deviceapi.NewCallbacks(deviceapi.CallbackConfig{
+		URL: url, Token: token, Outbox: outbox{s.journal}, Log: s.log,
+		OnResult: func(result string) { s.metrics.Callback(metrics.CallbackResult(result)) },
+		OnQueue:  s.metrics.CallbackQueue,
+	})
+}
+
+// outbox is the journal's list of transitions whose callbacks are not delivered
+// yet.
+type outbox struct{ journal *journal.Journal }
+
+func (o outbox) Job() journal.Job { return o.journal.Record().Job }
+
+func (o outbox) Pending() []deviceapi.Transition { return transitions(o.journal.Record()) }
+
+// transitions returns the outbox of rec with the jobs of its entries. An entry
+// has no job of its own in the journal. Those of the current job are the newest
+// ones, back to the newest start of a download; whether an earlier one is of the
+// same job is not known.
+func transitions(rec journal.Record) []deviceapi.Transition {
+	out := make([]deviceapi.Transition, len(rec.Outbox))
+	job := rec.Job
+	for i, e := range slices.Backward(rec.Outbox) {
+		if e.State == string(fsm.Idle) {
+			job = journal.Job{} // deleted; which one it was is not known
+		}
+		out[i] = deviceapi.Transition{Entry: e, Job: job}
+		if e.State == string(fsm.Downloading) {
+			job = journal.Job{}
+		}
+	}
+	return out
+}
+
+func (o outbox) Delivered(seq uint64) error {
+	_, err := o.journal.Update(func(r *journal.Record) {
+		r.Outbox = slices.DeleteFunc(r.Outbox, func(n journal.OutboxEntry) bool { return n.Seq <= seq })
+	})
+	return err
+}

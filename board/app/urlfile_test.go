@@ -1,0 +1,93 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"otad/board/app"
+	"otad/board/config"
+	"otad/netio/origintest"
+)
+
+func TestFetchTakesTheURLFromAFile(t *testing.T) {
+	origin := origintest.New(t, object)
+	dir := t.TempDir()
+	path := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(path, []byte("\n"+origin.URL()+"/x/u.bin?X-Amz-Signature=s3cr3t\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	var rec recorder
+	if err := rec.run(t.Context(), t, out, func(string) {}, "fetch", "-state-dir", dir, "-min-free", "0", "-md5", object.MD5(), "-url-file", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "u.bin")); err != nil {
+		t.Errorf("the name is not that of the URL: %v", err)
+	}
+}
+
+func TestURLFiles(t *testing.T) {
+	const url = "https://origin.example/u.zip?X-Amz-Signature=s3cr3t"
+	for _, tt := range []struct{ name, content, url, problem string }{
+		{"a line", url + "\n", url, ""},
+		{"no line end", url, url, ""},
+		{"blank lines around", "\n \r\n" + url + "\r\n\n", url, ""},
+		{"the longest URL", url + strings.Repeat("x", 4096-len(url)) + "\n", url + strings.Repeat("x", 4096-len(url)), ""},
+		{"empty", "", "", "is empty"},
+		{"blank", "\n \n", "", "is empty"},
+		{"two lines", url + "\n" + url, "", "more than one line"},
+		{"endless", strings.Repeat(url, 1000), "", "longer than a URL"},
+		{"no file name in it", "https://origin.example/?s3cr3t", "", "set -name"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "url")
+			if err := os.WriteFile(path, []byte(tt.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range []string{path, "-"} {
+				stdin, err := os.Open(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stdin.Close()
+				f := &config.Fetch{URLFile: file}
+				err = app.TakeURL(t.Context(), f, stdin)
+				switch {
+				case tt.problem == "":
+					if err != nil || f.Job.URL != tt.url || f.Job.Name != "u.zip" {
+						t.Errorf("%s: %+v, %v", file, f.Job, err)
+					}
+				case err == nil || !strings.Contains(err.Error(), tt.problem) || strings.Contains(err.Error(), "s3cr3t"):
+					t.Errorf("%s: error %v, want %q", file, err, tt.problem)
+				}
+			}
+		})
+	}
+	if err := app.TakeURL(t.Context(), &config.Fetch{URLFile: "/nowhere"}, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no such file: %v", err)
+	}
+}
+
+// A signal ends the wait for a pipe that nobody writes to.
+func TestASilentPipeDoesNotHoldTheStop(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	if err := app.TakeURL(ctx, &config.Fetch{URLFile: "-"}, r); !errors.Is(err, app.ErrStopped) {
+		t.Errorf("got %v", err)
+	}
+}
