@@ -1,10 +1,11 @@
 # otad: everything is built and tested from here. `make demo` and `make test` need Go alone.
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-GOFLAGS    := -trimpath
+# Without inlining in the packages that serve a scrape, boards' binaries are 0.2 MB smaller.
+GOFLAGS    := -trimpath -gcflags=google.golang.org/protobuf/...=-l -gcflags=github.com/prometheus/...=-l
 # HTTP/2 is left out of the binary: range requests want one HTTP/1.1 connection.
 TAGS       := nethttpomithttp2
 LDFLAGS    := -s -w -X main.version=$(VERSION) $(shell git log -1 --format='-X main.revision=%h -X main.built=%ct' 2>/dev/null)
-BUILD       = CGO_ENABLED=0 go build $(GOFLAGS) -tags $(TAGS) -ldflags "$(LDFLAGS)"
+BUILD      := CGO_ENABLED=0 go build $(GOFLAGS) -tags $(TAGS) -ldflags "$(LDFLAGS)"
 # The race detector needs a C compiler; without one the same tests run without it.
 RACE       := $(if $(shell command -v gcc || command -v clang),-race)
 SOURCES    := $(shell find . -name '*.go' -o -name go.mod -o -name go.sum)
@@ -95,10 +96,6 @@ bench-link: bin/otad ## what otad adds to the time of a link of 10 Mbit/s
 guard: bin/otad ## fails where otad got much slower or larger than its peers
 	@testdata/install nginx-light curl
 	@go run ./testdata/peers guard
-
-# Kernels that run 32-bit ARM programs have pages of 4 KiB. The linker's 64 KiB pad
-# the file by up to 100 kB.
-bin/otad-arm: LDFLAGS += -R 0x1000
 
 bin/otad-%: $(SOURCES) Makefile
 	GOOS=linux GOARCH=$* GOARM=7 $(BUILD) -o $@ .

@@ -86,7 +86,7 @@ func TestServeEndsWithZero(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		s := startServing(t, nil)
 		check(t, s.Cmd.Process.Signal(sig))
-		if r, err := s.WaitFor(10 * time.Second); err != nil || r.Code != 0 || strings.Contains(r.Stderr, "otad:") {
+		if r, err := s.WaitFor(10 * time.Second); err != nil || r.Code != 0 || strings.Contains("\n"+r.Stderr, "\notad:") {
 			t.Errorf("%v: exit code %d (%v), %q", sig, r.Code, err, r.Stderr)
 		}
 	}
@@ -252,8 +252,14 @@ func fullPipe(t *testing.T) (r, w *os.File) {
 func TestHangingLogReaderDoesNotStopServe(t *testing.T) {
 	t.Parallel()
 	r, w := fullPipe(t)
-	s := startServing(t, func(cmd *exec.Cmd) { cmd.Stderr, cmd.Stdout = w, w })
-	s.refused(t, 10_000)
+	s := startServing(t, func(cmd *exec.Cmd) {
+		cmd.Stderr, cmd.Stdout = w, w
+		cmd.Env = cmd.Environ()
+		for i := range 3000 { // each is a warning: more than the pipe and the queue hold
+			cmd.Env = append(cmd.Env, fmt.Sprintf("OTAD_UNKNOWN_%d=1", i))
+		}
+	})
+	s.refused(t, 1000)
 	object := origintest.Object{Size: 1 << 20, Seed: 7}
 	origin := origintest.New(t, object)
 	client := otadrun.NewClient(s.addr)
