@@ -1,6 +1,7 @@
 package crashstates
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -63,7 +64,7 @@ func (c *caller) open(a [6]uint64) ([]Op, error) {
 func (c *caller) write(nr int32, a [6]uint64) ([]Op, error) {
 	if fd := int32(a[0]); nr == unix.SYS_WRITE && (fd == 1 || fd == 2) {
 		data, err := unotify.ReadMemory(c.tid, uintptr(a[1]), int(a[2]))
-		return []Op{{Kind: Print, Data: data}}, err
+		return prints(data), err
 	}
 	ops, err := c.onFile(a[0], Op{Kind: Write, At: int64(a[3])})
 	if err != nil || len(ops) == 0 {
@@ -151,4 +152,13 @@ func (c *caller) position(fd uint64) (int64, error) {
 		return 0, err
 	}
 	return st.Size(), nil
+}
+
+// prints returns the lines of one write to stderr or stdout. otad's log is
+// written by a goroutine of its own, several lines at a time when it is behind.
+func prints(data []byte) (ops []Op) {
+	for line := range bytes.Lines(data) {
+		ops = append(ops, Op{Kind: Print, Data: line})
+	}
+	return ops
 }

@@ -66,9 +66,6 @@ type Step struct {
 	Serve bool
 }
 
-// stopped is the exit code of an otad serve that was ended by SIGTERM.
-const stopped = 75
-
 // Point is the n-th operation of this kind on this name in a step, from 1. A
 // process that is killed at a point does not perform the operation.
 type Point struct {
@@ -117,7 +114,7 @@ func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
 		recorder.Log = append(recorder.Log, Op{Kind: Begin, Job: step.Job, Serve: step.Serve})
 		recorder.Kill, recorder.Stop = step.Kill.reached(), nil
 		if step.Serve {
-			recorder.Stop, step.Exit = reportsReady, stopped
+			recorder.Stop, step.Exit = reportsReady, 0 // of a SIGTERM
 		}
 		code, err := recorder.Run(path, step.args(dir)...)
 		if err != nil {
