@@ -14,7 +14,7 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo test check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
+.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -27,6 +27,10 @@ demo: bin/otad ## a download, killed in the middle, resumed exactly
 test: ## every test that needs nothing but Go
 	go test $(RACE) -shuffle=on -count=1 ./...
 	go test -count=1 -v ./testdata/crashstates
+
+test-long: ## what make test does, for longer: more months in the field, every crash state
+	go test $(RACE) -count=1 -run Month ./fsm -long
+	go test -count=1 -timeout 15m ./testdata/crashstates -states 0
 
 check: ## gofmt, go vet, staticcheck, govulncheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }

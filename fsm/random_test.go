@@ -22,6 +22,7 @@ import (
 // again.
 var (
 	firstSeed = flag.Uint64("seed", 0, "seed of the first random download; 0: from the clock")
+	long      = flag.Bool("long", false, "play more months in the field")
 	randomRun = flag.Int("runs", 0, "random downloads; 0: 1000, with -short 100")
 )
 

@@ -215,6 +215,7 @@ func TestOneFailureTakesOnePlaceInTheOutbox(t *testing.T) {
 func TestAWeekWithoutAnOriginIsFewLines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := forever(newRig(t))
+		r.bulk = true
 		var log bytes.Buffer
 		r.log = slog.NewTextHandler(&log, nil)
 		_, dials := refuses(r, errRefused)

@@ -214,7 +214,7 @@ func TestBoardThatIsCutOffWithinASecondIsInNoCrashLoop(t *testing.T) {
 func TestFailureThatComesOftenIsFewLines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := forever(newRig(t, always().ResetAfter(1000)))
-		r.cfg.Retries = 0
+		r.cfg.Retries, r.bulk = 0, true
 		var log bytes.Buffer
 		r.log = slog.NewTextHandler(&log, nil)
 		r.boot()
