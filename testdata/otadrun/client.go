@@ -64,7 +64,17 @@ func (c *Client) Post(ctx context.Context, job Job) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
-	return c.do(ctx, http.MethodPost, "/api/v1.0/download", body)
+	for {
+		r, err := c.do(ctx, http.MethodPost, "/api/v1.0/download", body)
+		if err != nil || r.Code != http.StatusTooManyRequests {
+			return r, err
+		}
+		select { // commands are limited to one a second: wait as every client has to
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return r, ctx.Err()
+		}
+	}
 }
 
 // Progress returns the daemon's progress. That of a failed job has the code 500.
