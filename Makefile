@@ -26,6 +26,7 @@ demo: bin/otad ## a download, killed in the middle, resumed exactly
 
 test: ## every test that needs nothing but Go
 	go test $(RACE) -shuffle=on -count=1 ./...
+	go test -count=1 ./testdata/alive
 	go test -count=1 -v ./testdata/crashstates
 
 test-long: ## what make test does, for longer: more months in the field, every crash state

@@ -1,4 +1,4 @@
-package main
+package alive
 
 import (
 	"bufio"
@@ -185,7 +185,7 @@ func TestHangupRereadsWhatMayChange(t *testing.T) {
 	if code := post("first-token-of-the-test"); code != 200 {
 		t.Fatalf("code %d", code)
 	}
-	waitFor(t, origin, 1, 1000) // at this rate the package takes a minute
+	waitFor(t, origin, 1000) // at this rate the package takes a minute
 
 	// What cannot be read changes nothing.
 	write(conf, "rate-limit much\n")
