@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/textproto"
 	"os"
@@ -71,18 +70,9 @@ func isOwnField(lower string) bool {
 // readPrivate returns the content of a regular file that nobody but root and
 // otad's own user can read or change.
 func readPrivate(path string) (string, error) {
-	// O_NONBLOCK: a FIFO would hold the start until somebody writes to it.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	content, st, err := readRegular(path, maxHeaderFile+1)
 	if err != nil {
 		return "", err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if !st.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", path)
 	}
 	if mode := st.Mode().Perm(); mode != 0o600 && mode != 0o400 {
 		return "", fmt.Errorf("%s has mode %04o: want 0600 or 0400", path, mode)
@@ -90,9 +80,8 @@ func readPrivate(path string) (string, error) {
 	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || sys.Uid != 0 && int(sys.Uid) != os.Geteuid() {
 		return "", fmt.Errorf("%s is owned by another user", path)
 	}
-	content, err := io.ReadAll(io.LimitReader(f, maxHeaderFile+1))
-	if err == nil && len(content) > maxHeaderFile {
-		err = errors.New("longer than 16 KiB")
+	if len(content) > maxHeaderFile {
+		return "", errors.New("longer than 16 KiB")
 	}
-	return string(content), err
+	return content, nil
 }

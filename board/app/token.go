@@ -2,11 +2,8 @@ package app
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"strings"
-	"syscall"
 
 	"otad/board/config"
 )
@@ -39,24 +36,11 @@ func readToken(path string, log *slog.Logger) (string, error) {
 	if path == "" {
 		return "", nil
 	}
-	// O_NONBLOCK: a FIFO would hold the start until somebody writes to it.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	content, st, err := readRegular(path, maxToken)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if !st.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", path)
-	}
-	content, err := io.ReadAll(io.LimitReader(f, maxToken))
-	if err != nil {
-		return "", err
-	}
-	line, _, _ := strings.Cut(string(content), "\n")
+	line, _, _ := strings.Cut(content, "\n")
 	if line = strings.TrimSpace(line); line == "" {
 		return "", fmt.Errorf("%s: its first line is empty", path)
 	}
