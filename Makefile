@@ -45,8 +45,8 @@ test-nginx: bin/otad ## 500 MB from Debian's nginx, killed once at about half
 	@testdata/install nginx-light
 	@go run ./testdata/peers kill
 
-test-servers: bin/otad ## real servers: nginx, lighttpd, Apache, Caddy, an S3 server, a proxy
-	@testdata/install nginx-light lighttpd lighttpd-mod-openssl lighttpd-mod-deflate apache2-bin caddy tinyproxy-bin
+test-servers: bin/otad ## real servers: nginx, lighttpd, Apache, Caddy, an S3 server, a proxy; the recipes
+	@testdata/install nginx-light lighttpd lighttpd-mod-openssl lighttpd-mod-deflate apache2-bin caddy tinyproxy-bin awscli
 	go test -count=1 -v -timeout 20m ./testdata/servers
 
 test-metrics: ## the exposition against Prometheus' own promtool

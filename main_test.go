@@ -372,11 +372,12 @@ func TestRoomsImportOnlyWhatTheDrawingSays(t *testing.T) {
 }
 
 func TestReadmeShowsTheMachineAsItIs(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+	const page = "board/deviceapi/README.md"
+	readme, err := os.ReadFile(page)
 	check(t, err)
 	diagram, err := fsm.Diagram("mermaid")
 	check(t, err)
 	if want := fmt.Sprintf("```mermaid\n%s```\n", diagram); !strings.Contains(string(readme), want) {
-		t.Errorf("README.md does not have the machine as otad graph prints it:\n%s", want)
+		t.Errorf("%s does not have the machine as otad graph prints it:\n%s", page, want)
 	}
 }
