@@ -123,21 +123,33 @@ func dropCheckpoints(r *journal.Record) {
 	r.Validator = journal.Validator{}
 }
 
-// addToOutbox adds an entry that a callback is to deliver. A job that fails again
-// in the same way, while the entry of the failure before still waits, takes that
-// entry's place, and the entries between the two go: a receiver that is away for
-// a week must not find its outbox full of one failure.
+// addToOutbox adds an entry that a callback is to deliver. A receiver that is
+// away for a week must not find its outbox full of one job's failures. So when a
+// job fails again in the way of an earlier try, the entry of that failure goes,
+// and with it the entries up to the next failure.
 func addToOutbox(r *journal.Record, e journal.OutboxEntry) {
 	if e.State == string(Failed) && r.Tries > 1 {
-		i := len(r.Outbox) - 1
-		for i >= 0 && State(r.Outbox[i].State).Active() {
-			i--
-		}
-		if i >= 0 && r.Outbox[i].State == e.State && r.Outbox[i].Code == e.Code && r.Outbox[i].Reason == e.Reason {
-			r.Outbox = r.Outbox[:i]
-		}
+		r.Outbox = withoutFailure(r.Outbox, e)
 	}
 	r.Outbox = append(r.Outbox, e)
+}
+
+// withoutFailure returns the outbox without the failure that e repeats. Only the
+// tries at the end are looked at: what rests in another state ends them.
+func withoutFailure(outbox []journal.OutboxEntry, e journal.OutboxEntry) []journal.OutboxEntry {
+	next := len(outbox) // the failure after the one at i
+	for i, old := range slices.Backward(outbox) {
+		switch {
+		case State(old.State).Active():
+			continue
+		case old.State != e.State:
+			return outbox
+		case old.Code == e.Code && old.Reason == e.Reason:
+			return slices.Delete(outbox, i, next)
+		}
+		next = i
+	}
+	return outbox
 }
 
 // keptValidator returns what is left of r's validator under the URL raw. The

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -208,6 +210,42 @@ func TestOneFailureTakesOnePlaceInTheOutbox(t *testing.T) {
 		}
 		if last := rec.Outbox[1]; last.Seq < 40 {
 			t.Errorf("the failure in the outbox is the one of transition %d, not the newest", last.Seq)
+		}
+	})
+}
+
+// A board whose link refuses at one try and is answered by a maintenance page at
+// the next keeps one entry of each failure, in a log of few lines.
+func TestFailuresThatAlternateTakeOnePlaceEach(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := forever(newRig(t, always().Status(http.StatusNotFound)))
+		r.bulk, r.cfg.KeepOutbox = true, true
+		var log bytes.Buffer
+		r.log = slog.NewTextHandler(&log, nil)
+		var tries func() int
+		r.net.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if tries()%2 == 0 {
+				return nil, errRefused
+			}
+			return r.origin.Dial(ctx, network, addr)
+		}
+		tries = func() int { rec, _ := r.record(); return rec.Tries }
+		r.boot()
+		r.start(r.job())
+		time.Sleep(7 * 24 * time.Hour)
+		rec, _ := r.record()
+		r.stop()
+		var failures []string
+		for _, e := range rec.Outbox {
+			if e.State == string(fsm.Failed) {
+				failures = append(failures, e.Reason)
+			}
+		}
+		if slices.Sort(failures); !slices.Equal(failures, []string{string(fsm.Refused), string(fsm.RetriesSpent)}) {
+			t.Errorf("after %d tries the outbox holds the failures %v", rec.Tries, failures)
+		}
+		if lines := strings.Count(log.String(), "\n"); rec.Tries < 10 || lines > 250 {
+			t.Errorf("%d lines of %d tries", lines, rec.Tries)
 		}
 	})
 }
