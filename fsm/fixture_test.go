@@ -69,7 +69,7 @@ func newRigOn(t *testing.T, c origintest.Config) *rig {
 	if c.Object.Len() == 0 {
 		c.Object = sample(1, 5*interval+1234)
 	}
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	if err := os.WriteFile(filepath.Join(dir, journal.FileName), newJournal(), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +83,19 @@ func newRigOn(t *testing.T, c origintest.Config) *rig {
 		}
 	})
 	return r
+}
+
+// memoryDir returns a directory of the test's own, in memory where Linux has such
+// a file system. What a power cut leaves is enumerated elsewhere, and thousands
+// of syncs of a real disk would take most of the time here.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "otad-fsm-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // newBulkRig makes a board on o, for one of very many runs.
