@@ -1,7 +1,10 @@
 # otad: everything is built and tested from here. `make demo` and `make test` need Go alone.
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# Without inlining in the packages that serve a scrape, boards' binaries are 0.2 MB smaller.
-GOFLAGS    := -trimpath -gcflags=google.golang.org/protobuf/...=-l -gcflags=github.com/prometheus/...=-l
+# Without inlining in packages that no byte of a package goes through one by one,
+# boards' binaries are 0.7 MB smaller.
+COLD       := crypto/tls/... crypto/x509/... database/... encoding/... flag fmt log/... math/big mime/... net/... \
+              regexp/... text/... time github.com/prometheus/... google.golang.org/protobuf/...
+GOFLAGS    := -trimpath $(foreach p,$(COLD),-gcflags=$(p)=-l)
 # HTTP/2 is left out of the binary: range requests want one HTTP/1.1 connection.
 TAGS       := nethttpomithttp2
 LDFLAGS    := -s -w -X main.version=$(VERSION) $(shell git log -1 --format='-X main.revision=%h -X main.built=%ct' 2>/dev/null)
