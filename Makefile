@@ -52,9 +52,9 @@ test-servers: bin/otad ## real servers: nginx, lighttpd, Apache, Caddy, an S3 se
 	@testdata/install nginx-light lighttpd lighttpd-mod-openssl lighttpd-mod-deflate apache2-bin caddy tinyproxy-bin awscli
 	go test -count=1 -v -timeout 20m ./testdata/servers
 
-test-metrics: ## the exposition against Prometheus' own promtool
-	@testdata/install prometheus
-	go test -count=1 -v -run Promtool ./metrics
+test-metrics: ## exposition and alerts against Prometheus' own promtool, the file against node_exporter
+	@testdata/install prometheus prometheus-node-exporter
+	go test -count=1 -v -run 'Promtool|NodeExporter' ./metrics
 
 test-media: ## full disks, read-only and failing media, odd clocks (root)
 	@testdata/install e2fsprogs

@@ -41,7 +41,8 @@ type BuildInfo struct {
 // Metrics has every series of otad. Its methods may be called from any
 // goroutine; they never fail and never block.
 type Metrics struct {
-	registry *prometheus.Registry
+	registry *prometheus.Registry // otad's own series
+	runtime  *prometheus.Registry // of the process and of the Go runtime
 
 	state       *stateSet
 	transitions pairSet
@@ -75,16 +76,15 @@ type Metrics struct {
 // state of l at 1, and free storage NaN until [Metrics.StorageFree] sets its
 // source.
 func New(l Labels, b BuildInfo) *Metrics {
-	registry := prometheus.NewRegistry()
-	factory := promauto.With(registry)
-	m := &Metrics{registry: registry}
+	m := &Metrics{registry: prometheus.NewRegistry(), runtime: prometheus.NewRegistry()}
+	factory := promauto.With(m.registry)
 	m.addMachine(factory, l)
 	m.addDownload(factory, l)
 	m.addDurability(factory)
 	m.addCallbacks(factory)
 	m.addProcess(factory)
 	addBuildInfo(factory, b)
-	addRuntime(registry)
+	addRuntime(m.runtime)
 	return m
 }
 
@@ -92,12 +92,21 @@ func New(l Labels, b BuildInfo) *Metrics {
 // The response is not compressed: it is small and mostly stays on the board.
 // Scrapes at the same time share one collection.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(prometheus.Gatherers{m.registry, m.runtime}, promhttp.HandlerOpts{
 		DisableCompression: true,
 		CoalesceGather:     true,
 		// One collector that cannot read its source must not hide the others.
 		ErrorHandling: promhttp.ContinueOnError,
 	})
+}
+
+// WriteFile writes otad's own series to the file at path, in Prometheus's text
+// format, for the textfile collector of node_exporter. It replaces the file by
+// rename(2), so a reader gets one collection or the other. The series of the
+// process and of the Go runtime are left out: node_exporter refuses them, since
+// it has its own. Any goroutine may call WriteFile, for one path one at a time.
+func (m *Metrics) WriteFile(path string) error {
+	return prometheus.WriteToTextfile(path, m.registry)
 }
 
 func (m *Metrics) addMachine(factory promauto.Factory, l Labels) {

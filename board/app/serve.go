@@ -19,6 +19,7 @@ import (
 // serve runs the daemon until ctx ends: the updater, its API and its callbacks.
 func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr *os.File) error {
 	var callbacks *deviceapi.Callbacks
+	var file *metricsFile
 	level := new(slog.LevelVar)
 	level.Set(cfg.LogLevel)
 	queue := newLogQueue(stderr)
@@ -38,6 +39,9 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 			if callbacks != nil {
 				callbacks.Notify(now)
 			}
+			if file != nil {
+				file.note(now)
+			}
 		}
 	})
 	if err != nil {
@@ -49,6 +53,9 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 		if callbacks, err = newCallbacks(cfg.Serve.CallbackURL, tokens.callback, s); err != nil {
 			return err
 		}
+	}
+	if cfg.Serve.MetricsFile != "" {
+		file = newMetricsFile(cfg.Serve.MetricsFile, s)
 	}
 	doors, err := openDoors(cfg.Listen, cfg.Serve.MetricsListen)
 	if err != nil {
@@ -71,6 +78,9 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 			first = m.listen(running)
 		}
 		g.Go(func() error { return m.run(running, first) })
+	}
+	if file != nil {
+		g.Go(func() error { return file.run(running) })
 	}
 	if callbacks != nil {
 		g.Go(func() error { return callbacks.Run(running) })

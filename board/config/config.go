@@ -62,6 +62,7 @@ type Config struct {
 // Serve holds the settings of the daemon alone.
 type Serve struct {
 	MetricsListen     string       // host:port for /metrics, "" for Config.Listen
+	MetricsFile       string       // for node_exporter's textfile collector, "" for none
 	CallbackURL       string       // absolute http or https URL, "" for none
 	CallbackTokenFile string       // holds the bearer token of the callbacks, "" for none
 	TokenFile         string       // holds the bearer token for POST and DELETE, "" for none

@@ -138,6 +138,7 @@ var everyFlag = []struct {
 	{"serve", "try-again", "1s", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{First: time.Second, Longest: time.Second}},
 	{"serve", "try-again", "off", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{}},
 	{"serve", "metrics-listen", "0.0.0.0:9100", func(c *config.Config) any { return c.Serve.MetricsListen }, "0.0.0.0:9100"},
+	{"serve", "metrics-file", "/m.prom", func(c *config.Config) any { return c.Serve.MetricsFile }, "/m.prom"},
 	{"serve", "callback-url", "http://127.0.0.1:8080/cb", func(c *config.Config) any { return c.Serve.CallbackURL }, "http://127.0.0.1:8080/cb"},
 	{"serve", "callback-token-file", "/cb", func(c *config.Config) any { return c.Serve.CallbackTokenFile }, "/cb"},
 	{"serve", "token-file", "/token", func(c *config.Config) any { return c.Serve.TokenFile }, "/token"},

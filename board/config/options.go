@@ -119,6 +119,7 @@ func serveOptions(s *Serve) []option {
 	return []option{
 		{"try-again", "FIRST..LONGEST", inServe, tryAgain(&s.TryAgain), "waits before a failed job is started again; they double; off: never"},
 		{"metrics-listen", "HOST:PORT", inServe, address(&s.MetricsListen), "address of /metrics alone; left out, it is on -listen"},
+		{"metrics-file", "FILE", inServe, text(&s.MetricsFile), "where the ota_ series are written for node_exporter's textfile collector, such as /var/lib/prometheus/node-exporter/otad.prom"},
 		{"callback-url", "URL", inServe, webURL(&s.CallbackURL), "where progress and transitions are posted; left out, nowhere"},
 		{"callback-token-file", "FILE", inServe, text(&s.CallbackTokenFile), "file with the bearer token that callbacks are sent with"},
 		{"token-file", "FILE", inServe, text(&s.TokenFile), "file with the bearer token that POST and DELETE then need"},
