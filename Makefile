@@ -17,12 +17,13 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
+.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page test-media test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
 bin/otad: $(SOURCES) Makefile
-	$(BUILD) -o $@ .
+	@echo build $@
+	@$(BUILD) -o $@ .
 
 demo: bin/otad ## a download, killed in the middle, resumed exactly
 	@go run ./testdata/demo
@@ -55,6 +56,11 @@ test-servers: bin/otad ## real servers: nginx, lighttpd, Apache, Caddy, an S3 se
 test-metrics: ## exposition and alerts against Prometheus' own promtool, the file against node_exporter
 	@testdata/install prometheus prometheus-node-exporter
 	go test -count=1 -v -run 'Promtool|NodeExporter' ./metrics
+
+test-page: bin/otad ## the page of the daemon in Chromium
+	@testdata/install chromium
+	@npm install --prefix testdata/page --no-save --no-package-lock --no-audit --no-fund --silent playwright-core@1.65.1
+	node --test testdata/page/page.test.mjs
 
 test-media: ## full disks, read-only and failing media, odd clocks (root)
 	@testdata/install e2fsprogs
@@ -106,7 +112,8 @@ guard: bin/otad ## fails where otad got much slower or larger than its peers
 	@go run ./testdata/peers guard
 
 bin/otad-%: $(SOURCES) Makefile
-	GOOS=linux GOARCH=$* GOARM=7 $(BUILD) -o $@ .
+	@echo build $@
+	@GOOS=linux GOARCH=$* GOARM=7 $(BUILD) -o $@ .
 
 CROSS := $(addprefix bin/otad-,amd64 arm64 arm riscv64)
 cross: $(CROSS) ## the binaries for boards, with their sizes

@@ -64,7 +64,7 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	doors.warn(log, tokens.commands)
 	ownMetrics := cfg.Serve.MetricsListen != "" && !slices.Contains(cfg.Listen, cfg.Serve.MetricsListen)
 	served := new(api)
-	setToken := func(token string) { served.replace(newAPI(doors.names(cfg.Listen), s, token, !ownMetrics)) }
+	setToken := func(token string) { served.replace(newAPI(doors.names(cfg.Listen), s, b.Version, token, !ownMetrics)) }
 	setToken(tokens.commands)
 	unit.idle = "serving on " + doors.String()
 	g, running := errgroup.WithContext(ctx)
@@ -100,8 +100,8 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	return ErrStopped
 }
 
-func newAPI(addrs []string, s *services, token string, withMetrics bool) http.Handler {
-	c := deviceapi.Config{Updater: living{s.updater, s.pulse}, Token: token, Log: s.log, Addrs: addrs}
+func newAPI(addrs []string, s *services, version, token string, withMetrics bool) http.Handler {
+	c := deviceapi.Config{Updater: living{s.updater, s.pulse}, Token: token, Version: version, Log: s.log, Addrs: addrs}
 	if withMetrics {
 		c.Metrics = s.metrics.Handler()
 	}

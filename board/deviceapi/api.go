@@ -43,6 +43,7 @@ type Config struct {
 	Token   string       // bearer token that POST and DELETE need; empty: none
 	Addrs   []string     // configured addresses of the listeners, to check Host
 	Log     *slog.Logger // required
+	Version string       // of otad, for the page
 
 	Now func() time.Time // clock of the limit of commands; nil: time.Now
 }
@@ -73,6 +74,7 @@ func New(c Config) http.Handler {
 		"/api/v1.0/progress": {http.MethodGet: a.progress},
 		"/progress":          {http.MethodGet: a.progress},
 		"/healthz":           {http.MethodGet: a.healthz},
+		"/":                  {http.MethodGet: newPage(c.Version).serve},
 	}
 	if c.Metrics != nil {
 		a.routes["/metrics"] = methods{http.MethodGet: c.Metrics.ServeHTTP}
