@@ -53,9 +53,10 @@ test-servers: bin/otad ## real servers: nginx, lighttpd, Apache, Caddy, an S3 se
 	@testdata/install nginx-light lighttpd lighttpd-mod-openssl lighttpd-mod-deflate apache2-bin caddy tinyproxy-bin awscli
 	go test -count=1 -v -timeout 20m ./testdata/servers
 
-test-metrics: ## exposition and alerts against Prometheus' own promtool, the file against node_exporter
+test-metrics: bin/otad ## a real Prometheus, promtool and node_exporter: series, alerts, dashboards
 	@testdata/install prometheus prometheus-node-exporter
 	go test -count=1 -v -run 'Promtool|NodeExporter' ./metrics
+	go test -count=1 -v ./testdata/prometheus
 
 test-page: bin/otad ## the page of the daemon in Chromium
 	@testdata/install chromium

@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"io"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -414,6 +416,64 @@ func TestAlertsNameSeriesAndSectionsThatExist(t *testing.T) {
 	for _, name := range regexp.MustCompile(`\b(ota|process)_[a-z_]+[a-z]`).FindAllString(string(rules), -1) {
 		if !strings.Contains(string(page), "\n"+name) {
 			t.Errorf("no series is called %s", name)
+		}
+	}
+}
+
+// No Grafana runs here. What it needs of a dashboard to be imported, and what a
+// reader needs of each panel, is checked.
+func TestDashboardsAreCompleteAndNameSeriesThatExist(t *testing.T) {
+	page, err := io.ReadAll(scrape(t, newMetrics(), nil).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uids := map[string]bool{}
+	for _, file := range []string{"grafana/board.json", "grafana/fleet.json"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		type source struct{ Type, UID string }
+		var d struct {
+			UID, Title string
+			ID         *int
+			Templating struct{ List []struct{ Name, Type string } }
+			Panels     []struct {
+				Title, Description string
+				Datasource         source
+				FieldConfig        struct{ Defaults struct{ Unit string } }
+				Targets            []struct {
+					Expr       string
+					Datasource source
+				}
+			}
+		}
+		if err := json.Unmarshal(text, &d); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		var names []string
+		for _, v := range d.Templating.List {
+			names = append(names, v.Name)
+		}
+		if d.UID == "" || d.Title == "" || d.ID != nil || uids[d.UID] || !slices.Equal(names, []string{"datasource", "job", "instance"}) {
+			t.Errorf("%s: uid %q, title %q, variables %v", file, d.UID, d.Title, names)
+		}
+		uids[d.UID] = true
+		variable := source{"prometheus", "${datasource}"}
+		for _, p := range d.Panels {
+			if p.Title == "" || p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.Datasource != variable || len(p.Targets) == 0 {
+				t.Errorf("%s: panel %q lacks a description, a unit, the data source or a query", file, p.Title)
+			}
+			for _, q := range p.Targets {
+				if q.Datasource != variable {
+					t.Errorf("%s: %q has another data source", file, p.Title)
+				}
+				for _, name := range regexp.MustCompile(`\b(ota|process)_[a-z_]+[a-z]`).FindAllString(q.Expr, -1) {
+					if !strings.Contains(string(page), "\n"+name) {
+						t.Errorf("%s: %q asks for %s, which does not exist", file, p.Title, name)
+					}
+				}
+			}
 		}
 	}
 }
