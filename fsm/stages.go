@@ -103,3 +103,32 @@ func (h *hasher) run(in <-chan *block, out chan<- *block) {
 		out <- b
 	}
 }
+
+// committer is the stage of the journal.
+type committer struct {
+	commit  func(journal.Checkpoint) error // durable when it returns nil
+	durable func(offset int64)             // reports what the journal claims
+	broken  func()                         // ends the transfer: the disk's stage may be waiting for the network
+}
+
+// commitEnd is how a commit ended.
+type commitEnd struct {
+	checkpoint journal.Checkpoint
+	took       time.Duration
+	err        error
+}
+
+// run commits one checkpoint after the other, and reports each once it is
+// durable.
+func (c *committer) run(in <-chan journal.Checkpoint, out chan<- commitEnd) {
+	for cp := range in {
+		begun := time.Now()
+		err := c.commit(cp)
+		out <- commitEnd{cp, time.Since(begun), err}
+		if err != nil {
+			c.broken()
+			continue
+		}
+		c.durable(cp.Offset)
+	}
+}
