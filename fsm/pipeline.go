@@ -40,9 +40,10 @@ const (
 	// enough that handing a block on costs little, small enough to stay in a
 	// processor's cache from one stage to the next.
 	blockSize = 512 << 10
-	// blockCount bounds the bytes in flight. The blocks must last for one
-	// checkpoint, so that the digest never waits for a disk that keeps up: the
-	// network fills them while their last contents are made durable.
+	// blockCount bounds the bytes in flight; on a slow link receiver.mayHold does.
+	// The blocks must last for one checkpoint, so that the digest never waits for a
+	// disk that keeps up: the network fills them while their last contents are made
+	// durable.
 	blockCount = 8
 	// pieceSize is what the digest and the CRC take in turn, so that the CRC
 	// finds the bytes in the processor's cache.
@@ -65,10 +66,11 @@ type block struct {
 }
 
 // pump moves body to the disk until the package is whole or the answer breaks
-// off. Whatever was received is claimed when it returns, with two exceptions. When the disk or the journal fails, that error is returned. When
-// ctx ends and the disk takes too long for a stop, ctx's error is returned,
-// joined with what was wrong with the answer. cancel ends a read of the body.
-// No goroutine outlives the call.
+// off. Whatever was received is claimed when it returns, and no commit is under
+// way, with two exceptions. When the disk or the journal fails, that error is
+// returned. When ctx ends and the disk takes too long for a stop, ctx's error is
+// returned, joined with what was wrong with the answer. cancel ends a read of the
+// body. No goroutine outlives the call.
 //
 // takeOver, where it is not nil, gives up the held bytes for the body, which then
 // begins at 0. It is called when the body's first interval is in memory, and not
@@ -79,7 +81,7 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 	if takeOver != nil {
 		from, digest = 0, hashing.New(algorithms(t.journal.record().Job))
 	}
-	in := &receiver{body: body, count: t.received, free: t.blocks.free, interval: t.cfg.Checkpoint, flush: &t.flush}
+	in := &receiver{body: body, count: t.received, rate: t.report.bytesPerSecond, free: t.blocks.free, interval: t.cfg.Checkpoint, flush: &t.flush}
 	first := takeOverAt(t.cfg.Checkpoint, size)
 	if takeOver != nil {
 		in.whole = first // smaller blocks would use all of them up before that
