@@ -17,7 +17,7 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page test-media test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
+.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page test-media test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -66,6 +66,10 @@ test-page: bin/otad ## the page of the daemon in Chromium
 test-media: ## full disks, read-only and failing media, odd clocks (root)
 	@testdata/install e2fsprogs
 	go test -count=1 -v ./testdata/media
+
+test-model: ## every state of the protocol's model, with Debian's spin
+	@testdata/install spin gcc libc6-dev
+	go test -count=1 -v -timeout 15m ./testdata/model
 
 test-powercut: ## power cuts: this kernel on a volatile disk, and boards in QEMU (root)
 	testdata/powercut/setup.sh

@@ -22,6 +22,8 @@ import (
 //
 //   - a checkpoint claims only bytes that a power cut would leave, with their
 //     CRC and digest;
+//   - one commit is under way at a time, and the stored bytes that none claims
+//     are at most two intervals;
 //   - Verifying is written only when every byte of the package is claimed, and
 //     Ready only when the package is there under its final name;
 //   - bytes are given up only for a proof, see isProved;
@@ -33,8 +35,9 @@ import (
 // compared only when a job ends, its Snapshots with the journal's record and not
 // its file, and the digest of its package only in the audit.
 type invariants struct {
-	process *process
-	ready   atomic.Bool // the Updater is made
+	process    *process
+	ready      atomic.Bool // the Updater is made
+	committing atomic.Bool // a commit is under way
 
 	mu       sync.Mutex
 	files    map[string]*content // each partial file, by its name, as it was opened last
@@ -103,6 +106,14 @@ func (v *invariants) claimsOnlySyncedBytes(cp journal.Checkpoint) {
 	}
 	v.claimed = max(v.claimed, cp.Offset)
 	v.commits = append(v.commits, cp.Offset)
+}
+
+// leavesAtMostTwoIntervalsUnclaimed checks a write before it is made.
+func (v *invariants) leavesAtMostTwoIntervalsUnclaimed(end int64) {
+	p := v.process
+	if claimed := newest(p.journal.Checkpoints()); end-claimed > 2*p.rig.cfg.Checkpoint {
+		p.rig.t.Errorf("the file reaches to %d, and the journal claims %d", end, claimed)
+	}
 }
 
 // isNotShownYet checks, before the journal is written, that what is about to be

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"otad/fsm"
 	"otad/journal"
@@ -34,17 +35,41 @@ func TestCheckpointComesBeforeABackOffAndOnACleanStop(t *testing.T) {
 	})
 }
 
+// While an interval is committed, the next one is written and synced, and not
+// more: the slower of the two decides.
 func TestEachIntervalAndTheEndIsWrittenSyncedCommitted(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 2*interval+5)}).begin()
-		r.fetched()
-		want := "update Downloading,open," +
-			"write,sync,commit 65536,write,sync,commit 131072,write,sync,commit 131077," +
-			"update Verifying,open,publish,update Ready"
-		if got := strings.Join(r.history(), ","); got != want {
-			t.Errorf("done was\n%s\nwant\n%s", got, want)
-		}
-	})
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name         string
+		disk, commit time.Duration
+		want         string
+	}{
+		{"the journal is slower", 1 * ms, 10 * ms, "write,sync,commit 65536," +
+			"write,sync,committed 65536,commit 131072," +
+			"write,sync,committed 131072,commit 131077,committed 131077,"},
+		{"the disk is slower", 10 * ms, 1 * ms, "write,sync,commit 65536,committed 65536," +
+			"write,sync,commit 131072,committed 131072," +
+			"write,sync,commit 131077,committed 131077,"},
+	} {
+		run(t, tt.name, func(t *testing.T) {
+			r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 2*interval+5)})
+			r.faults.set(func(op string, _ int64) error {
+				switch op {
+				case "write", "sync":
+					time.Sleep(tt.disk)
+				case "commit":
+					time.Sleep(tt.commit)
+				}
+				return nil
+			})
+			r.begin()
+			r.fetched()
+			want := "update Downloading,open," + tt.want + "update Verifying,open,publish,update Ready"
+			if got := strings.Join(r.history(), ","); got != want {
+				t.Errorf("done was\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
 }
 
 func TestEveryTransitionIsObservedOnceAndInOrder(t *testing.T) {

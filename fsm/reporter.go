@@ -99,6 +99,13 @@ func (r *reporter) received(n int64) {
 	r.mu.Unlock()
 }
 
+// bytesPerSecond returns the rate of the network.
+func (r *reporter) bytesPerSecond() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rate.perSecond(time.Since(r.start))
+}
+
 // rewound reports that the job goes on from a lower offset.
 func (r *reporter) rewound(offset int64) {
 	r.change(func(s *Snapshot) { s.ResumedFrom = min(s.ResumedFrom, offset) })

@@ -26,17 +26,24 @@ func newBlockPool(memory []byte) *blockPool {
 type receiver struct {
 	body     io.Reader
 	count    func(n int64) // counts received bytes
+	rate     func() int64  // of the network, in bytes a second
 	free     chan *block
+	idle     []*block // taken from free, and not filled
 	interval int64
 	flush    *flushClock
-	whole    int64 // up to here no checkpoint by time ends a block early
+	whole    int64 // up to here no checkpoint by time ends a block early, and all blocks may be in flight
 }
 
 // run fills blocks from the socket up to the end of the package, and then makes
 // sure that the answer ends there too.
 func (r *receiver) run(from, size int64, out chan<- *block) error {
+	defer func() {
+		for _, b := range r.idle {
+			r.free <- b
+		}
+	}()
 	for off := from; off < size; {
-		b := <-r.free
+		b := r.take(r.mayHold(off))
 		n, flush, err := r.fill(b.data[:min(blockSize, size-off, r.interval-off%r.interval)], off >= r.whole)
 		b.offset, b.data, b.flush = off, b.data[:n], flush
 		off += int64(n)
@@ -57,6 +64,28 @@ func (r *receiver) run(from, size int64, out chan<- *block) error {
 		return err
 	}
 	return nil
+}
+
+// take returns a block to fill, once fewer than most are in flight.
+func (r *receiver) take(most int) *block {
+	for blockCount-len(r.idle) >= most {
+		r.idle = append(r.idle, <-r.free)
+	}
+	last := len(r.idle) - 1
+	b := r.idle[last]
+	r.idle = r.idle[:last]
+	return b
+}
+
+// mayHold returns how many blocks may be in flight: what the network brings in a
+// second, or one interval, whichever is more. A power cut takes those bytes, and on
+// a slow link they take long to come again.
+func (r *receiver) mayHold(off int64) int {
+	if off < r.whole {
+		return blockCount
+	}
+	most := max(r.interval, r.rate()) / min(r.interval, blockSize)
+	return int(min(most, blockCount))
 }
 
 // fill reads until p is full or, with timed, until a checkpoint is due by the
@@ -101,5 +130,34 @@ func (h *hasher) run(in <-chan *block, out chan<- *block) {
 		b.after = journal.Checkpoint{Offset: b.offset + int64(len(b.data)), Tail: tail, TailCRC: crc,
 			Digest: h.digest.AppendState(b.after.Digest[:0])}
 		out <- b
+	}
+}
+
+// committer is the stage of the journal.
+type committer struct {
+	commit  func(journal.Checkpoint) error // durable when it returns nil
+	durable func(offset int64)             // reports what the journal claims
+	broken  func()                         // ends the transfer: the disk's stage may be waiting for the network
+}
+
+// commitEnd is how a commit ended.
+type commitEnd struct {
+	checkpoint journal.Checkpoint
+	took       time.Duration
+	err        error
+}
+
+// run commits one checkpoint after the other, and reports each once it is
+// durable.
+func (c *committer) run(in <-chan journal.Checkpoint, out chan<- commitEnd) {
+	for cp := range in {
+		begun := time.Now()
+		err := c.commit(cp)
+		out <- commitEnd{cp, time.Since(begun), err}
+		if err != nil {
+			c.broken()
+			continue
+		}
+		c.durable(cp.Offset)
 	}
 }

@@ -89,7 +89,7 @@ func TestStopClaimsWhatIsStored(t *testing.T) {
 		r.cfg.Checkpoint = 1 << 20
 		r.slowDisk(400*time.Millisecond, 1200*time.Millisecond)
 		r.begin()
-		time.Sleep(2200 * time.Millisecond) // 200 ms before the third block is written
+		time.Sleep(1600 * time.Millisecond) // 200 ms before the third block is written
 		begin := time.Now()
 		r.end()
 		if _, offset := r.record(); offset != 3<<19 || time.Since(begin) > 2*time.Second {

@@ -25,8 +25,9 @@ func (p *process) change(op string, at int64) error {
 		return err
 	}
 	switch op {
-	case "commit", "rewind":
+	case "rewind":
 		p.note(fmt.Sprintf("%s %d", op, at))
+	case "commit": // its begin and its end are noted
 	case "update", "reserve": // noted where it is a transition; takes nothing from a power cut
 	default:
 		p.note(op)
@@ -41,12 +42,19 @@ type checkedJournal struct {
 }
 
 func (j checkedJournal) Commit(cp journal.Checkpoint) error {
+	if !j.p.committing.CompareAndSwap(false, true) {
+		j.p.rig.t.Errorf("the commit at %d begins before the one before it has ended", cp.Offset)
+	}
+	defer j.p.committing.Store(false)
+	j.p.note(fmt.Sprintf("commit %d", cp.Offset))
 	if err := j.p.change("commit", cp.Offset); err != nil {
 		return err
 	}
 	j.p.isNotShownYet(false)
 	j.p.claimsOnlySyncedBytes(cp)
-	return j.Journal.Commit(cp)
+	err := j.Journal.Commit(cp)
+	j.p.note(fmt.Sprintf("committed %d", cp.Offset))
+	return err
 }
 
 func (j checkedJournal) Rewind(cp journal.Checkpoint) error {
@@ -186,6 +194,7 @@ func (f *checkedPartial) WriteAt(b []byte, off int64) (int, error) {
 		}
 		return 0, err
 	}
+	f.p.leavesAtMostTwoIntervalsUnclaimed(off + int64(len(b)))
 	f.p.invariants.mu.Lock()
 	f.content.write(b, off)
 	f.p.invariants.mu.Unlock()

@@ -1,11 +1,15 @@
 package crashstates
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,7 +18,7 @@ import (
 
 // The recorder stops every call of an unmodified program that changes a
 // directory, reads its arguments from the caller's memory, logs them and lets
-// the call happen.
+// the call happen. It makes the syncs itself.
 
 // recorded are the calls that the recorder supports or, in the last two lines,
 // refuses: they change files too, but otad does not use them.
@@ -60,8 +64,15 @@ type Recorder struct {
 	// program gets SIGTERM.
 	Stop func(Op) bool
 
-	err error // the first thing that could not be recorded
+	syncs int // that were begun
+
+	mu     sync.Mutex    // guards Log and the fields below
+	err    error         // the first thing that could not be recorded
+	logged chan struct{} // closed when something is added to Log
 }
+
+// overtaken is how long a sync waits for the operations that are to overtake it.
+const overtaken = 3 * time.Millisecond
 
 // Run runs the program at path to its end and returns its exit code, -1 when it
 // was killed. Its changes of the directory and its output are added to the log.
@@ -73,22 +84,28 @@ func (r *Recorder) Run(path string, args ...string) (int, error) {
 		return 0, err
 	}
 	defer unix.Close(listener)
-	ended, served := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(served)
-		r.fail(unotify.Serve(listener, ended, func(n unotify.Notification) { r.record(listener, cmd.Process, n) }))
-	}()
+	r.logged = make(chan struct{})
+	ended := make(chan struct{})
+	var served sync.WaitGroup
+	served.Go(func() {
+		r.fail(unotify.Serve(listener, ended, func(n unotify.Notification) { r.record(listener, cmd.Process, n, &served) }))
+	})
 	cmd.Wait() // its error is the exit code
 	close(ended)
-	<-served
+	served.Wait()
 	return cmd.ProcessState.ExitCode(), r.err
 }
 
 // record handles one call. The call is logged only if the kernel accepts the
 // answer: a signal, such as Go sends to its own threads, ends the wait of a call,
 // and the program repeats the call.
-func (r *Recorder) record(listener int, program *os.Process, call unotify.Notification) {
-	ops, err := (&caller{tid: int(call.PID), dir: r.Dir}).decode(call)
+//
+// A change is logged when it begins, since from then on it may be on the medium. A
+// sync is logged when it has ended, since only then it has made something durable.
+// Other threads go on meanwhile.
+func (r *Recorder) record(listener int, program *os.Process, call unotify.Notification, served *sync.WaitGroup) {
+	c := &caller{tid: int(call.PID), dir: r.Dir}
+	ops, err := c.decode(call)
 	r.fail(err)
 	for _, o := range ops {
 		if r.Kill != nil && r.Kill(o) {
@@ -96,11 +113,13 @@ func (r *Recorder) record(listener int, program *os.Process, call unotify.Notifi
 			return
 		}
 	}
-	goOn := unotify.Response{ID: call.ID, Flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-	if unotify.Send(listener, goOn) != nil {
+	if len(ops) == 1 && (ops[0].Kind == Sync || ops[0].Kind == Datasync) {
+		r.syncs++
+		overtakes := r.syncs % 4
+		served.Go(func() { r.sync(listener, call.ID, c.fd(call.Args[0]), ops[0], overtakes) })
 		return
 	}
-	r.Log = append(r.Log, ops...)
+	r.add(listener, unotify.Response{ID: call.ID, Flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}, ops)
 	for _, o := range ops {
 		if r.Stop != nil && r.Stop(o) {
 			r.fail(program.Signal(syscall.SIGTERM))
@@ -108,7 +127,45 @@ func (r *Recorder) record(listener int, program *os.Process, call unotify.Notifi
 	}
 }
 
+// sync makes the sync of a caller that waits for it, after n operations of other
+// threads, if there are so many in a short time.
+func (r *Recorder) sync(listener int, id uint64, path string, o Op, n int) {
+	late := time.Now().Add(overtaken)
+	for range n {
+		r.mu.Lock()
+		logged := r.logged
+		r.mu.Unlock()
+		select {
+		case <-logged:
+		case <-time.After(time.Until(late)):
+		}
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return // the program was killed
+	}
+	if err == nil {
+		err = errors.Join(file.Sync(), file.Close())
+	}
+	r.fail(err)
+	r.add(listener, unotify.Response{ID: id}, []Op{o})
+}
+
+// add answers a call and adds it to the log.
+func (r *Recorder) add(listener int, answer unotify.Response, ops []Op) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if unotify.Send(listener, answer) != nil {
+		return
+	}
+	r.Log = append(r.Log, ops...)
+	close(r.logged)
+	r.logged = make(chan struct{})
+}
+
 func (r *Recorder) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.err == nil && err != nil {
 		r.err = fmt.Errorf("record: %w", err)
 	}

@@ -155,8 +155,12 @@ func rank(s fsm.State) int {
 	}
 }
 
+// unclaimed is how many stored bytes the journal may not claim: an interval whose
+// commit is under way, and the next one.
+const unclaimed = 2 * Interval
+
 // checkAsked is for honest disks: a claim of the journal holds, no byte is
-// downloaded twice after the start, and at most one interval is downloaded
+// downloaded twice after the start, and at most two intervals are downloaded
 // again.
 func (m *machine) checkAsked(found finding, o Result) error {
 	if found.State == fsm.Downloading || m.triesAgain && found.State == fsm.Failed {
@@ -168,7 +172,7 @@ func (m *machine) checkAsked(found finding, o Result) error {
 			return fmt.Errorf("the journal claims %d bytes, and the first one requested is %d", found.Durable, first)
 		}
 	}
-	if o.Again > Interval {
+	if o.Again > unclaimed {
 		return fmt.Errorf("%d bytes were requested again", o.Again)
 	}
 	for _, origin := range m.origins {

@@ -13,7 +13,7 @@ import (
 // killedProcesses runs a process for each resume, kills it as soon as the journal
 // has another checkpoint, and runs one more process that ends by itself.
 func (s *stage) killedProcesses(n int) error {
-	const piece = 3 * resumeCheckpoint // of which a process stores two at least before it is killed
+	const piece = 5 * resumeCheckpoint // of which a process stores three at least before it is killed
 	object := origintest.Object{Size: int64(n)*piece + 1<<20, Seed: 4}
 	at, o, err := s.generated(object, object.MD5(), origintest.Span(1, n).StallAfter(piece))
 	if err != nil {
@@ -33,8 +33,8 @@ func (s *stage) killedProcesses(n int) error {
 	var tenths []float64 // medians of the peaks
 	var stored int64
 	for i := range n {
-		// A process that stores the second of two intervals has the first in the journal.
-		c, err := at.fetchKilled(dir, stored+2*resumeCheckpoint, "-checkpoint", fmt.Sprint(resumeCheckpoint))
+		// A process that has stored the third of three intervals has the first in the journal.
+		c, err := at.fetchKilled(dir, stored+3*resumeCheckpoint, "-checkpoint", fmt.Sprint(resumeCheckpoint))
 		if err != nil {
 			return fmt.Errorf("process %d: %w", i+1, err)
 		}
@@ -85,7 +85,7 @@ func askedAgain(asked []origintest.Request, killed []runCost) (most int64, err e
 	}
 	for i, l := range killed {
 		again := l.stored - asked[i+1].Start
-		if again < 0 || again > resumeCheckpoint {
+		if again < 0 || again > 2*resumeCheckpoint {
 			return 0, fmt.Errorf("resumed at %d with %d bytes stored", asked[i+1].Start, l.stored)
 		}
 		most = max(most, again)

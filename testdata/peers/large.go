@@ -126,7 +126,7 @@ func (s *stage) killedTwice(object origintest.Object, md5 string, peaks []float6
 			return fmt.Errorf("%d requests of %d processes", len(asked), i+1)
 		}
 		from := asked[i].Start
-		if from%interval != 0 || from > stored || stored-from > interval {
+		if from%interval != 0 || from > stored || stored-from > 2*interval {
 			return fmt.Errorf("requested from %d with %d bytes stored", from, stored)
 		}
 		stored = c.stored

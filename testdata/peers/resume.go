@@ -33,7 +33,7 @@ func resumeTimes(s *stage, rounds int) error {
 			if err != nil {
 				return err
 			}
-			if from < at-interval {
+			if from < at-2*interval {
 				return fmt.Errorf("requested from %d, though %d bytes are durable", from, at)
 			}
 			times[at] = append(times[at], t)

@@ -20,10 +20,13 @@ type fault struct {
 
 func faults() map[string]fault {
 	return map[string]fault{
-		"unsynced-data": {"fsm/pipeline.go", "w.file.Sync()", "error(nil)"},
-		"early-commit": {"fsm/pipeline.go", "if err := w.file.Sync(); err != nil {",
-			"if err := w.commit(w.next); err != nil {\n" +
-				"return err\n}\nif err := w.file.Sync(); err != nil {"},
+		"unsynced-data": {"fsm/diskwriter.go", "w.file.Sync()", "error(nil)"},
+		"early-commit": {"fsm/diskwriter.go", "if err := w.file.Sync(); err != nil {",
+			strings.Repeat("if err := w.await(); err != nil {\nreturn err\n}\nw.begin(w.next)\n", 2) +
+				"if err := w.file.Sync(); err != nil {"},
+		// A poll must have the time to see it.
+		"early-report": {"fsm/stages.go", "err := c.commit(cp)",
+			"c.durable(cp.Offset)\ntime.Sleep(20 * time.Millisecond)\nerr := c.commit(cp)"},
 		// The sync of the file after the rename takes the rename along on ext4,
 		// so both have to go.
 		"unsynced-rename": {"board/storage/publish.go", "if err := p.syncWhole(); err != nil {\n\t\treturn err\n\t}\n" +

@@ -116,8 +116,8 @@ func TestInvariantsOfTheFiles(t *testing.T) {
 	}
 }
 
-func TestRequestLogAllowsOneInterval(t *testing.T) {
-	for again, broken := range map[int64]bool{0: false, 64: false, 65: true} {
+func TestRequestLogAllowsTwoIntervals(t *testing.T) {
+	for again, broken := range map[int64]bool{0: false, 128: false, 129: true} {
 		var l requestLog
 		r := newReport()
 		sent := &transfer{pkg: first}

@@ -7,7 +7,7 @@
 //     reported or a later one;
 //   - a job that fails because the link breaks is started again by itself, and
 //     keeps its checkpoint;
-//   - at most one checkpoint interval of written bytes is requested again (only
+//   - at most two checkpoint intervals of written bytes are requested again (only
 //     the host's board can see this);
 //   - otad works after every boot;
 //   - each Ready is reported to the callback URL at least once, and no partial

@@ -11,7 +11,7 @@ type requestLog struct {
 
 // add adds the transfers of one boot. A transfer that begins before the end of
 // the one before it continues that one, and the bytes between were requested
-// twice. At most one checkpoint interval of them may have been written before.
+// twice. At most two checkpoint intervals of them may have been written before.
 func (l *requestLog) add(log []*transfer, partials map[string]int64, interval int64, r *report) error {
 	r.seesPartials = r.seesPartials || partials != nil
 	for _, t := range log {
@@ -19,7 +19,7 @@ func (l *requestLog) add(log []*transfer, partials map[string]int64, interval in
 			*l = requestLog{pkg: t.pkg}
 		} else {
 			r.resumed(l.sent-t.offset, max(0, l.written-t.offset))
-			if again := l.written - t.offset; again > l.interval {
+			if again := l.written - t.offset; again > 2*l.interval {
 				return violated("%s goes on at %d, although %d bytes were written at intervals of %d", t.pkg.version, t.offset, l.written, l.interval)
 			}
 		}
