@@ -59,6 +59,11 @@ func OpenStateDir(path string) (*StateDir, error) {
 // Path returns the path that OpenStateDir was called with.
 func (d *StateDir) Path() string { return d.path }
 
+// Dir returns the open directory. Names that are opened relative to it are in the
+// locked directory, whatever becomes of the path. It belongs to d: the caller
+// neither closes nor reads it.
+func (d *StateDir) Dir() *os.File { return d.dir }
+
 // Close releases the lock. Files opened through d can still be read and
 // written, but no longer published.
 func (d *StateDir) Close() error { return d.dir.Close() }
