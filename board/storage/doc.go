@@ -1,6 +1,6 @@
 // Package storage holds everything that otad does in its state directory,
 // except for the journal: the directory and its lock ([StateDir]), the partial
-// file NAME.part ([Partial]) with direct writes, its publication under the
+// file NAME.otad-part ([Partial]) with direct writes, its publication under the
 // final name, the check and reservation of space ([SpaceError]), and blocks of
 // memory outside the Go heap ([MapBuffer]).
 //

@@ -47,10 +47,9 @@ func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
 	if m.journal, err = journal.Open(r.Dir, journal.Options{}); err != nil {
 		return nil, err
 	}
-	if m.journal.Recovery().Result == journal.SetAside {
-		if err := m.dir.RemoveAllPartials(); err != nil {
-			return nil, err
-		}
+	rec := m.journal.Record()
+	if _, _, err := m.dir.RemovePartialsExcept(append(rec.PendingDeletes, rec.Job.Name)...); err != nil {
+		return nil, err
 	}
 	if m.source, err = netio.New(netio.Config{Dial: m.dial, ConnectTimeout: patience, HeaderTimeout: patience, ReadTimeout: patience}); err != nil {
 		return nil, err

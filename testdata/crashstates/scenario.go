@@ -45,7 +45,7 @@ func NewJob(name string, size int64, script ...*origintest.Rule) *Job {
 		Bytes: whole, ETag: fmt.Sprintf(`"%d"`, size), LastModified: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}}
 }
 
-func (j *Job) part() string { return j.Name + ".part" }
+func (j *Job) part() string { return j.Name + ".otad-part" }
 
 // journalJob returns the job as it is posted.
 func (j *Job) journalJob() journal.Job {
