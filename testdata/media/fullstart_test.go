@@ -20,7 +20,7 @@ func TestStateDirectoryThatIsFullAtTheStart(t *testing.T) {
 				t.Errorf("otad ended with %d and %q", code, last)
 			}
 			filler.free(t)
-			if left, _ := filepath.Glob(d.path("*journal.[!l]*")); left != nil { // all but the lock
+			if left, _ := filepath.Glob(d.path("*journal.[^l]*")); left != nil { // all but the lock
 				t.Errorf("left behind: %v", left)
 			}
 			d.fetch().wantReady()
