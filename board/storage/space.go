@@ -72,19 +72,19 @@ func blockBytes(blocks uint64, size int64) int64 {
 //
 // If the package does not fit, Reserve returns a [*SpaceError] and frees what
 // it has allocated. A file that is too large for the file system (EFBIG) and a
-// broken disk (EIO) are errors too. Every other error of fallocate(2) means that
-// space cannot be allocated ahead here (UBIFS, NFS, FAT on old kernels, a seccomp
-// filter): the free space is checked, but not reserved.
+// broken disk (EIO) are errors too. Every other error means that space cannot be
+// allocated ahead here (UBIFS, NFS, FAT on old kernels, a seccomp filter), or
+// that the free space is not known: Reserve does what can be done without.
 // No other method of p may run at the same time.
 func (p *Partial) Reserve(size, minFree int64) error {
 	if err := p.checkFailed(); err != nil {
 		return err
 	}
 	need, free, err := p.spaceFor(size, minFree)
-	if err != nil {
+	if errors.Is(err, unix.EIO) {
 		return err
 	}
-	if need > free {
+	if err == nil && need > free {
 		return &SpaceError{Need: need, Free: free}
 	}
 	err = p.withFD(func(fd int) error { return p.dir.sys.fallocate(fd, size) })
