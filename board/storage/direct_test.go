@@ -233,3 +233,17 @@ func TestReadbackThatCannotBeKeptIsFoundAtTheStart(t *testing.T) {
 		t.Errorf("read %q, %v", got, err)
 	}
 }
+
+// The name is opened twice, for direct and for other writes: both must be one file.
+func TestDirectWritesGoToTheSameFile(t *testing.T) {
+	d, _, _ := newFile(t)
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.OpenDirectly(other)
+	if p, err := d.OpenPartial("u.zip"); err == nil {
+		p.Close()
+		t.Error("OpenPartial takes two files for one")
+	}
+}

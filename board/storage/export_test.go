@@ -80,6 +80,11 @@ func (d *StateDir) SetWriteDirect(write func(f *os.File, b []byte, offset int64)
 	d.sys.writeDirect = write
 }
 
+// OpenDirectly makes another file be opened for direct writes.
+func (d *StateDir) OpenDirectly(path string) {
+	d.sys.openDirect = func(*StateDir, string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR, 0) }
+}
+
 // FailOpenDirect makes the opening for direct writes fail.
 func (d *StateDir) FailOpenDirect(err error) {
 	d.sys.openDirect = func(*StateDir, string) (*os.File, error) { return nil, err }

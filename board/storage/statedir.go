@@ -100,7 +100,7 @@ func (d *StateDir) Writable() error {
 	case errors.Is(err, unix.EROFS):
 		return fmt.Errorf("state directory %s is on a read-only file system: mount it read-write%s: %w", d.path, sandboxHint(), err)
 	default:
-		return fmt.Errorf("state directory %s cannot be written by user %d: change its owner or mode: %w", d.path, os.Geteuid(), err)
+		return fmt.Errorf("state directory %s cannot be written by user %d: chown -R %[2]d %[1]s: %[3]w", d.path, os.Geteuid(), err)
 	}
 }
 

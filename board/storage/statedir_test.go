@@ -152,6 +152,18 @@ func TestOpenStateDirErrorsNamePathAndRemedy(t *testing.T) {
 	}
 }
 
+// Under systemd the sandbox of the unit can be the cause as well.
+func TestReadOnlyNamesTheSandboxInAUnit(t *testing.T) {
+	path := mount(t, "-t", "tmpfs", "-o", "ro,mode=755", "otad-test")
+	for id, want := range map[string]bool{"": false, "0f3c": true} {
+		t.Setenv("INVOCATION_ID", id)
+		_, err := storage.OpenStateDir(path)
+		if err == nil || strings.Contains(err.Error(), "ReadWritePaths=") != want {
+			t.Errorf("INVOCATION_ID=%q: %v", id, err)
+		}
+	}
+}
+
 func TestOpenStateDirFollowsALinkToTheDirectory(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(t.TempDir(), link); err != nil {
