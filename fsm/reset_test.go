@@ -202,3 +202,23 @@ func TestNameOfAFileThatCannotBeDeletedIsKeptOnce(t *testing.T) {
 		}
 	})
 }
+
+// The record says how partial files are named, whatever else an event changes in
+// it: a later start looks for them under that name.
+func TestRecordKeepsTheSuffixOfPartialFiles(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.begin()
+		want := func(when string) {
+			t.Helper()
+			if rec, _ := r.record(); !rec.OwnSuffix {
+				t.Errorf("%s: the record does not say that files are named by this build", when)
+			}
+		}
+		want("started")
+		r.fetched()
+		want("ready")
+		must(t, r.Reset(t.Context()))
+		want("reset")
+	})
+}

@@ -125,11 +125,22 @@ func TestPartialFilesOfAnEarlierOtadAreRenamed(t *testing.T) {
 	serveOnce(t, dir)
 	wantContents(t, dir, want)
 
-	// The board is rolled back, and the earlier otad begins the file anew.
-	edit(t, dir, failed(false))
-	put(t, dir, "u.bin.part")
+	// The board is rolled back, and the earlier otad begins the file anew. Nothing
+	// but the rename writes the record then.
+	edit(t, dir, func(r *journal.Record) {
+		failed(false)(r)
+		r.PendingDeletes = nil
+	})
+	if err := os.WriteFile(filepath.Join(dir, "u.bin.part"), []byte("begun anew"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	serveOnce(t, dir)
-	wantContents(t, dir, map[string]string{"u.bin.otad-part": "u.bin.part", "foreign.part": "foreign.part"})
+	want = map[string]string{"u.bin.otad-part": "begun anew", "foreign.part": "foreign.part"}
+	wantContents(t, dir, want)
+	put(t, dir, "u.bin.part") // somebody else's
+	want["u.bin.part"] = "u.bin.part"
+	serveOnce(t, dir)
+	wantContents(t, dir, want)
 }
 
 // A package that is Ready has no partial file, so a file of that name is foreign.
