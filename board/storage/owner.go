@@ -35,11 +35,11 @@ func (d *StateDir) checkOwner() error {
 	owner := int(st.Uid)
 	switch {
 	case owner != 0 && owner != self && !(self == 0 && owner == d.sys.serviceUID()):
-		return fmt.Errorf("state directory %s belongs to user %d, and otad runs as user %d: run it as the owner, or: chown -R %d %s: %w",
-			d.path, owner, self, self, d.path, unix.EPERM)
+		return fmt.Errorf("state directory %s belongs to user %d, and otad runs as user %d: run it as the owner, or: chown -R %d %s",
+			d.path, owner, self, self, d.path)
 	case st.Mode&writableByOthers != 0:
-		return fmt.Errorf("state directory %s can be written by other users (mode %04o): chmod go-w %s: %w",
-			d.path, st.Mode&0o7777, d.path, unix.EPERM)
+		return fmt.Errorf("state directory %s can be written by other users (mode %04o): chmod go-w %s",
+			d.path, st.Mode&0o7777, d.path)
 	}
 	d.uid, d.gid = owner, int(st.Gid)
 	return nil
