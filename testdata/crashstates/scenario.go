@@ -127,7 +127,7 @@ func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
 			return nil, fmt.Errorf("%s: exit code %d instead of %d: %v", s.Name, code, step.Exit, recorder.Log[len(recorder.Log)-1])
 		}
 	}
-	run.Log = recorder.Log
+	run.Log = recorder.Log.inTime()
 	return run, run.compare(dir)
 }
 
