@@ -2,7 +2,9 @@ package app_test
 
 import (
 	"context"
+	"crypto/md5"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -149,6 +151,7 @@ func TestNoPartialFileIsRenamedOnceThePackageIsReady(t *testing.T) {
 	edit(t, dir, func(r *journal.Record) {
 		failed(false)(r)
 		r.State, r.Error, r.Code, r.PendingDeletes = "Ready", "", "", nil
+		r.Job.Size, r.Job.MD5, r.Job.URL = 5, fmt.Sprintf("%x", md5.Sum([]byte("u.bin"))), ""
 	})
 	put(t, dir, "u.bin.part", "u.bin")
 	serveOnce(t, dir)
