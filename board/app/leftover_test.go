@@ -2,9 +2,7 @@ package app_test
 
 import (
 	"context"
-	"crypto/md5"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -151,9 +149,12 @@ func TestNoPartialFileIsRenamedOnceThePackageIsReady(t *testing.T) {
 	edit(t, dir, func(r *journal.Record) {
 		failed(false)(r)
 		r.State, r.Error, r.Code, r.PendingDeletes = "Ready", "", "", nil
-		r.Job.Size, r.Job.MD5, r.Job.URL = 5, fmt.Sprintf("%x", md5.Sum([]byte("u.bin"))), ""
 	})
 	put(t, dir, "u.bin.part", "u.bin")
 	serveOnce(t, dir)
-	wantContents(t, dir, map[string]string{"u.bin.part": "u.bin.part", "u.bin": "u.bin"})
+	for _, name := range []string{"u.bin.part", "u.bin"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); string(got) != name {
+			t.Errorf("%s holds %q, %v", name, got, err)
+		}
+	}
 }
