@@ -86,7 +86,7 @@ func TestEveryResumeStartsAtTheLastCheckpoint(t *testing.T) {
 		return otad(t, otadrun.FetchArgs(dir, digest, origin.URL(), "-quiet", "-name", "p.bin",
 			"-size", strconv.FormatInt(object.Size, 10), "-checkpoint-interval", "0")...)
 	}
-	part := filepath.Join(dir, "p.bin.part")
+	part := filepath.Join(dir, "p.bin.otad-part")
 	var stored []int64 // bytes in the file when each process was killed
 	for i := range kills {
 		process := start(t, fetch())
@@ -244,7 +244,7 @@ func TestExitCodeIsTheResult(t *testing.T) {
 			if code != c.code || !strings.Contains(errs, c.says) || strings.Count(errs, "\n") > 1 {
 				t.Errorf("exit code %d, stderr %q; want %d and one line with %q", code, errs, c.code, c.says)
 			}
-			_, err := os.Stat(filepath.Join(dir, "p.bin.part"))
+			_, err := os.Stat(filepath.Join(dir, "p.bin.otad-part"))
 			if kept := err == nil; kept != c.part {
 				t.Errorf("partial file kept: %v, want %v", kept, c.part)
 			}
@@ -292,13 +292,13 @@ func TestUnfinishedPackageIsNotGivenUpByAccident(t *testing.T) {
 	if code, errs := fetch("b.bin", other.MD5()); code != 2 || !strings.Contains(errs, "-replace") || !strings.Contains(errs, "a.bin") {
 		t.Errorf("another package: exit code %d, %q", code, errs)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "a.bin.part")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "a.bin.otad-part")); err != nil {
 		t.Errorf("the unfinished package is gone: %v", err)
 	}
 	if code, errs := fetch("b.bin", other.MD5(), "-replace"); code != 0 {
 		t.Errorf("with -replace: exit code %d, %q", code, errs)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "a.bin.part")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, "a.bin.otad-part")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the replaced partial file is still there: %v", err)
 	}
 }

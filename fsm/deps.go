@@ -23,7 +23,9 @@ type Journal interface {
 	Checkpoints() []journal.Checkpoint
 }
 
-// StateDir is the directory of partial files and published packages. Run's
+// StateDir is the directory of partial files and published packages. An error of
+// Writable or Publish that has a method Replaced() bool, which returns true, ends
+// Run: the directory is not the one at its path any more. Run's
 // goroutine and the goroutine of the work call it at the same time, but for the
 // same name one after the other; Free and Writable may be called by anyone.
 type StateDir interface {

@@ -43,7 +43,7 @@ func (r *rig) exists(name string) bool {
 func (r *rig) wantOnlyJournal() {
 	r.t.Helper()
 	entries, err := os.ReadDir(r.dir)
-	if err != nil || len(entries) != 1 {
+	if err != nil || len(entries) != 2 { // the journal and its lock
 		r.t.Errorf("in the state directory are %v, %v; want the journal alone", entries, err)
 	}
 }
@@ -55,7 +55,7 @@ func (r *rig) left(name string) string {
 	if r.exists(name) {
 		out = append(out, "published")
 	}
-	if st, err := os.Stat(r.path(name + ".part")); err == nil {
+	if st, err := os.Stat(r.path(name + ".otad-part")); err == nil {
 		out = append(out, "part "+strconv.FormatInt(st.Size(), 10))
 	}
 	if out == nil {

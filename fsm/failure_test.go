@@ -331,7 +331,7 @@ func TestStorageThatFailsInAStallFailsAtOnce(t *testing.T) {
 func (r *rig) allocated(name string) int64 {
 	r.t.Helper()
 	var st syscall.Stat_t
-	if err := syscall.Stat(r.path(name+".part"), &st); err != nil {
+	if err := syscall.Stat(r.path(name+".otad-part"), &st); err != nil {
 		r.t.Fatal(err)
 	}
 	return st.Blocks * 512

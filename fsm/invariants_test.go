@@ -170,7 +170,7 @@ func (v *invariants) mayEnter(to fsm.State, job journal.Job) {
 			r.t.Errorf("Verifying is written while %d of %d bytes are claimed", at, job.Size)
 		}
 	case fsm.Ready:
-		if r.exists(job.Name+".part") || !r.bulk && job.MD5 != "" && md5Of(r.t, r.path(job.Name)) != job.MD5 {
+		if r.exists(job.Name+".otad-part") || !r.bulk && job.MD5 != "" && md5Of(r.t, r.path(job.Name)) != job.MD5 {
 			r.t.Error("Ready is written while the package is not published")
 		}
 	}

@@ -36,6 +36,7 @@ func (w *journalWriter) update(c recordChange) (journal.Record, error) {
 	rec, err := w.journal.Update(func(r *journal.Record) {
 		r.Stats = w.stats()
 		c(r)
+		r.OwnSuffix = true // of every file that this build makes
 	})
 	return rec, w.note(err)
 }

@@ -86,7 +86,7 @@ func TestStartAndResetLeaveNoFileOpenAndNoMemoryMapped(t *testing.T) {
 	goesDown(t, "descriptors", open, func() int { return descriptors(t) })
 	// The heap, and threads' stacks, may need some more.
 	goesDown(t, "mappings", mapped+cycles/4, func() int { return mappings(t) })
-	if _, err := os.Lstat(filepath.Join(dir, "u.bin.part")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(dir, "u.bin.otad-part")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the partial file: %v", err)
 	}
 }

@@ -27,7 +27,7 @@ func TestVerifyingWithoutItsFile(t *testing.T) {
 			job := d.job()
 			p.start(job)
 			p.settle()
-			must(t, os.Remove(d.path(job.Name+".part")))
+			must(t, os.Remove(d.path(job.Name+".otad-part")))
 			published := d.path(job.Name)
 			if older != nil {
 				must(t, os.WriteFile(published, older, 0o644))

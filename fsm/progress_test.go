@@ -117,7 +117,7 @@ func TestReadbackFindsABitThatFlippedOnTheMedium(t *testing.T) {
 		r := newRig(t)
 		r.cfg.Readback = true
 		r.boot()
-		r.before("drop", func() error { return flipByte(r.path("u.bin.part"), 12345) })
+		r.before("drop", func() error { return flipByte(r.path("u.bin.otad-part"), 12345) })
 		r.start(r.job())
 		r.failed("MD5_MISMATCH: expected " + r.object.MD5())
 		r.wantOnlyJournal()

@@ -128,7 +128,7 @@ func (c *randomCase) fault(r *origintest.Rule, size int64) {
 // only the block before the checkpoint is looked at again, so only there a
 // flipped byte has to be found out.
 func (c *randomCase) damage() {
-	name := c.rig.path("u.bin.part")
+	name := c.rig.path("u.bin.otad-part")
 	st, err := os.Stat(name)
 	if err != nil || !c.chance(3) {
 		return

@@ -24,18 +24,18 @@ func verifying(r *rig) {
 		_, err := j.Update(func(rec *journal.Record) { rec.State = string(fsm.Verifying) })
 		return err
 	})
-	if err := os.Rename(r.path("u.bin"), r.path("u.bin.part")); err != nil {
+	if err := os.Rename(r.path("u.bin"), r.path("u.bin.otad-part")); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
 func TestVerifyingResumesFromTheFilesThatAreThere(t *testing.T) {
 	publish := func(t *testing.T, r *rig) {
-		must(t, os.Rename(r.path("u.bin.part"), r.path("u.bin")))
+		must(t, os.Rename(r.path("u.bin.otad-part"), r.path("u.bin")))
 	}
 	beside := func(t *testing.T, r *rig, part []byte) {
 		publish(t, r)
-		must(t, os.WriteFile(r.path("u.bin.part"), part, 0o600))
+		must(t, os.WriteFile(r.path("u.bin.otad-part"), part, 0o600))
 	}
 	tests := []struct {
 		name string
@@ -62,7 +62,7 @@ func TestVerifyingResumesFromTheFilesThatAreThere(t *testing.T) {
 			flip(t, r.path("u.bin"), 77)
 		}, "DOWNLOAD_FAILED: STORAGE lost durable bytes"},
 		{"an older package and the partial file", func(t *testing.T, r *rig) {
-			whole, err := os.ReadFile(r.path("u.bin.part"))
+			whole, err := os.ReadFile(r.path("u.bin.otad-part"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,10 +78,10 @@ func TestVerifyingResumesFromTheFilesThatAreThere(t *testing.T) {
 			must(t, os.Truncate(r.path("u.bin"), 10))
 		}, "DOWNLOAD_FAILED: STORAGE lost the partial file, and the published u.bin has 10 bytes"},
 		{"neither", func(t *testing.T, r *rig) {
-			must(t, os.Remove(r.path("u.bin.part")))
+			must(t, os.Remove(r.path("u.bin.otad-part")))
 		}, "DOWNLOAD_FAILED: STORAGE lost the package"},
 		{"a partial file with a bad end", func(t *testing.T, r *rig) {
-			flip(t, r.path("u.bin.part"), r.object.Len()-1)
+			flip(t, r.path("u.bin.otad-part"), r.object.Len()-1)
 		}, "DOWNLOAD_FAILED: STORAGE lost durable bytes"},
 	}
 	for _, tt := range tests {
@@ -92,8 +92,8 @@ func TestVerifyingResumesFromTheFilesThatAreThere(t *testing.T) {
 			r.boot()
 			if tt.want == "" {
 				r.fetched()
-				if len(r.requests()) != 0 || r.exists("u.bin.part") {
-					t.Errorf("%d requests; partial file left: %v", len(r.requests()), r.exists("u.bin.part"))
+				if len(r.requests()) != 0 || r.exists("u.bin.otad-part") {
+					t.Errorf("%d requests; partial file left: %v", len(r.requests()), r.exists("u.bin.otad-part"))
 				}
 				return
 			}
@@ -122,8 +122,8 @@ func TestPublishedPackageThatCannotBeReadGivesNothingUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		verifying(r)
-		must(t, os.Rename(r.path("u.bin.part"), r.path("u.bin")))
-		must(t, os.WriteFile(r.path("u.bin.part"), []byte("grown"), 0o600))
+		must(t, os.Rename(r.path("u.bin.otad-part"), r.path("u.bin")))
+		must(t, os.WriteFile(r.path("u.bin.otad-part"), []byte("grown"), 0o600))
 		r.failOnce("published", 2, syscall.EIO) // after it was found to be there
 		r.boot()
 		if s := r.failed("DOWNLOAD_FAILED: input/output error"); s.Durable != r.object.Len() {
@@ -136,7 +136,7 @@ func TestVerifyingThatLostItsEndGoesOnFromTheCheckpointBefore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		verifying(r)
-		flip(t, r.path("u.bin.part"), r.object.Len()-1)
+		flip(t, r.path("u.bin.otad-part"), r.object.Len()-1)
 		r.boot()
 		if s := r.failed("DOWNLOAD_FAILED: STORAGE"); s.Durable != 5*interval {
 			t.Errorf("%d bytes are shown as durable, want %d", s.Durable, 5*interval)
@@ -182,7 +182,7 @@ func TestReadyAndFailedOutlastARestart(t *testing.T) {
 func TestBytesWithoutACheckpointAreNotKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
-		must(t, os.WriteFile(filepath.Join(r.dir, "u.bin.part"), slices.Repeat([]byte{1}, 1e6), 0o600))
+		must(t, os.WriteFile(filepath.Join(r.dir, "u.bin.otad-part"), slices.Repeat([]byte{1}, 1e6), 0o600))
 		r.begin()
 		r.fetched()
 		if first := r.requests()[0]; first.Offset != 0 || first.size != 0 {

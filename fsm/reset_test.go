@@ -62,7 +62,7 @@ func TestResetLeavesNeitherJobNorPartialFile(t *testing.T) {
 			if s := r.Snapshot(); s != (fsm.Snapshot{State: fsm.Idle, ETA: -1, Message: "Updater ready"}) {
 				t.Errorf("shown is %+v", s)
 			}
-			if r.exists("u.bin.part") {
+			if r.exists("u.bin.otad-part") {
 				t.Error("the partial file is still there")
 			}
 			r.origin.Release()
@@ -76,12 +76,12 @@ func TestPartialFileOfAReplacedJobIsDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.Span(1, 4).ResetAfter(1000)).begin()
 		r.failed("DOWNLOAD_FAILED")
-		if !r.exists("u.bin.part") {
+		if !r.exists("u.bin.otad-part") {
 			t.Fatal("nothing to replace")
 		}
 		r.start(r.other())
-		if s := r.await(fsm.Ready); s.State != fsm.Ready || r.exists("u.bin.part") {
-			t.Errorf("%s %s; the old partial file is there: %v", s.State, s.Error, r.exists("u.bin.part"))
+		if s := r.await(fsm.Ready); s.State != fsm.Ready || r.exists("u.bin.otad-part") {
+			t.Errorf("%s %s; the old partial file is there: %v", s.State, s.Error, r.exists("u.bin.otad-part"))
 		}
 	})
 }
@@ -105,13 +105,13 @@ func TestGivenUpFilesAreDeletedAfterACrash(t *testing.T) {
 			giveUp(t, r)
 			synctest.Wait()
 			r.kill()
-			if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"u.bin"}) || !r.exists("u.bin.part") {
-				t.Fatalf("killed with pending deletes %q; the file is there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
+			if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"u.bin"}) || !r.exists("u.bin.otad-part") {
+				t.Fatalf("killed with pending deletes %q; the file is there: %v", rec.PendingDeletes, r.exists("u.bin.otad-part"))
 			}
 			r.boot()
 			synctest.Wait()
-			if rec, _ := r.record(); rec.PendingDeletes != nil || r.exists("u.bin.part") {
-				t.Errorf("after the next start: pending deletes %q, the file is there: %v", rec.PendingDeletes, r.exists("u.bin.part"))
+			if rec, _ := r.record(); rec.PendingDeletes != nil || r.exists("u.bin.otad-part") {
+				t.Errorf("after the next start: pending deletes %q, the file is there: %v", rec.PendingDeletes, r.exists("u.bin.otad-part"))
 			}
 		})
 	}
@@ -148,7 +148,7 @@ func TestPartialFileOfTheCurrentJobIsNotDeleted(t *testing.T) {
 // it.
 func undeletable(r *rig, name string) {
 	r.t.Helper()
-	if err := os.Mkdir(r.path(name+".part"), 0o755); err != nil {
+	if err := os.Mkdir(r.path(name+".otad-part"), 0o755); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -157,7 +157,7 @@ func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		undeletable(r, "b.bin")
-		for _, name := range []string{"a.bin.part", "c.bin.part"} {
+		for _, name := range []string{"a.bin.otad-part", "c.bin.otad-part"} {
 			must(t, os.WriteFile(r.path(name), []byte("left"), 0o600))
 		}
 		r.edit(func(j *journal.Journal) error {
@@ -166,12 +166,12 @@ func TestPartialFileThatCannotBeDeletedKeepsNoOther(t *testing.T) {
 		})
 		r.boot()
 		synctest.Wait()
-		if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"b.bin"}) || r.exists("a.bin.part") || r.exists("c.bin.part") {
-			t.Errorf("pending deletes %q; left are a: %v, c: %v", rec.PendingDeletes, r.exists("a.bin.part"), r.exists("c.bin.part"))
+		if rec, _ := r.record(); !slices.Equal(rec.PendingDeletes, []string{"b.bin"}) || r.exists("a.bin.otad-part") || r.exists("c.bin.otad-part") {
+			t.Errorf("pending deletes %q; left are a: %v, c: %v", rec.PendingDeletes, r.exists("a.bin.otad-part"), r.exists("c.bin.otad-part"))
 		}
 		// What kept it is gone: it goes with the next that is looked for.
-		must(t, os.Remove(r.path("b.bin.part")))
-		must(t, os.WriteFile(r.path("b.bin.part"), []byte("left"), 0o600))
+		must(t, os.Remove(r.path("b.bin.otad-part")))
+		must(t, os.WriteFile(r.path("b.bin.otad-part"), []byte("left"), 0o600))
 		must(t, r.Reset(t.Context()))
 		if rec, _ := r.record(); rec.PendingDeletes != nil {
 			t.Errorf("pending deletes %q", rec.PendingDeletes)
@@ -193,12 +193,32 @@ func TestNameOfAFileThatCannotBeDeletedIsKeptOnce(t *testing.T) {
 				t.Errorf("pending deletes %q", rec.PendingDeletes)
 			}
 		}
-		must(t, os.Remove(r.path("u.bin.part")))
+		must(t, os.Remove(r.path("u.bin.otad-part")))
 		r.stop()
 		r.boot()
 		synctest.Wait()
 		if rec, _ := r.record(); rec.PendingDeletes != nil {
 			t.Errorf("pending deletes %q of a file that is gone", rec.PendingDeletes)
 		}
+	})
+}
+
+// The record says how partial files are named, whatever else an event changes in
+// it: a later start looks for them under that name.
+func TestRecordKeepsTheSuffixOfPartialFiles(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.begin()
+		want := func(when string) {
+			t.Helper()
+			if rec, _ := r.record(); !rec.OwnSuffix {
+				t.Errorf("%s: the record does not say that files are named by this build", when)
+			}
+		}
+		want("started")
+		r.fetched()
+		want("ready")
+		must(t, r.Reset(t.Context()))
+		want("reset")
 	})
 }

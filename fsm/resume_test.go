@@ -94,7 +94,7 @@ func TestDownloadResumesFromTheNewestIntactCheckpoint(t *testing.T) {
 		run(t, tt.name, func(t *testing.T) {
 			r := newRig(t, origintest.On(1).StallAt(stopAt))
 			r.held(stopAt)
-			tt.damage(r, r.path("u.bin.part"))
+			tt.damage(r, r.path("u.bin.otad-part"))
 			r.boot() // nobody asks: it goes on by itself
 			r.fetched()
 			first := r.requests()[0]

@@ -23,7 +23,7 @@ type checkedSource struct {
 
 func (s checkedSource) Open(ctx context.Context, r netio.Request) (body, error) {
 	var size int64
-	if st, err := os.Stat(s.p.rig.path(s.p.journal.Record().Job.Name + ".part")); err == nil {
+	if st, err := os.Stat(s.p.rig.path(s.p.journal.Record().Job.Name + ".otad-part")); err == nil {
 		size = st.Size()
 	}
 	v := s.p.invariants

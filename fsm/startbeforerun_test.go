@@ -52,8 +52,8 @@ func TestStartBeforeRun(t *testing.T) {
 			}
 			r.boot()
 			synctest.Wait()
-			if first := r.requests()[0]; first.Offset != tt.from || r.exists("other.bin.part") {
-				t.Errorf("the request is from %d, want %d; the other partial file is there: %v", first.Offset, tt.from, r.exists("other.bin.part"))
+			if first := r.requests()[0]; first.Offset != tt.from || r.exists("other.bin.otad-part") {
+				t.Errorf("the request is from %d, want %d; the other partial file is there: %v", first.Offset, tt.from, r.exists("other.bin.otad-part"))
 			}
 		})
 	}

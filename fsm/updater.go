@@ -24,6 +24,7 @@ type Updater struct {
 	restarts *restartCounter
 	commands chan command
 	newURL   chan struct{} // ends the wait of a transfer that has an old URL
+	replaced chan error    // ends Run: the state directory is not the one at its path; holds one
 
 	// Owned by Run's goroutine.
 	machine *machine
@@ -61,7 +62,7 @@ func New(d Deps, c Config) (*Updater, error) {
 	u := &Updater{cfg: c, dir: d.StateDir, source: d.Source, log: d.Log, journal: w,
 		report:   &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: time.Now()},
 		restarts: &restartCounter{journal: w, log: d.Log},
-		commands: make(chan command), newURL: make(chan struct{}, 1)}
+		commands: make(chan command), newURL: make(chan struct{}, 1), replaced: make(chan error, 1)}
 	w.stats = u.report.jobStats
 	rec := w.record()
 	state := stateOf(rec)
@@ -91,15 +92,6 @@ func (u *Updater) Reset(ctx context.Context) error {
 // Snapshot returns the present state from memory, also during a slow sync.
 func (u *Updater) Snapshot() Snapshot { return u.report.snapshot() }
 
-// Health returns nil while the journal can be written. Otherwise it returns the
-// error of the last write, or what would make the next one fail.
-func (u *Updater) Health() error {
-	if err := u.journal.err(); err != nil {
-		return err
-	}
-	return u.dir.Writable()
-}
-
 // StartBeforeRun makes job the one that Run begins with. Another job that is
 // unfinished is given up with replace, and reported by an *UnfinishedError
 // without. The other errors are those of Start.
@@ -123,9 +115,10 @@ func (u *Updater) unfinished(rec journal.Record) (offset int64, yes bool) {
 }
 
 // Run works until ctx ends, and checkpoints as much of what was received until
-// then as the disk takes in a second. It returns an error of the journal only:
-// the first one with FailOnJournalError, else journal.ErrUnusable, which the next
-// start of the process may mend and waiting cannot.
+// then as the disk takes in a second. It returns what the next start of the
+// process may mend and waiting cannot: journal.ErrUnusable, or an error of a state
+// directory that is not the one at its path any more. With FailOnJournalError it
+// returns the first error of the journal.
 func (u *Updater) Run(ctx context.Context) error {
 	if err := u.recoverJob(ctx); err != nil && u.cfg.FailOnJournalError {
 		return err
@@ -166,7 +159,11 @@ func (u *Updater) Run(ctx context.Context) error {
 			u.tryAgain(ctx)
 		case <-u.restarts.stable.C:
 			u.restarts.clear()
-		case <-pulse: // a turn is all that it needs
+		case <-pulse:
+			_ = u.Health() // which may end Run
+		case err := <-u.replaced:
+			u.stopWork()
+			return err
 		}
 	}
 }

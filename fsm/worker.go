@@ -88,6 +88,9 @@ func (u *Updater) finishWork(ctx context.Context) error {
 	if w.err != nil && ctx.Err() != nil {
 		return nil // stopped, not failed: Run's next turn ends
 	}
+	if isReplaced(w.err) {
+		return w.err
+	}
 	ev, change, why := w.next, recordChange(nil), (*Error)(nil)
 	switch {
 	case w.err != nil:

@@ -143,6 +143,9 @@ func NameProblem(name string) string {
 	if problem := storedNameProblem(name); problem != "" {
 		return problem
 	}
+	if strings.HasSuffix(strings.ToLower(name), ".otad-part") {
+		return "ends in .otad-part, which marks unfinished packages"
+	}
 	previous, alphabet := rune(0), (*unicode.RangeTable)(nil)
 	for i, r := range name {
 		letter := isClearLetter(r)

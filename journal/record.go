@@ -95,6 +95,7 @@ type Record struct {
 	Outbox         []OutboxEntry `json:"outbox,omitempty"`        // oldest first
 	OutboxSeq      uint64        `json:"notice_seq,omitempty"`    // Seq of the newest entry ever made
 	PendingDeletes []string      `json:"garbage,omitempty"`       // names of files to be removed
+	OwnSuffix      bool          `json:"own_suffix,omitempty"`    // partial files are NAME.otad-part; false: NAME.part, as an earlier build wrote them
 }
 
 func (r Record) clone() Record {

@@ -41,12 +41,21 @@ func fullRecord() journal.Record {
 		},
 		OutboxSeq:      9,
 		PendingDeletes: []string{"old.zip"},
+		OwnSuffix:      true,
 	}
+}
+
+// recordWithoutSuffix is fullRecord as it was before the suffix of partial files
+// was stored.
+func recordWithoutSuffix() journal.Record {
+	r := fullRecord()
+	r.OwnSuffix = false
+	return r
 }
 
 // recordWithoutTries is fullRecord as it was before tries were stored.
 func recordWithoutTries() journal.Record {
-	r := fullRecord()
+	r := recordWithoutSuffix()
 	r.Validator.Absent, r.Stats = false, journal.Stats{}
 	r.Tries, r.TryStep, r.TryOffset = 0, 0, 0
 	r.Mixed, r.Mismatched = false, 0
@@ -67,9 +76,10 @@ func recordWithoutCode() journal.Record {
 // again.
 func TestRecordFormatIsFrozen(t *testing.T) {
 	for name, record := range map[string]journal.Record{
-		"record-v1":       recordWithoutCode(),
-		"record-v1-code":  recordWithoutTries(),
-		"record-v1-tries": fullRecord(),
+		"record-v1":        recordWithoutCode(),
+		"record-v1-code":   recordWithoutTries(),
+		"record-v1-tries":  recordWithoutSuffix(),
+		"record-v1-suffix": fullRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			frozen := golden(t, name)

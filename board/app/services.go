@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"runtime"
 	"sync"
@@ -46,17 +47,26 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 		return nil, err
 	}
 	// The partial files go with a damaged journal: without it, nothing shows which
-	// of their bytes are good.
+	// of their bytes are good. They go first, because the new one needs space.
 	if s.journal, err = journal.Open(cfg.StateDir, journal.Options{
-		OnCommit: s.metrics.JournalCommit, BeforeQuarantine: s.dir.RemoveAllPartials,
+		OnCommit: s.metrics.JournalCommit, BeforeQuarantine: func() error { return s.removePartialsExcept() },
 	}); err != nil {
 		return nil, err
 	}
 	s.reportRecovery()
+	if err = s.tidy(); err != nil {
+		return nil, err
+	}
+	if cfg.Machine.Readback {
+		if err := s.dir.CheckReadback(); err != nil {
+			log.Warn("-readback reads what the memory holds, and not what the disk does", "err", err)
+		}
+	}
 	s.metrics.StorageFree(func() float64 {
 		free, err := s.dir.Free()
 		if err != nil {
 			s.log.Debug("free space unknown", "err", err)
+			return math.NaN()
 		}
 		return float64(free)
 	})

@@ -78,7 +78,7 @@ func TestHTTPToOtherHostsNeedsItsFlag(t *testing.T) {
 func damagedDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{journal.FileName, "a.part", "u.bin.part", "published", "a.part.txt"} {
+	for _, name := range []string{journal.FileName, "a.otad-part", "u.bin.otad-part", "published", "a.otad-part.txt"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("not a journal"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func wantFiles(t *testing.T, dir string, want ...string) {
 	}
 	var got []string
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), journal.FileName) && !strings.HasPrefix(e.Name(), ".") {
+		if !strings.HasPrefix(e.Name(), "journal.") {
 			got = append(got, e.Name())
 		}
 	}
@@ -121,7 +121,7 @@ func TestPartialFilesGoWithADamagedJournal(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		wantFiles(t, dir, "a.part.txt", "published", "u.bin")
+		wantFiles(t, dir, "a.otad-part.txt", "published", "u.bin")
 	})
 	t.Run("serve", func(t *testing.T) {
 		dir := damagedDir(t)
@@ -136,6 +136,6 @@ func TestPartialFilesGoWithADamagedJournal(t *testing.T) {
 		if !errors.Is(err, app.ErrStopped) {
 			t.Error(err)
 		}
-		wantFiles(t, dir, "a.part.txt", "published")
+		wantFiles(t, dir, "a.otad-part.txt", "published")
 	})
 }

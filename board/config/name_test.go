@@ -44,6 +44,7 @@ func TestRefusedNames(t *testing.T) {
 		"Journal.DB":             "journal",
 		"journal.opening":        "journal",
 		"update.zip.part":        "unfinished",
+		"update.zip.otad-part":   "unfinished",
 		"UPDATE.PART":            "unfinished",
 		"a\nb":                   "not printable",
 		"a\x7fb":                 "not printable",

@@ -3,6 +3,7 @@ package storage_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ func newFile(t *testing.T) (*storage.StateDir, *storage.Partial, string) {
 		t.Skipf("needs a file system on a disk (%v)", err)
 	}
 	d := open(t, dir)
-	return d, openPartial(t, d, "u.zip"), filepath.Join(dir, "u.zip.part")
+	return d, openPartial(t, d, "u.zip"), filepath.Join(dir, "u.zip.otad-part")
 }
 
 // memory returns n random bytes that begin at a page boundary.
@@ -156,5 +157,93 @@ func TestFileSystemWithoutDirectWrites(t *testing.T) {
 				t.Errorf("the file does not hold the written bytes (%v)", err)
 			}
 		})
+	}
+}
+
+// A kernel without fadvise(2) cannot drop the page cache: after DropCache the
+// reads go past it.
+func TestReadbackWithoutFadvise(t *testing.T) {
+	d, p, path := newFile(t)
+	d.Watch(func(call string) error {
+		if call == "fadvise file" {
+			return syscall.ENOSYS
+		}
+		return nil
+	})
+	const size = 1<<20 + 777
+	want := memory(t, size)
+	writeAt(t, p, want[:size-777], 0)
+	writeAt(t, p, want[size-777:], size-777)
+	if err := errors.Join(d.CheckReadback(), p.Sync(), p.DropCache()); err != nil {
+		t.Fatal(err)
+	}
+	dropCache(t, path)
+	for _, at := range [][2]int{{0, 1 << 20}, {0, size}, {1, 4096}, {4095, 2}, {8192, 256 << 10}, {size - 777, 777}, {size - 1, 1}, {12345, 54321}} {
+		got := make([]byte, at[1])
+		if n, err := p.ReadAt(got, int64(at[0])); n != at[1] || err != nil || !bytes.Equal(got, want[at[0]:at[0]+at[1]]) {
+			t.Errorf("%d bytes at %d: %d, %v, or other bytes", at[1], at[0], n, err)
+		}
+	}
+	if n := residentPages(t, path); n > 0 {
+		t.Errorf("the reads left %d pages in the page cache, so they can come from there", n)
+	}
+	for _, offset := range []int64{size, size - 10, size + 5000} {
+		got := make([]byte, 4096)
+		n, err := p.ReadAt(got, offset)
+		if want := max(0, size-int(offset)); n != want || !errors.Is(err, io.EOF) {
+			t.Errorf("at %d of %d: %d bytes, %v, want %d and EOF", offset, size, n, err, want)
+		}
+	}
+}
+
+func dropCache(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReadbackThatCannotBeKeptIsFoundAtTheStart(t *testing.T) {
+	d := open(t, t.TempDir())
+	if err := d.CheckReadback(); err != nil {
+		t.Errorf("with fadvise: %v", err)
+	}
+	d.Watch(func(call string) error {
+		if call == "fadvise file" {
+			return syscall.ENOSYS
+		}
+		return nil
+	})
+	d.FailOpenDirect(syscall.EINVAL)
+	if err := d.CheckReadback(); !errors.Is(err, syscall.ENOSYS) || !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("without fadvise and direct reads: %v", err)
+	}
+	p := openPartial(t, d, "u.zip")
+	writeAt(t, p, []byte("data"), 0)
+	got := make([]byte, 4)
+	if err := p.DropCache(); err != nil {
+		t.Errorf("DropCache = %v: a job must not fail for it", err)
+	}
+	if _, err := p.ReadAt(got, 0); string(got) != "data" {
+		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// The name is opened twice, for direct and for other writes: both must be one file.
+func TestDirectWritesGoToTheSameFile(t *testing.T) {
+	d, _, _ := newFile(t)
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.OpenDirectly(other)
+	if p, err := d.OpenPartial("u.zip"); err == nil {
+		p.Close()
+		t.Error("OpenPartial takes two files for one")
 	}
 }

@@ -23,7 +23,7 @@ func Example() {
 	}
 	defer dir.Close()
 
-	part, err := dir.OpenPartial("update.zip") // update.zip.part
+	part, err := dir.OpenPartial("update.zip") // update.zip.otad-part
 	if err != nil {
 		log.Fatal(err)
 	}

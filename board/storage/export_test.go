@@ -9,7 +9,7 @@ import (
 // Watch calls before in front of each system call that d and its files make
 // from now on; an error of it replaces the call. The calls are named "fsync
 // directory", "fsync file", "fdatasync file", "fchmod file", "fallocate file",
-// "statfs directory", "rename FROM TO" and "unlink NAME".
+// "fadvise file", "statfs directory", "rename FROM TO" and "unlink NAME".
 func (d *StateDir) Watch(before func(call string) error) {
 	real := d.sys
 	watched := func(call string, do func() error) error {
@@ -36,6 +36,9 @@ func (d *StateDir) Watch(before func(call string) error) {
 	}
 	d.sys.statfs = func(fd int, st *unix.Statfs_t) error {
 		return watched("statfs directory", func() error { return real.statfs(fd, st) })
+	}
+	d.sys.fadvise = func(fd int) error {
+		return watched("fadvise file", func() error { return real.fadvise(fd) })
 	}
 	d.sys.rename = func(dir int, from, to string) error {
 		return watched("rename "+from+" "+to, func() error { return real.rename(dir, from, to) })
@@ -77,7 +80,22 @@ func (d *StateDir) SetWriteDirect(write func(f *os.File, b []byte, offset int64)
 	d.sys.writeDirect = write
 }
 
+// OpenDirectly makes another file be opened for direct writes.
+func (d *StateDir) OpenDirectly(path string) {
+	d.sys.openDirect = func(*StateDir, string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR, 0) }
+}
+
 // FailOpenDirect makes the opening for direct writes fail.
 func (d *StateDir) FailOpenDirect(err error) {
 	d.sys.openDirect = func(*StateDir, string) (*os.File, error) { return nil, err }
 }
+
+// OpenStateDirOf is OpenStateDir on a board where otad's user has that number.
+func OpenStateDirOf(uid int, path string) (*StateDir, error) {
+	sys := linuxSyscalls()
+	sys.serviceUID = func() int { return uid }
+	return openStateDir(path, sys)
+}
+
+// UIDOf is uidOf.
+func UIDOf(users, name string) int { return uidOf(users, name) }

@@ -15,9 +15,10 @@ var errNotRegular = errors.New("not a regular file")
 // passed no check of a job must not leave the state directory or replace the
 // journal.
 const (
-	partSuffix    = ".part"    // of a package that is not complete
-	journalPrefix = "journal." // of the journal's files, in the same directory
-	maxName       = 128        // bytes; with the suffix below the 255 of every file system
+	partSuffix    = ".otad-part" // of a package that is not complete; no other program uses it
+	earlierSuffix = ".part"      // the same, of earlier versions
+	journalPrefix = "journal."   // of the journal's files, in the same directory
+	maxName       = 128          // bytes; 138 with the suffix, and file systems take 143 (eCryptfs) to 255
 )
 
 // checkName accepts a name of one path element that is not hidden and not kept
@@ -32,7 +33,7 @@ func checkName(name string) error {
 		return fmt.Errorf("%w: %d bytes long, 1 to %d are allowed", ErrName, len(name), maxName)
 	case name[0] == '.' || strings.ContainsAny(name, "/\x00"):
 		return fmt.Errorf("%w: %q", ErrName, name)
-	case strings.HasPrefix(lower, journalPrefix) || strings.HasSuffix(lower, partSuffix):
+	case strings.HasPrefix(lower, journalPrefix), strings.HasSuffix(lower, partSuffix), strings.HasSuffix(lower, earlierSuffix):
 		return fmt.Errorf("%w: %q is kept for otad itself", ErrName, name)
 	}
 	return nil

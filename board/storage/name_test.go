@@ -14,7 +14,7 @@ func TestUnsafeNamesAreRefused(t *testing.T) {
 	d := open(t, t.TempDir())
 	for _, name := range []string{
 		"", ".", "..", ".hidden", "a/b", "../u.zip", "/etc/passwd", "a\x00b", strings.Repeat("x", 129),
-		"journal.db", "journal.db.corrupt", "JOURNAL.DB", "u.zip.part", "u.zip.PART",
+		"journal.db", "journal.db.corrupt", "JOURNAL.DB", "u.zip.otad-part", "u.zip.part", "u.zip.PART", "u.zip.otad-PART",
 	} {
 		_, openErr := d.OpenPartial(name)
 		_, publishedErr := d.Published(name)

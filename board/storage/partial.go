@@ -7,13 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
-// Partial is NAME.part, a package that is not complete yet. WriteAt, ReadAt and
+// Partial is NAME.otad-part, a package that is not complete yet. WriteAt, ReadAt and
 // Sync may be called from several goroutines at a time. No other method may run
 // at the same time as any method of the same Partial.
 //
@@ -30,13 +29,14 @@ type Partial struct {
 	name string // of the package, without the suffix
 	f    *os.File
 
-	direct        *os.File    // the same file opened for direct writes; nil if there are none
+	direct        *os.File    // the same file opened for direct reads and writes; nil if there are none
 	directRefused atomic.Bool // a direct write was refused; use normal ones
+	readsDirect   atomic.Bool // reads must not come from the page cache, which cannot be dropped
 
 	failed atomic.Pointer[error] // the first error of a sync; nil while there is none
 }
 
-// OpenPartial opens NAME.part for reading and writing and creates it, empty, if
+// OpenPartial opens NAME.otad-part for reading and writing and creates it, empty, if
 // it is missing. Its directory entry is durable when OpenPartial returns:
 // otherwise a power cut could remove the whole file although a checkpoint
 // describes it. A name that a package cannot have is [ErrName]. OpenPartial may
@@ -46,18 +46,23 @@ func (d *StateDir) OpenPartial(name string) (*Partial, error) {
 		return nil, err
 	}
 	// Find this out now and not when the complete package cannot be published.
-	var st unix.Stat_t
-	err := unix.Fstatat(int(d.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+	if st, err := d.lstat(name); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return nil, &fs.PathError{Op: "publish", Path: filepath.Join(d.path, name), Err: errIsDirectory}
 	}
 	// Only otad should read a package before it has been verified, so the mode
 	// is 0600 until Publish.
-	f, err := d.openAt(name+partSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := d.openOwn(name + partSuffix)
+	if isForeign(err) {
+		// Whatever it is, it is not the package, and its place is needed.
+		if err := d.unlink(name + partSuffix); err != nil {
+			return nil, err
+		}
+		f, err = d.openOwn(name + partSuffix)
+	}
 	if err != nil {
 		return nil, err
 	}
-	direct, err := d.openDirect(name + partSuffix)
+	direct, err := d.openDirect(name+partSuffix, f)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -65,7 +70,7 @@ func (d *StateDir) OpenPartial(name string) (*Partial, error) {
 	p := &Partial{dir: d, name: name, f: f, direct: direct}
 	// Sync also for a file that was there: a process that was killed between
 	// the creation and this line left an entry that is only in memory. A crash
-	// here leaves an empty NAME.part that no checkpoint describes.
+	// here leaves an empty NAME.otad-part that no checkpoint describes.
 	if err := d.sync(); err != nil {
 		p.Close()
 		return nil, err
@@ -86,7 +91,7 @@ func (d *StateDir) Published(name string) (*os.File, error) {
 	return d.openAt(name, os.O_RDONLY, 0)
 }
 
-// RemovePartial deletes NAME.part durably. A missing file is no error, and the
+// RemovePartial deletes NAME.otad-part durably. A missing file is no error, and the
 // directory is synced all the same: an earlier removal may have been cut short
 // before its own sync. A name that a package cannot have is [ErrName].
 // RemovePartial may be called from any goroutine.
@@ -97,27 +102,8 @@ func (d *StateDir) RemovePartial(name string) error {
 	if err := d.unlink(name + partSuffix); err != nil {
 		return err
 	}
-	// A crash here leaves NAME.part whole or gone, never something between.
+	// A crash here leaves NAME.otad-part whole or gone, never something between.
 	return d.sync()
-}
-
-// RemoveAllPartials deletes every NAME.part durably. It is for a journal that
-// cannot be read: nothing else describes what the files hold. It goes on after
-// an error and returns all errors. It may be called from any goroutine.
-func (d *StateDir) RemoveAllPartials() error {
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return fmt.Errorf("list partial files: %w", err)
-	}
-	var errs []error
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), partSuffix) && !e.IsDir() {
-			errs = append(errs, d.unlink(e.Name()))
-		}
-	}
-	// A crash here leaves some of the files and the unreadable journal, so the
-	// next start calls RemoveAllPartials again.
-	return errors.Join(append(errs, d.sync())...)
 }
 
 func (d *StateDir) unlink(name string) error {
@@ -144,7 +130,11 @@ func (p *Partial) WriteAt(b []byte, offset int64) (int, error) {
 // ReadAt reads into b from offset, as [io.ReaderAt] requires: fewer than len(b)
 // bytes come with an error, which is io.EOF at the end of the file.
 func (p *Partial) ReadAt(b []byte, offset int64) (int, error) {
-	n, err := p.f.ReadAt(b, offset)
+	read := p.f.ReadAt
+	if p.readsDirect.Load() && len(b) > 0 {
+		read = p.readDirect
+	}
+	n, err := read(b, offset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, fmt.Errorf("read %d bytes at %d: %w", len(b), offset, err)
 	}
@@ -187,15 +177,21 @@ func (p *Partial) Sync() error {
 	if err := p.withFD(p.dir.sys.fdatasync); err != nil {
 		return p.setFailed(fmt.Errorf("sync %s: %w", p.name, err))
 	}
-	_ = p.DropCache() // only a hint: the bytes are durable
+	_ = p.withFD(p.dir.sys.fadvise) // only a hint: the bytes are durable
 	return nil
 }
 
 // DropCache makes the following reads come from the medium. The kernel drops
 // only clean pages, so the file must have been synced before. It is a hint:
 // pages that a process has mapped stay, and so does a file system in memory.
+// Where the kernel has no fadvise(2), the reads go past the page cache, if the
+// file system can do that; [StateDir.CheckReadback] returns whether it can.
 func (p *Partial) DropCache() error {
-	err := p.withFD(func(fd int) error { return unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) })
+	err := p.withFD(p.dir.sys.fadvise)
+	if errors.Is(err, unix.ENOSYS) {
+		p.readsDirect.Store(p.direct != nil)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("drop %s from the page cache: %w", p.name, err)
 	}

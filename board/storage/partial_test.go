@@ -117,31 +117,15 @@ func TestNoDescriptorIsLeaked(t *testing.T) {
 	}
 }
 
-func TestOnlyRegularFilesAreOpened(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		put  func(path string) error
-	}{
-		{"link", func(path string) error { return os.Symlink("elsewhere", path) }},
-		{"directory", func(path string) error { return os.Mkdir(path, 0o700) }},
-		{"pipe", func(path string) error { return syscall.Mkfifo(path, 0o600) }},
-	} {
+func TestOnlyRegularFilesArePublished(t *testing.T) {
+	directory := foreignFile{"a directory", func(path string) error { return os.Mkdir(path, 0o700) }}
+	for _, tt := range append(foreign[:3:3], directory) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			for _, name := range []string{"u.zip", "u.zip.part"} {
-				if err := tt.put(filepath.Join(dir, name)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := os.WriteFile(filepath.Join(dir, "elsewhere"), []byte("precious"), 0o600); err != nil {
+			if err := tt.put(filepath.Join(dir, "u.zip")); err != nil {
 				t.Fatal(err)
 			}
-			d := open(t, dir)
-			if p, err := d.OpenPartial("u.zip"); err == nil {
-				p.Close()
-				t.Error("OpenPartial opened it")
-			}
-			if f, err := d.Published("u.zip"); err == nil {
+			if f, err := open(t, dir).Published("u.zip"); err == nil {
 				f.Close()
 				t.Error("Published opened it")
 			}
@@ -157,7 +141,7 @@ func TestOpenPartialFindsADirectoryOfThatName(t *testing.T) {
 	if _, err := open(t, dir).OpenPartial("u.zip"); err == nil || !strings.Contains(err.Error(), "a directory has the package's name") {
 		t.Errorf("OpenPartial = %v", err)
 	}
-	if _, err := os.Lstat(filepath.Join(dir, "u.zip.part")); err == nil {
+	if _, err := os.Lstat(filepath.Join(dir, "u.zip.otad-part")); err == nil {
 		t.Error("a partial file was left behind")
 	}
 }
@@ -217,48 +201,5 @@ func TestDropCacheKeepsTheBytes(t *testing.T) {
 	got := make([]byte, len(want))
 	if _, err := p.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the bytes changed, %v", err)
-	}
-}
-
-func TestRemoveAllPartialsLeavesOtherFiles(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"a.part", "b.zip.part", "b.zip", "journal.db", "part"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Mkdir(filepath.Join(dir, "d.part"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := open(t, dir).RemoveAllPartials(); err != nil {
-		t.Fatal(err)
-	}
-	const want = "b.zip-rw------- d.partdrwx------ journal.db-rw------- part-rw-------"
-	if left := list(t, dir); left != want {
-		t.Errorf("left %q, want %q", left, want)
-	}
-}
-
-func TestRemoveAllPartialsGoesOnAfterAnError(t *testing.T) {
-	dir := t.TempDir()
-	d := open(t, dir)
-	for _, name := range []string{"a", "b", "c"} {
-		openPartial(t, d, name)
-	}
-	var last string
-	d.Watch(func(call string) error {
-		if last = call; call == "unlink b.part" {
-			return syscall.EPERM
-		}
-		return nil
-	})
-	if err := d.RemoveAllPartials(); !errors.Is(err, syscall.EPERM) || !strings.Contains(err.Error(), "b.part") {
-		t.Errorf("error is %v, want EPERM for b.part", err)
-	}
-	if left := list(t, dir); left != "b.part-rw-------" {
-		t.Errorf("left %q", left)
-	}
-	if last != "fsync directory" {
-		t.Errorf("the last call is %q, want the sync of the removals", last)
 	}
 }

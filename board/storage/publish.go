@@ -16,18 +16,24 @@ const publishedMode = 0o644
 // bytes survives a power cut. After an error either name may be on the medium;
 // [StateDir.OpenPartial] and [StateDir.Published] show which. The file stays
 // open. No other method of p may run at the same time.
+//
+// If the directory is not the one at its path any more, nothing is changed and
+// the error is a [*ReplacedError]: nobody would find the package.
 func (p *Partial) Publish() error {
 	if err := p.checkFailed(); err != nil {
+		return err
+	}
+	if err := p.dir.checkInPlace(); err != nil {
 		return err
 	}
 	if err := p.setPublishedMode(); err != nil {
 		return err
 	}
-	// A crash here leaves NAME.part, maybe with its new mode.
+	// A crash here leaves NAME.otad-part, maybe with its new mode.
 	if err := p.syncWhole(); err != nil {
 		return err
 	}
-	// A crash here leaves NAME.part, complete and durable.
+	// A crash here leaves NAME.otad-part, complete and durable.
 	dir := int(p.dir.dir.Fd())
 	err := ignoringEINTR(func() error {
 		return p.dir.sys.rename(dir, p.name+partSuffix, p.name)

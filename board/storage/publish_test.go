@@ -11,7 +11,7 @@ import (
 )
 
 func TestPublishStopsAtTheCallThatFails(t *testing.T) {
-	for failAt, want := range []string{"u.zip.part", "u.zip.part", "u.zip.part", "u.zip", "u.zip"} {
+	for failAt, want := range []string{"u.zip.otad-part", "u.zip.otad-part", "u.zip.otad-part", "u.zip", "u.zip"} {
 		dir := t.TempDir()
 		d := open(t, dir)
 		p := openPartial(t, d, "u.zip")
@@ -61,7 +61,7 @@ func TestPublishReplacesAnOlderPackage(t *testing.T) {
 	if got := st.Mode().Perm(); got != 0o644 {
 		t.Errorf("mode %v, want 0644 for installers under another user", got)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "u.zip.part")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, "u.zip.otad-part")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the partial file is still there: %v", err)
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// statBlock is the unit in bytes of st_blocks on Linux; st_blksize is another one.
+const statBlock = 512
+
 // SpaceError means that a package does not fit. [Partial.Reserve] returns it
 // before the first byte is fetched. It matches [unix.ENOSPC], as the error of a
 // failed write does.
@@ -68,28 +71,30 @@ func blockBytes(blocks uint64, size int64) int64 {
 // resumed package needs space only for its rest.
 //
 // If the package does not fit, Reserve returns a [*SpaceError] and frees what
-// it has allocated. A file system that cannot allocate ahead (UBIFS, NFS, FAT
-// on old kernels) is no error: the free space is checked, but not reserved.
+// it has allocated. A file that is too large for the file system (EFBIG) and a
+// broken disk (EIO) are errors too. Every other error means that space cannot be
+// allocated ahead here (UBIFS, NFS, FAT on old kernels, a seccomp filter), or
+// that the free space is not known: Reserve does what can be done without.
 // No other method of p may run at the same time.
 func (p *Partial) Reserve(size, minFree int64) error {
 	if err := p.checkFailed(); err != nil {
 		return err
 	}
 	need, free, err := p.spaceFor(size, minFree)
-	if err != nil {
+	if errors.Is(err, unix.EIO) {
 		return err
 	}
-	if need > free {
+	if err == nil && need > free {
 		return &SpaceError{Need: need, Free: free}
 	}
 	err = p.withFD(func(fd int) error { return p.dir.sys.fallocate(fd, size) })
 	switch {
-	case err == nil, errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-		return nil
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return p.undoReserve(size, minFree)
-	default:
+	case errors.Is(err, unix.EFBIG), errors.Is(err, unix.EIO):
 		return fmt.Errorf("reserve %d bytes for %s: %w", size, p.name, err)
+	default:
+		return nil
 	}
 }
 
@@ -103,7 +108,6 @@ func (p *Partial) spaceFor(size, minFree int64) (need, free int64, err error) {
 	if free, err = p.dir.Free(); err != nil {
 		return 0, 0, err
 	}
-	const statBlock = 512 // unit of st_blocks on Linux; st_blksize is another one
 	return max(size-st.Blocks*statBlock, 0), max(free-minFree, 0), nil
 }
 

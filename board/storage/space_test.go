@@ -17,7 +17,7 @@ const mib = 1 << 20
 // smallDisk mounts an empty file system of 4 MiB.
 func smallDisk(t *testing.T) string {
 	t.Helper()
-	return mount(t, "-t", "tmpfs", "-o", "size=4m", "otad-test")
+	return mount(t, "-t", "tmpfs", "-o", "size=4m,mode=755", "otad-test")
 }
 
 // smallExt4 mounts a file system of 16 MiB that reserves blocks for root.
@@ -172,14 +172,14 @@ func TestFailedReserveFreesItsBlocks(t *testing.T) {
 		if err := p.Sync(); err != nil {
 			t.Fatal(err)
 		}
-		before := used(t, filepath.Join(dir, "u.zip.part"))
+		before := used(t, filepath.Join(dir, "u.zip.otad-part"))
 		d.AllocateThenFail(mib, cause)
 		err := p.Reserve(2*mib, 0)
 		var space *storage.SpaceError
 		if !errors.As(err, &space) {
 			t.Errorf("%v: error is %v, want a SpaceError", cause, err)
 		}
-		if now := used(t, filepath.Join(dir, "u.zip.part")); now != before {
+		if now := used(t, filepath.Join(dir, "u.zip.otad-part")); now != before {
 			t.Errorf("%v: the file occupies %d bytes, want %d as before", cause, now, before)
 		}
 		got := make([]byte, 7)
@@ -190,7 +190,7 @@ func TestFailedReserveFreesItsBlocks(t *testing.T) {
 }
 
 func TestReserveWithoutSupportIsNoError(t *testing.T) {
-	for _, cause := range []error{syscall.EOPNOTSUPP, syscall.ENOSYS} {
+	for _, cause := range []error{syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EPERM, syscall.ENODEV, syscall.EINVAL, syscall.ENOTSUP} {
 		d := open(t, t.TempDir())
 		d.AllocateThenFail(0, cause)
 		if err := openPartial(t, d, "u.zip").Reserve(mib, 0); err != nil {
@@ -199,13 +199,15 @@ func TestReserveWithoutSupportIsNoError(t *testing.T) {
 	}
 }
 
-func TestReserveReturnsOtherErrors(t *testing.T) {
-	d := open(t, t.TempDir())
-	d.AllocateThenFail(0, syscall.EFBIG)
-	err := openPartial(t, d, "u.zip").Reserve(mib, 0)
-	var space *storage.SpaceError
-	if !errors.Is(err, syscall.EFBIG) || errors.As(err, &space) {
-		t.Errorf("error is %v, want EFBIG and no SpaceError", err)
+func TestReserveReturnsWhatADiskCannotTake(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EFBIG, syscall.EIO} {
+		d := open(t, t.TempDir())
+		d.AllocateThenFail(0, errno)
+		err := openPartial(t, d, "u.zip").Reserve(mib, 0)
+		var space *storage.SpaceError
+		if !errors.Is(err, errno) || errors.As(err, &space) {
+			t.Errorf("error is %v, want %v and no SpaceError", err, errno)
+		}
 	}
 }
 

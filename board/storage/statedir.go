@@ -1,53 +1,51 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
-)
-
-// ErrLocked means that another process holds the state directory.
-var ErrLocked = errors.New("storage: another otad holds the state directory")
-
-// How long OpenStateDir waits for a predecessor that is still stopping, and how
-// often it tries.
-const (
-	lockTimeout      = time.Second
-	lockPollInterval = 50 * time.Millisecond
 )
 
 // StateDir is the directory that holds everything otad keeps, locked for this
 // process. Its methods may be called from any goroutine; only Close must come
 // after all other calls.
 type StateDir struct {
-	path string
-	dir  *os.File // holds the lock; every name is resolved relative to it
-	sys  syscalls
+	path     string
+	dir      *os.File // every name is resolved relative to it
+	locked   *os.File // holds the lock
+	uid, gid int      // of the directory
+	sys      syscalls
 }
 
 // OpenStateDir opens the directory at path and locks it. It does not create
 // the directory: if it is missing, a file system is more likely not mounted
 // than the directory forgotten.
 //
-// The lock is a flock(2) on the directory itself. There is no lock file that a
-// crash could leave behind: the kernel releases the lock when the process ends
-// or is killed. If the lock is still held after one second, the error
-// matches [ErrLocked]. Every error names the path and what to do about it.
+// The directory must belong to otad's user or to root, and only its owner may
+// write in it. If the lock is still held after one second, the error matches
+// [ErrLocked]. Every error names the path and what to do about it.
 // OpenStateDir may be called from any goroutine.
 func OpenStateDir(path string) (*StateDir, error) {
+	return openStateDir(path, linuxSyscalls())
+}
+
+func openStateDir(path string, sys syscalls) (*StateDir, error) {
 	dir, err := openDir(path)
 	if err != nil {
 		return nil, err
 	}
-	d := &StateDir{path: path, dir: dir, sys: linuxSyscalls()}
-	err = d.lock()
+	d := &StateDir{path: path, dir: dir, sys: sys}
+	err = d.checkOwner()
 	if err == nil {
 		err = d.Writable()
+	}
+	if err == nil {
+		err = d.lock()
 	}
 	if err != nil {
 		dir.Close()
@@ -59,9 +57,13 @@ func OpenStateDir(path string) (*StateDir, error) {
 // Path returns the path that OpenStateDir was called with.
 func (d *StateDir) Path() string { return d.path }
 
+// Dir returns the open directory. It stays open until Close, and the caller does
+// not close it.
+func (d *StateDir) Dir() *os.File { return d.dir }
+
 // Close releases the lock. Files opened through d can still be read and
 // written, but no longer published.
-func (d *StateDir) Close() error { return d.dir.Close() }
+func (d *StateDir) Close() error { return errors.Join(d.locked.Close(), d.dir.Close()) }
 
 func openDir(path string) (*os.File, error) {
 	dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
@@ -79,30 +81,16 @@ func openDir(path string) (*os.File, error) {
 	}
 }
 
-// lock tries for up to lockTimeout, because an init system may start the next
-// otad before the last one has ended.
-func (d *StateDir) lock() error {
-	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockPollInterval) {
-		err := ignoringEINTR(func() error {
-			return unix.Flock(int(d.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		})
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return fmt.Errorf("state directory %s cannot be locked: use a local file system: %w", d.path, err)
-		case !time.Now().Before(end):
-			return fmt.Errorf("state directory %s: stop the other process or name another directory: %w", d.path, ErrLocked)
-		}
-	}
-}
-
 // Writable returns nil if files can be written in the directory, as far as
 // access(2) can find out: it checks modes and read-only mounts. Unlike a test
 // file it leaves nothing behind after a crash and does not write to flash at
 // each call. It may miss an ext4 that has shut itself down for writing (since
-// Linux 6.15).
+// Linux 6.15). A directory that is not the one at its path any more is a
+// [*ReplacedError].
 func (d *StateDir) Writable() error {
+	if err := d.checkInPlace(); err != nil {
+		return err
+	}
 	err := ignoringEINTR(func() error {
 		return unix.Faccessat(int(d.dir.Fd()), ".", unix.R_OK|unix.W_OK|unix.X_OK, 0)
 	})
@@ -110,10 +98,19 @@ func (d *StateDir) Writable() error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EROFS):
-		return fmt.Errorf("state directory %s is on a read-only file system: mount it read-write: %w", d.path, err)
+		return fmt.Errorf("state directory %s is on a read-only file system: mount it read-write%s: %w", d.path, sandboxHint(), err)
 	default:
-		return fmt.Errorf("state directory %s cannot be written by user %d: change its owner or mode: %w", d.path, os.Geteuid(), err)
+		return fmt.Errorf("state directory %s cannot be written by user %d: chown -R %[2]d %[1]s: %[3]w", d.path, os.Geteuid(), err)
 	}
+}
+
+// sandboxHint names the other cause that a read-only file system can have in a
+// unit of systemd, which sets this variable (systemd.exec(5), ProtectSystem=).
+func sandboxHint() string {
+	if os.Getenv("INVOCATION_ID") == "" {
+		return ""
+	}
+	return ", or name it in ReadWritePaths= of the unit"
 }
 
 // openAt opens a regular file of the directory. It refuses a symbolic link, a
@@ -134,7 +131,7 @@ func (d *StateDir) openAt(name string, flag int, perm uint32) (*os.File, error) 
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		unix.Close(fd)
-		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.Join(err, errNotRegular)}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: cmp.Or(err, errNotRegular)}
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }

@@ -111,12 +111,12 @@ func TestOpenStateDirWaitsForAStoppingPredecessor(t *testing.T) {
 	})
 }
 
-func TestOpenStateDirLeavesNothingBehind(t *testing.T) {
+func TestOpenStateDirLeavesItsLockOnly(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir).Close()
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 0 {
-		t.Errorf("the directory holds %v, %v; want nothing", entries, err)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "journal.lock" {
+		t.Errorf("the directory holds %v, %v; want the lock", entries, err)
 	}
 }
 
@@ -136,7 +136,7 @@ func TestOpenStateDirErrorsNamePathAndRemedy(t *testing.T) {
 			return path
 		}, syscall.ENOTDIR, "name another one"},
 		{"a read-only file system", func(t *testing.T) string {
-			return mount(t, "-t", "tmpfs", "-o", "ro", "otad-test")
+			return mount(t, "-t", "tmpfs", "-o", "ro,mode=755", "otad-test")
 		}, syscall.EROFS, "mount it read-write"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -149,6 +149,18 @@ func TestOpenStateDirErrorsNamePathAndRemedy(t *testing.T) {
 				t.Errorf("error %q, want the path %s and %q in it", text, path, tt.remedy)
 			}
 		})
+	}
+}
+
+// Under systemd the sandbox of the unit can be the cause as well.
+func TestReadOnlyNamesTheSandboxInAUnit(t *testing.T) {
+	path := mount(t, "-t", "tmpfs", "-o", "ro,mode=755", "otad-test")
+	for id, want := range map[string]bool{"": false, "0f3c": true} {
+		t.Setenv("INVOCATION_ID", id)
+		_, err := storage.OpenStateDir(path)
+		if err == nil || strings.Contains(err.Error(), "ReadWritePaths=") != want {
+			t.Errorf("INVOCATION_ID=%q: %v", id, err)
+		}
 	}
 }
 

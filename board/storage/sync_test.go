@@ -13,7 +13,7 @@ import (
 	"otad/board/storage"
 )
 
-// list returns the names and modes of the files in dir.
+// list returns the names and modes of the files in dir, but not the lock's.
 func list(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -22,6 +22,9 @@ func list(t *testing.T, dir string) string {
 	}
 	var files []string
 	for _, e := range entries {
+		if e.Name() == "journal.lock" {
+			continue
+		}
 		info, err := e.Info()
 		if err != nil {
 			t.Fatal(err)
@@ -35,14 +38,14 @@ func list(t *testing.T, dir string) string {
 // directory holds before each call: a sync in front of the change that it is
 // for makes nothing durable.
 func TestOrderOfCalls(t *testing.T) {
-	const partial, published = " [u.zip.part-rw-------]", " [u.zip-rw-r--r--]"
+	const partial, published = " [u.zip.otad-part-rw-------]", " [u.zip-rw-r--r--]"
 	for _, tt := range []struct {
 		name string
 		do   func(d *storage.StateDir, p *storage.Partial) error
 		want []string
 	}{
 		{"sync", func(_ *storage.StateDir, p *storage.Partial) error { return p.Sync() },
-			[]string{"fdatasync file" + partial}},
+			[]string{"fdatasync file" + partial, "fadvise file" + partial}},
 		{"open a file that is there", func(d *storage.StateDir, _ *storage.Partial) error {
 			p, err := d.OpenPartial("u.zip")
 			return errors.Join(err, p.Close())
@@ -50,17 +53,23 @@ func TestOrderOfCalls(t *testing.T) {
 		{"open a new file", func(d *storage.StateDir, _ *storage.Partial) error {
 			p, err := d.OpenPartial("v.zip")
 			return errors.Join(err, p.Close())
-		}, []string{"fsync directory [u.zip.part-rw------- v.zip.part-rw-------]"}},
+		}, []string{"fsync directory [u.zip.otad-part-rw------- v.zip.otad-part-rw-------]"}},
 		{"remove", func(d *storage.StateDir, _ *storage.Partial) error { return d.RemovePartial("u.zip") },
-			[]string{"unlink u.zip.part" + partial, "fsync directory []"}},
+			[]string{"unlink u.zip.otad-part" + partial, "fsync directory []"}},
 		{"remove a missing file", func(d *storage.StateDir, _ *storage.Partial) error { return d.RemovePartial("v.zip") },
-			[]string{"unlink v.zip.part" + partial, "fsync directory" + partial}},
-		{"remove all", func(d *storage.StateDir, _ *storage.Partial) error { return d.RemoveAllPartials() },
-			[]string{"unlink u.zip.part" + partial, "fsync directory []"}},
+			[]string{"unlink v.zip.otad-part" + partial, "fsync directory" + partial}},
+		{"remove all", func(d *storage.StateDir, _ *storage.Partial) error { return removeAll(d) },
+			[]string{"unlink u.zip.otad-part" + partial, "fsync directory []"}},
+		{"remove none", func(d *storage.StateDir, _ *storage.Partial) error {
+			_, _, err := d.RemovePartialsExcept("u.zip")
+			return err
+		}, nil},
+		{"adopt a missing file", func(d *storage.StateDir, _ *storage.Partial) error { return d.AdoptPartial("v.zip") },
+			[]string{"fsync directory" + partial}},
 		{"publish", func(_ *storage.StateDir, p *storage.Partial) error { return p.Publish() }, []string{
 			"fchmod file" + partial,
-			"fsync file [u.zip.part-rw-r--r--]",
-			"rename u.zip.part u.zip [u.zip.part-rw-r--r--]",
+			"fsync file [u.zip.otad-part-rw-r--r--]",
+			"rename u.zip.otad-part u.zip [u.zip.otad-part-rw-r--r--]",
 			"fsync file" + published,
 			"fsync directory" + published,
 		}},
@@ -86,7 +95,8 @@ func TestDirectorySyncErrors(t *testing.T) {
 	for name, do := range map[string]func(d *storage.StateDir, p *storage.Partial) error{
 		"open":       func(d *storage.StateDir, _ *storage.Partial) error { _, err := d.OpenPartial("v.zip"); return err },
 		"remove":     func(d *storage.StateDir, _ *storage.Partial) error { return d.RemovePartial("u.zip") },
-		"remove all": func(d *storage.StateDir, _ *storage.Partial) error { return d.RemoveAllPartials() },
+		"remove all": func(d *storage.StateDir, _ *storage.Partial) error { return removeAll(d) },
+		"adopt":      func(d *storage.StateDir, _ *storage.Partial) error { return d.AdoptPartial("u.zip") },
 		"publish":    func(_ *storage.StateDir, p *storage.Partial) error { return p.Publish() },
 	} {
 		for _, cause := range []error{syscall.EINVAL, syscall.EIO, syscall.ENOSPC, syscall.EROFS} {
@@ -202,7 +212,7 @@ func TestInterruptedCallsAreRepeated(t *testing.T) {
 	if err := errors.Join(p.Reserve(mib, 0), p.Sync(), p.Publish(), d.RemovePartial("u.zip")); err != nil {
 		t.Error(err)
 	}
-	if len(interrupted) != 8 {
-		t.Errorf("interrupted %v, want all 8 calls", interrupted)
+	if len(interrupted) != 9 {
+		t.Errorf("interrupted %v, want all 9 calls", interrupted)
 	}
 }

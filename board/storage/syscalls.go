@@ -8,7 +8,7 @@ import (
 )
 
 // syscalls holds the system calls whose order and errors this package's
-// promises depend on. Tests replace them to record the order and to inject
+// promises depend on, and what else it asks the system. Tests replace them to record the order and to inject
 // errors.
 type syscalls struct {
 	fsync     func(fd int) error
@@ -18,6 +18,9 @@ type syscalls struct {
 	unlink    func(dir int, name string) error
 	fallocate func(fd int, size int64) error
 	statfs    func(fd int, st *unix.Statfs_t) error
+	fadvise   func(fd int) error // drops the file from the page cache
+
+	serviceUID func() int // of the user that otad's packages make; -1: there is none
 
 	openDirect  func(d *StateDir, name string) (*os.File, error)
 	writeDirect func(f *os.File, b []byte, offset int64) (int, error)
@@ -38,9 +41,14 @@ func linuxSyscalls() syscalls {
 			return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size)
 		},
 		statfs: unix.Fstatfs,
+		fadvise: func(fd int) error {
+			return unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED)
+		},
+
+		serviceUID: serviceUID,
 
 		openDirect: func(d *StateDir, name string) (*os.File, error) {
-			return d.openAt(name, os.O_WRONLY|unix.O_DIRECT, 0)
+			return d.openAt(name, os.O_RDWR|unix.O_DIRECT, 0)
 		},
 		writeDirect: (*os.File).WriteAt,
 	}

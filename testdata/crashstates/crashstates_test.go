@@ -81,7 +81,7 @@ func wanted(e *Enumerator) int {
 // Every state of these few runs is tried.
 func TestCheckpointsOfASlowLink(t *testing.T) {
 	runs := record(t, slowLink()...)
-	if n := runs[0].Log.count(func(o Op) bool { return o.is(Datasync, "a.bin.part") }); n <= slowCommits {
+	if n := runs[0].Log.count(func(o Op) bool { return o.is(Datasync, "a.bin.otad-part") }); n <= slowCommits {
 		t.Errorf("the package was synced %d times: no checkpoint was made by time", n)
 	}
 	tryAll(t, runs...)
@@ -124,7 +124,7 @@ func TestLogWithAMissingWriteIsNotTheDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := 1; ; n++ {
-		missing := run.Log.find(0, Write, "a.bin.part", n)
+		missing := run.Log.find(0, Write, "a.bin.otad-part", n)
 		if missing < 0 {
 			break
 		}

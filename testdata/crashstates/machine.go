@@ -47,10 +47,8 @@ func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
 	if m.journal, err = journal.Open(r.Dir, journal.Options{}); err != nil {
 		return nil, err
 	}
-	if m.journal.Recovery().Result == journal.SetAside {
-		if err := m.dir.RemoveAllPartials(); err != nil {
-			return nil, err
-		}
+	if err := m.tidy(); err != nil {
+		return nil, err
 	}
 	if m.source, err = netio.New(netio.Config{Dial: m.dial, ConnectTimeout: patience, HeaderTimeout: patience, ReadTimeout: patience}); err != nil {
 		return nil, err
@@ -70,6 +68,22 @@ func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
 	}
 	m.updater, err = fsm.New(deps, cfg)
 	return m, err
+}
+
+// tidy renames the partial file of an earlier otad, and deletes those that the
+// record does not name.
+func (m *machine) tidy() error {
+	rec := m.journal.Record()
+	if !rec.OwnSuffix && rec.Job.Name != "" {
+		if err := m.dir.AdoptPartial(rec.Job.Name); err != nil {
+			return err
+		}
+		if _, err := m.journal.Update(func(r *journal.Record) { r.OwnSuffix = true }); err != nil {
+			return err
+		}
+	}
+	_, _, err := m.dir.RemovePartialsExcept(append(rec.PendingDeletes, rec.Job.Name)...)
+	return err
 }
 
 // buffers are the buffers of earlier machines. Without them, clearing new

@@ -20,6 +20,8 @@ package crashstates
 import (
 	"fmt"
 	"slices"
+
+	"otad/journal"
 )
 
 // Kind is the kind of an [Op].
@@ -116,4 +118,44 @@ func (l Log) without(drop func(i int, o Op) bool) Log {
 func (l Log) move(from, to int) Log {
 	moved := slices.Insert(slices.Clone(l), to+1, l[from])
 	return slices.Delete(moved, from, from+1)
+}
+
+// inTime returns the log with each report of a start over in front of the commit
+// that follows it. otad's log is written by a goroutine of its own, so a report
+// can be late, and this one takes a promise back.
+func (l Log) inTime() Log {
+	out := slices.Clone(l)
+	for at, o := range out {
+		if r, ok := parseReport(string(o.Data)); o.Kind != Print || !ok || r.Msg != "starting over" {
+			continue
+		}
+		begin := out.givenUp(at)
+		for begin > 0 && out[begin-1].beforeGivingUp() {
+			begin--
+		}
+		if begin >= 0 && begin < at {
+			copy(out[begin+1:at+1], out[begin:at])
+			out[begin] = o
+		}
+	}
+	return out
+}
+
+// givenUp returns the index of the nearest operation that gives up all bytes of a
+// package; -1 when there is none.
+func (l Log) givenUp(at int) int {
+	nearest := -1
+	for i, o := range l {
+		if o.Kind == Truncate && o.At == 0 && (nearest < 0 || max(i-at, at-i) < max(nearest-at, at-nearest)) {
+			nearest = i
+		}
+	}
+	return nearest
+}
+
+// beforeGivingUp reports whether o belongs to the commit that gives bytes up, or
+// is a report that promises nothing.
+func (o Op) beforeGivingUp() bool {
+	r, _ := parseReport(string(o.Data))
+	return o.Name == journal.FileName || o.Kind == Print && r.Msg != "progress" && r.To == ""
 }

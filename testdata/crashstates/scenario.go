@@ -45,7 +45,7 @@ func NewJob(name string, size int64, script ...*origintest.Rule) *Job {
 		Bytes: whole, ETag: fmt.Sprintf(`"%d"`, size), LastModified: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}}
 }
 
-func (j *Job) part() string { return j.Name + ".part" }
+func (j *Job) part() string { return j.Name + ".otad-part" }
 
 // journalJob returns the job as it is posted.
 func (j *Job) journalJob() journal.Job {
@@ -127,7 +127,7 @@ func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
 			return nil, fmt.Errorf("%s: exit code %d instead of %d: %v", s.Name, code, step.Exit, recorder.Log[len(recorder.Log)-1])
 		}
 	}
-	run.Log = recorder.Log
+	run.Log = recorder.Log.inTime()
 	return run, run.compare(dir)
 }
 

@@ -22,7 +22,7 @@ func slowLink() []Scenario {
 	return []Scenario{
 		{Name: "slow link", Steps: []Step{{Job: whole, More: slowly}}},
 		{Name: "slow link, killed", Steps: []Step{
-			{Job: killed, More: slowly, Kill: &Point{Datasync, "a.bin.part", 2}}, {Job: killed, More: slowly}}},
+			{Job: killed, More: slowly, Kill: &Point{Datasync, "a.bin.otad-part", 2}}, {Job: killed, More: slowly}}},
 	}
 }
 
@@ -53,7 +53,7 @@ func scenarios() []Scenario {
 	second := NewJob("b.bin", small+1)
 	changed := NewJob("a.bin", small, origintest.On(1).Replace(origintest.Object{Size: small, Seed: 99}))
 	failing := NewJob("a.bin", small, origintest.On(1).ResetAt(2*Interval+1234), origintest.On(2).Status(404))
-	middle := &Point{Datasync, "a.bin.part", 3}
+	middle := &Point{Datasync, "a.bin.otad-part", 3}
 	replace := []string{"-replace"}
 
 	list := []Scenario{fetch(),
@@ -85,11 +85,11 @@ var killPoints = []struct {
 	{"the new journal's name is durable", Point{Sync, ".", 1}},
 	{"the journal is opened", Point{Unlink, "journal.opening", 1}},
 	{"the partial file's name is durable", Point{Sync, ".", 2}},
-	{"a block is durable", Point{Datasync, "a.bin.part", 3}},
+	{"a block is durable", Point{Datasync, "a.bin.otad-part", 3}},
 	{"a checkpoint is written", Point{Datasync, "journal.db", 9}},
 	{"a checkpoint is durable", Point{Datasync, "journal.db", 10}},
 	{"Verifying is durable", Point{Datasync, "journal.db", 16}},
-	{"the package is renamed", Point{Rename, "a.bin.part", 1}},
+	{"the package is renamed", Point{Rename, "a.bin.otad-part", 1}},
 	{"the package's name is durable", Point{Sync, ".", 4}},
 	{"Ready is written", Point{Datasync, "journal.db", 17}},
 	{"Ready is durable", Point{Datasync, "journal.db", 18}},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
 	"otad/metrics"
@@ -202,7 +203,7 @@ func (c *Crash) checkDirectory(dir string) error {
 		}
 	}
 	for name := range left {
-		if name != journal.FileName && published[name] == nil && !c.Run.mayPublish(name) {
+		if name != journal.FileName && name != storage.LockName && published[name] == nil && !c.Run.mayPublish(name) {
 			return fmt.Errorf("at the end %s is left behind", name)
 		}
 	}

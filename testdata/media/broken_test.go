@@ -162,7 +162,7 @@ func TestDaemonWhoseJournalIsTakenAwayEndsForTheNextOne(t *testing.T) {
 // failed are never synced again: the next attempt begins after the last
 // checkpoint.
 func TestInputOutputErrorAtEveryCall(t *testing.T) {
-	const part, journal = packageName + ".part", "journal.db"
+	const part, journal = packageName + ".otad-part", "journal.db"
 	atEachCall(t, 5, unix.EIO, []failingCall{
 		{"pwrite", part, []int{1, 3, 5}},
 		{"fdatasync", part, []int{1, 3, 5}},
@@ -220,7 +220,7 @@ func TestInputOutputErrorWhereTheJournalIsRead(t *testing.T) {
 					t.Fatalf("set aside: %v\n%s", aside, &o.Stderr)
 				}
 				if lost {
-					if d.size(packageName+".part") >= 0 {
+					if d.size(packageName+".otad-part") >= 0 {
 						t.Error("the partial file has outlived its journal")
 					}
 					o.post()
@@ -251,7 +251,7 @@ func TestDaemonOnAMediumThatGoesOnFailing(t *testing.T) {
 			o := d.serveJob()
 			d.awaitStall(2 * interval)
 			d.medium.set(func(c call) fault {
-				if c.what == what && c.file == packageName+".part" {
+				if c.what == what && c.file == packageName+".otad-part" {
 					return fault{errno: unix.EIO}
 				}
 				return fault{}

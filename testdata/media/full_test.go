@@ -66,7 +66,7 @@ func (d *device) wantOnlyJournal() {
 	entries, err := os.ReadDir(d.dir)
 	check(d.t, err)
 	for _, e := range entries {
-		if e.Name() != "journal.db" && e.Name() != "lost+found" {
+		if e.Name() != "journal.db" && e.Name() != "journal.lock" && e.Name() != "lost+found" {
 			d.t.Errorf("left behind: %s", e.Name())
 		}
 	}
@@ -170,7 +170,7 @@ func (d *device) wantFull(r *run, at int64) {
 	if need != d.object.Len()-durable || free > interval {
 		d.t.Errorf("%d bytes needed, %d free, are reported of %d missing", need, free, d.object.Len()-durable)
 	}
-	if left := d.size(packageName + ".part"); left != max(durable, 0) && (durable != 0 || left != -1) {
+	if left := d.size(packageName + ".otad-part"); left != max(durable, 0) && (durable != 0 || left != -1) {
 		d.t.Errorf("the partial file has %d bytes, %d are durable", left, durable)
 	}
 	d.wantUnpublished()

@@ -58,6 +58,8 @@ var watched = map[uintptr]struct {
 	unix.SYS_FSYNC:     {"fsync", false},
 	unix.SYS_FDATASYNC: {"fdatasync", false},
 	unix.SYS_FCHMOD:    {"fchmod", false},
+	unix.SYS_FADVISE64: {"fadvise", false},
+	unix.SYS_FSTATFS:   {"fstatfs", false},
 }
 
 // set replaces the rule; nil: everything happens.

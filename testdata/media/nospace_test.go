@@ -11,7 +11,7 @@ import (
 // and refuse the sync, and on one that copies on write the journal has no space
 // of its own. Each call fails once at the start, in the middle and at the end.
 func TestNoSpaceIsFoundAtEveryCall(t *testing.T) {
-	const part, journal = packageName + ".part", "journal.db"
+	const part, journal = packageName + ".otad-part", "journal.db"
 	const last = 5 // checkpoints of the package
 	atEachCall(t, last, unix.ENOSPC, []failingCall{
 		{"pwrite", part, []int{1, 3, last}},

@@ -103,7 +103,7 @@ func (d *device) wantPublished() {
 	if got != d.object.MD5() {
 		d.t.Errorf("the package that is Ready has the digest %s, want %s", got, d.object.MD5())
 	}
-	if d.size(packageName+".part") >= 0 {
+	if d.size(packageName+".otad-part") >= 0 {
 		d.t.Error("the partial file is still there")
 	}
 }

@@ -13,7 +13,7 @@ import (
 // slow is a rule that delays every call of that kind on the package.
 func slow(what string, d time.Duration) rule {
 	return func(c call) fault {
-		if c.what == what && c.file == packageName+".part" {
+		if c.what == what && c.file == packageName+".otad-part" {
 			return fault{delay: d}
 		}
 		return fault{}
@@ -23,7 +23,7 @@ func slow(what string, d time.Duration) rule {
 // awaitCall waits until otad has made n calls of a kind on the package.
 func (d *device) awaitCall(what string, n int) {
 	d.t.Helper()
-	eventually(d.t, "otad is in "+what, func() bool { return len(d.medium.made(what, packageName+".part")) >= n })
+	eventually(d.t, "otad is in "+what, func() bool { return len(d.medium.made(what, packageName+".otad-part")) >= n })
 }
 
 func TestProgressIsAnsweredInTheMiddleOfASlowSync(t *testing.T) {
@@ -96,7 +96,7 @@ func TestStopOfASlowDisk(t *testing.T) {
 				t.Errorf("%s with %d bytes durable: what was under way was for nothing, or more was waited for", state, durable)
 			}
 			// A stop may end in a power cut.
-			if n, most := d.medium.unsynced(packageName+".part"), max(tt.checkpoint/block, 1); n > most {
+			if n, most := d.medium.unsynced(packageName+".otad-part"), max(tt.checkpoint/block, 1); n > most {
 				t.Errorf("%d writes were made in a row, of which each interval has %d", n, most)
 			}
 			d.medium.set(nil)

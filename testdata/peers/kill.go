@@ -68,7 +68,7 @@ func (s *stage) fetchKilled(state string, at int64, flags ...string) (runCost, e
 	}
 	defer p.Kill()
 	if at > 0 {
-		part := filepath.Join(state, "package.bin.part")
+		part := filepath.Join(state, "package.bin.otad-part")
 		if err := p.AwaitFile(part, at, 5*time.Minute); err != nil {
 			return c, err
 		}

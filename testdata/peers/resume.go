@@ -40,7 +40,7 @@ func resumeTimes(s *stage, rounds int) error {
 		}
 	}
 	begun := time.Now()
-	if err := otadrun.Command("md5sum", filepath.Join(dirs[late], "package.bin.part")).Run(); err != nil {
+	if err := otadrun.Command("md5sum", filepath.Join(dirs[late], "package.bin.otad-part")).Run(); err != nil {
 		return err
 	}
 	rehash := time.Since(begun)
@@ -74,7 +74,7 @@ func (s *stage) fetchUntil(dir string, n int64, rate string) error {
 		return err
 	}
 	defer p.Kill()
-	if err := p.AwaitFile(filepath.Join(dir, "package.bin.part"), n, time.Minute); err != nil {
+	if err := p.AwaitFile(filepath.Join(dir, "package.bin.otad-part"), n, time.Minute); err != nil {
 		return err
 	}
 	r, err := p.Stop(time.Minute)

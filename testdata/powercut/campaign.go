@@ -68,7 +68,7 @@ func (c *campaign) inspect(ctx context.Context) error {
 		return fmt.Errorf("inspect the disk: %w", err)
 	}
 	for name := range files {
-		if strings.HasSuffix(name, ".part") || strings.HasSuffix(name, ".new") {
+		if strings.HasSuffix(name, ".otad-part") || strings.HasSuffix(name, ".new") {
 			return violated("%s was left behind", name)
 		}
 	}

@@ -71,7 +71,7 @@ func (b *hostBoard) cut() (map[string]int64, error) {
 	b.otad.Kill()
 	b.otad = nil
 	partials := make(map[string]int64)
-	names, _ := filepath.Glob(filepath.Join(b.mount, stateFolder, "*.part"))
+	names, _ := filepath.Glob(filepath.Join(b.mount, stateFolder, "*.otad-part"))
 	for _, name := range names {
 		if st, err := os.Stat(name); err == nil {
 			partials[filepath.Base(name)] = st.Size()

@@ -101,7 +101,7 @@ func TestInvariantsOfTheFiles(t *testing.T) {
 		{"whole", afterReady, map[string]string{"update-0.bin": "aaa", "journal.db": "x"}, false},
 		{"gone", afterReady, map[string]string{"journal.db": "x"}, true},
 		{"corrupt", afterReady, map[string]string{"update-0.bin": "x"}, true},
-		{"still the old one", afterCheckpoint, map[string]string{"update-0.bin": "aaa", "update-0.bin.part": "x"}, false},
+		{"still the old one", afterCheckpoint, map[string]string{"update-0.bin": "aaa", "update-0.bin.otad-part": "x"}, false},
 		{"published, not reported", afterCheckpoint, map[string]string{"update-0.bin": "bbb"}, false},
 		{"half the new one", afterCheckpoint, map[string]string{"update-0.bin": "x"}, true},
 		{"nobody's", afterReady, map[string]string{"update-0.bin": "aaa", "update-1.bin": "x"}, true},
@@ -122,7 +122,7 @@ func TestRequestLogAllowsTwoIntervals(t *testing.T) {
 		r := newReport()
 		sent := &transfer{pkg: first}
 		sent.sent.Store(1000)
-		if err := l.add([]*transfer{sent}, map[string]int64{"update-0.bin.part": 800}, 64, r); err != nil {
+		if err := l.add([]*transfer{sent}, map[string]int64{"update-0.bin.otad-part": 800}, 64, r); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.add(nil, nil, 16, r); err != nil { // a boot that was cut before the first request

@@ -29,7 +29,7 @@ func (l *requestLog) add(log []*transfer, partials map[string]int64, interval in
 		l.written = 0
 	}
 	if len(log) > 0 {
-		l.written = partials[l.pkg.name+".part"]
+		l.written = partials[l.pkg.name+".otad-part"]
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func newJob(t *testing.T, url string, want pkg, args ...string) *job {
 	return &job{dir: t.TempDir(), url: url, want: want, args: args}
 }
 
-func (j *job) partial() string   { return filepath.Join(j.dir, packageName+".part") }
+func (j *job) partial() string   { return filepath.Join(j.dir, packageName+".otad-part") }
 func (j *job) published() string { return filepath.Join(j.dir, packageName) }
 
 // stored returns the length of the partial file; -1: there is none.
