@@ -21,6 +21,8 @@ type Journal interface {
 	Commit(journal.Checkpoint) error
 	Rewind(journal.Checkpoint) error
 	Checkpoints() []journal.Checkpoint
+	// Scrub overwrites what the journal's file still holds of earlier URLs.
+	Scrub() error
 }
 
 // StateDir is the directory of partial files and published packages. Run's

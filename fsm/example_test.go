@@ -41,7 +41,7 @@ func Example() {
 
 	state := opened(storage.OpenStateDir(path))
 	defer state.Close()
-	record := opened(journal.Open(path, journal.Options{}))
+	record := opened(journal.Open(state.Dir(), journal.Options{}))
 	defer record.Close()
 	fetcher := opened(netio.New(netio.Config{}))
 	defer fetcher.Close()

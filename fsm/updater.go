@@ -212,7 +212,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	if err := u.machine.fire(ctx, evStart, startChange(job, same)); err != nil {
 		return err
 	}
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	return nil
 }
 
@@ -230,6 +230,7 @@ func (u *Updater) refreshURL(url string) error {
 	if err != nil {
 		return err
 	}
+	defer u.journal.tidy(u.dir, u.log)
 	if u.work.failed() {
 		u.stopWork() // the old URL failed; the new one is tried before anything is reported
 		return nil
@@ -250,6 +251,6 @@ func (u *Updater) reset(ctx context.Context) error {
 	if busy {
 		u.report.finished(metrics.Cancelled, time.Time{}, nil)
 	}
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	return nil
 }

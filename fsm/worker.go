@@ -111,7 +111,7 @@ func (u *Updater) finishWork(ctx context.Context) error {
 	case evFail:
 		u.report.finished(metrics.Failed, u.started, why)
 	}
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	return nil
 }
 
@@ -150,7 +150,7 @@ func (u *Updater) storageError(err error) error {
 // ended. It counts the start first, so that a job that kills otad each time ends
 // in Failed.
 func (u *Updater) recoverJob(ctx context.Context) error {
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	rec := u.journal.record()
 	if !stateOf(rec).Active() || !u.started.IsZero() {
 		return nil // nothing is under way, or this very process began it
@@ -171,7 +171,7 @@ func (u *Updater) recoverJob(ctx context.Context) error {
 		return err
 	}
 	u.report.finished(metrics.Failed, u.started, why)
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	u.unreserve(rec.Job.Name)
 	return nil
 }

@@ -27,7 +27,7 @@ func (p *process) change(op string, at int64) error {
 	switch op {
 	case "commit", "rewind":
 		p.note(fmt.Sprintf("%s %d", op, at))
-	case "update", "reserve": // noted where it is a transition; takes nothing from a power cut
+	case "update", "reserve", "scrub": // noted where it is a transition; takes nothing from a power cut
 	default:
 		p.note(op)
 	}
@@ -77,6 +77,13 @@ func (j checkedJournal) Update(f func(*journal.Record)) (journal.Record, error) 
 			j.p.mayEnter(to, r.Job)
 		}
 	})
+}
+
+func (j checkedJournal) Scrub() error {
+	if err := j.p.change("scrub", 0); err != nil {
+		return err
+	}
+	return j.Journal.Scrub()
 }
 
 // checkedStore is the real state directory.

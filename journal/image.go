@@ -37,6 +37,7 @@ const (
 type image struct {
 	parts [parts][]byte
 	slots [MaxCheckpoints][]byte
+	stale bool // a page that is not in use holds something of an earlier content
 }
 
 func partBucket(i int) []byte { return fmt.Appendf(nil, "%s%d", bucketState, i) }

@@ -57,22 +57,24 @@ type Options struct {
 	// After a crash in between, the next Open finds the same journal and calls
 	// it again. Its error is Open's.
 	BeforeQuarantine func() error
-	// OpenFile opens the journal's file; nil means os.OpenFile.
-	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
+	// OpenFile opens a file of the directory; nil means openat(2).
+	OpenFile func(dir *os.File, name string, flag int, perm os.FileMode) (*os.File, error)
 }
 
 // Journal is an open journal.
 type Journal struct {
 	onCommit func(time.Duration)
 	recovery Recovery
+	dir      directory
 	file     *os.File
 
 	published atomic.Pointer[contents] // the durable contents
 
-	mu  sync.Mutex // one writer at a time; guards the fields below
-	db  *bolt.DB
-	seq uint64 // of the newest checkpoint
-	end error  // if not nil, every further write returns it
+	mu       sync.Mutex // one writer at a time; guards the fields below
+	db       *bolt.DB
+	seq      uint64 // of the newest checkpoint
+	end      error  // if not nil, every further write returns it
+	scrubDue bool   // the files hold what the record no longer has
 }
 
 // Record returns the durable record. It reads memory only and does not wait for
@@ -118,6 +120,7 @@ func (j *Journal) Update(fn func(*Record)) (Record, error) {
 	if err := j.write(next); err != nil {
 		return old.record.clone(), fmt.Errorf("update record: %w", err)
 	}
+	j.scrubDue = j.scrubDue || old.record.Job.URL != "" && rec.Job.URL != old.record.Job.URL
 	return rec.clone(), nil
 }
 

@@ -86,7 +86,7 @@ func TestPeekUnderARunningWriter(t *testing.T) {
 
 // writeChild writes records and checkpoints until its input ends.
 func writeChild(args []string) error {
-	j, err := journal.Open(args[0], journal.Options{})
+	j, err := openPath(args[0], journal.Options{})
 	if err != nil {
 		return err
 	}

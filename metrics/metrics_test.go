@@ -221,7 +221,7 @@ func TestEachMethodUpdatesItsSeries(t *testing.T) {
 func TestResultsOfTheJournalHaveTheirSeries(t *testing.T) {
 	m := newMetrics()
 	before := strings.Count(ownSeries(t, m), "\n")
-	for _, r := range []journal.Result{journal.Clean, journal.Created, journal.Newer, journal.SetAside} {
+	for _, r := range []journal.Result{journal.Clean, journal.Created, journal.Newer, journal.Rebuilt, journal.SetAside} {
 		m.JournalRecovery(metrics.Recovery(r))
 		want := `ota_journal_recoveries_total{result="` + string(r) + `"} 1`
 		if !strings.Contains(ownSeries(t, m), want+"\n") {

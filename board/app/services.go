@@ -47,7 +47,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 	}
 	// The partial files go with a damaged journal: without it, nothing shows which
 	// of their bytes are good.
-	if s.journal, err = journal.Open(cfg.StateDir, journal.Options{
+	if s.journal, err = journal.Open(s.dir.Dir(), journal.Options{
 		OnCommit: s.metrics.JournalCommit, BeforeQuarantine: s.dir.RemoveAllPartials,
 	}); err != nil {
 		return nil, err
@@ -119,6 +119,8 @@ func (s *services) reportRecovery() {
 	switch found.Result {
 	case journal.SetAside:
 		s.log.Error("the journal was damaged and has been set aside; starting clean", "dir", s.dir.Path(), "reason", found.Reason)
+	case journal.Rebuilt:
+		s.log.Warn("a new file was made of what the journal holds; nothing is lost", "dir", s.dir.Path(), "reason", found.Reason)
 	case journal.Newer:
 		s.log.Warn("the journal is of a newer otad; what this one can use of it is kept", "reason", found.Reason)
 	}

@@ -59,6 +59,10 @@ func OpenStateDir(path string) (*StateDir, error) {
 // Path returns the path that OpenStateDir was called with.
 func (d *StateDir) Path() string { return d.path }
 
+// Dir returns the open directory. It stays open until Close, and the caller does
+// not close it.
+func (d *StateDir) Dir() *os.File { return d.dir }
+
 // Close releases the lock. Files opened through d can still be read and
 // written, but no longer published.
 func (d *StateDir) Close() error { return d.dir.Close() }

@@ -44,7 +44,7 @@ func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
 	if m.dir, err = storage.OpenStateDir(r.Dir); err != nil {
 		return nil, err
 	}
-	if m.journal, err = journal.Open(r.Dir, journal.Options{}); err != nil {
+	if m.journal, err = journal.Open(m.dir.Dir(), journal.Options{}); err != nil {
 		return nil, err
 	}
 	if m.journal.Recovery().Result == journal.SetAside {
