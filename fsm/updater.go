@@ -64,6 +64,9 @@ func New(d Deps, c Config) (*Updater, error) {
 		commands: make(chan command), newURL: make(chan struct{}, 1)}
 	w.stats = u.report.jobStats
 	rec := w.record()
+	if isUnproved(d.StateDir, rec) {
+		rec.State = string(Verifying) // the bytes decide
+	}
 	state := stateOf(rec)
 	if rec.State != "" && !State(rec.State).known() {
 		u.log.Warn("the journal is of a newer otad: its state is not known here", "recorded", rec.State, "state", state)
@@ -202,7 +205,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	case state.Active():
 		return u.refreshURL(job.URL)
 	case state == Ready:
-		if same && isPublished(u.dir, jobWithSize(rec)) {
+		if same && isProved(u.dir, rec) {
 			return nil
 		}
 		same = false // the package was taken away: fetch it anew

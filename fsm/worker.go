@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"otad/journal"
 	"otad/metrics"
 )
 
@@ -94,7 +95,8 @@ func (u *Updater) finishWork(ctx context.Context) error {
 		why = asError(w.err)
 		ev, change = evFail, failChange(why, u.journal.durable())
 	case ev == evVerified:
-		change = readyChange
+		published := remember(u.dir, u.journal.record())
+		change = func(r *journal.Record) { readyChange(r); published(r) }
 	}
 	if err := u.machine.fire(ctx, ev, change); err != nil {
 		if u.cfg.FailOnJournalError {

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"otad/board/storage"
@@ -124,6 +125,13 @@ func (s checkedStore) RemovePartial(name string) error {
 	}
 	s.p.invariants.mu.Unlock()
 	return s.StateDir.RemovePartial(name)
+}
+
+func (s checkedStore) RemovePublished(name string, isIt func(fs.FileInfo) bool) (bool, error) {
+	if err := s.p.change("remove published", 0); err != nil {
+		return false, err
+	}
+	return s.StateDir.RemovePublished(name, isIt)
 }
 
 func (s checkedStore) Writable() error {

@@ -157,5 +157,8 @@ func (s stateDir) OpenPartial(name string) (fsm.Partial, error) {
 }
 func (s stateDir) RemovePartial(name string) error              { return s.dir.RemovePartial(name) }
 func (s stateDir) Published(name string) (fsm.Published, error) { return s.dir.Published(name) }
-func (s stateDir) Writable() error                              { return s.dir.Writable() }
-func (s stateDir) Free() (int64, error)                         { return s.dir.Free() }
+func (s stateDir) RemovePublished(name string, isIt func(fs.FileInfo) bool) (bool, error) {
+	return s.dir.RemovePublished(name, isIt)
+}
+func (s stateDir) Writable() error      { return s.dir.Writable() }
+func (s stateDir) Free() (int64, error) { return s.dir.Free() }
