@@ -109,7 +109,12 @@ func TestCraftedJournalEndsSomewhere(t *testing.T) {
 		{"Verifying with other bytes", func(r *rig) journal.Record { rec := whole(r); rec.State = string(fsm.Verifying); return rec },
 			journal.Checkpoint{Offset: 5*interval + 1234, Digest: state}, 5*interval + 1234},
 		{"the largest size", func(r *rig) journal.Record { rec := whole(r); rec.Job.Size = math.MaxInt64; return rec }, journal.Checkpoint{}, 0},
-		{"the largest total", func(r *rig) journal.Record { rec := whole(r); rec.Job.Size = 0; rec.Validator.Total = math.MaxInt64; return rec }, journal.Checkpoint{}, 0},
+		{"the largest total", func(r *rig) journal.Record {
+			rec := whole(r)
+			rec.Job.Size = 0
+			rec.Validator.Total = math.MaxInt64
+			return rec
+		}, journal.Checkpoint{}, 0},
 		{"an offset beyond the reported size", func(r *rig) journal.Record { rec := whole(r); rec.Job.Size = 0; rec.Validator.Total = 100; return rec },
 			journal.Checkpoint{Offset: 9 * interval}, 9 * interval},
 		{"an offset beyond the object", func(r *rig) journal.Record { rec := whole(r); rec.Job.Size = 0; return rec },

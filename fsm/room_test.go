@@ -100,6 +100,15 @@ func TestEarlierPackagesMakeRoom(t *testing.T) {
 			flip(r.t, r.path("a.bin"), 7)
 			flip(r.t, r.path("b.bin"), 7)
 		}, "n.bin", []string{"a.bin", "b.bin"}, true, 0},
+		{"nor a copy with the same time", 0, 2, []string{"a.bin", "b.bin"}, func(r *rig) {
+			for _, name := range []string{"a.bin", "b.bin"} {
+				info, err := os.Stat(r.path(name))
+				must(r.t, err)
+				must(r.t, os.WriteFile(r.path("copy"), make([]byte, info.Size()), 0o644))
+				must(r.t, os.Chtimes(r.path("copy"), info.ModTime(), info.ModTime()))
+				must(r.t, os.Rename(r.path("copy"), r.path(name)))
+			}
+		}, "n.bin", []string{"a.bin", "b.bin"}, true, 0},
 		{"nor a link to one", 0, 2, []string{"a.bin", "b.bin"}, func(r *rig) {
 			for _, name := range []string{"a.bin", "b.bin"} {
 				must(r.t, os.Rename(r.path(name), filepath.Join(r.dir, "kept-"+name)))
@@ -176,26 +185,32 @@ func TestPackageThatIsHandedOverStays(t *testing.T) {
 	})
 }
 
-// A deletion that fails, or is cut, deletes nothing else and is no end.
+// Neither a deletion that fails, nor a file that is replaced in the last moment,
+// costs another package.
 func TestPackageThatCannotBeDeleted(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
-		r.boot()
-		r.publish("a.bin", "b.bin")
-		r.small(2, 1)
-		room := r.faults.each
-		r.faults.set(func(op string, at int64) error {
-			if op == "remove published" {
-				return syscall.EROFS
+	for name, instead := range map[string]func(r *rig) error{
+		"read-only": func(*rig) error { return syscall.EROFS },
+		"replaced":  func(r *rig) error { return flipByte(r.path("a.bin"), 5) },
+	} {
+		run(t, name, func(t *testing.T) {
+			r := newRig(t)
+			r.boot()
+			r.publish("a.bin", "b.bin")
+			r.small(2, 1)
+			room := r.faults.each
+			r.faults.set(func(op string, at int64) error {
+				if op == "remove published" {
+					return instead(r)
+				}
+				return room(op, at)
+			})
+			r.start(r.named("n.bin"))
+			r.failed("DISK_FULL: need ")
+			if got := r.packages(); !slices.Equal(got, []string{"a.bin", "b.bin"}) {
+				t.Errorf("published is %q", got)
 			}
-			return room(op, at)
 		})
-		r.start(r.named("n.bin"))
-		r.failed("DISK_FULL: need ")
-		if got := r.packages(); !slices.Equal(got, []string{"a.bin", "b.bin"}) {
-			t.Errorf("published is %q", got)
-		}
-	})
+	}
 }
 
 // An origin must not fill the disk because nobody has said how long the package

@@ -113,7 +113,6 @@ func open(d directory, o Options) (*Journal, Recovery, error) {
 	case err != nil:
 		return nil, Recovery{}, err
 	}
-	clearOpening(d)
 	c.f.Close()
 	if c, err = readJournal(d, o); err != nil {
 		return nil, Recovery{}, err

@@ -51,8 +51,7 @@ func (d directory) hide(name string) {
 // cut must not count as one. If it cannot be written, on a full disk for
 // example, opening goes on.
 func markOpening(d directory) error {
-	failed, err := failedOpens(d)
-	if err != nil || failed >= maxFailedOpens {
+	if _, err := failedOpens(d); err != nil {
 		return err
 	}
 	flag := os.O_WRONLY | os.O_APPEND

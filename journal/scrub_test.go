@@ -200,9 +200,11 @@ func TestJournalThatWasSetAsideGoesWithReady(t *testing.T) {
 			t.Errorf("%v %v", st.Mode(), err)
 		}
 		mustUpdate(t, j, func(r *journal.Record) { *r = signedRecord(60) })
-		if err := j.Scrub(); err != nil || holding(t, dir, signature) == nil {
-			t.Errorf("it goes before Ready: %v", err)
+		mustUpdate(t, j, func(r *journal.Record) { *r = signedRecord(70) })
+		if err := j.Scrub(); err != nil {
+			t.Error(err)
 		}
+		wantFiles(t, dir, journal.FileName, "journal.db.corrupt")
 		mustUpdate(t, j, makeReady)
 		if err := j.Scrub(); err != nil {
 			t.Error(err)
@@ -222,6 +224,25 @@ func TestJournalThatWasSetAsideGoesWithReady(t *testing.T) {
 			t.Errorf("the signature is in %q", got)
 		}
 	})
+}
+
+// So does one that is found beside a package that is Ready.
+func TestJournalThatWasSetAsideEarlier(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, dir)
+	mustUpdate(t, j, func(r *journal.Record) { *r = signedRecord(60) })
+	mustUpdate(t, j, makeReady)
+	if err := j.Scrub(); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "journal.db.corrupt"), []byte(signature), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j = reopened(t, dir, j, j.Record(), nil)
+	if err := j.Scrub(); err != nil {
+		t.Error(err)
+	}
+	wantFiles(t, dir, journal.FileName)
 }
 
 // An error leaves the record as it is, and the Scrub due.
