@@ -104,6 +104,20 @@ func TestJournalWithTwoNamesIsCopied(t *testing.T) {
 	}
 }
 
+// A journal that others could read is for its owner only from then on.
+func TestJournalIsForItsOwnerOnly(t *testing.T) {
+	dir := t.TempDir()
+	mustOpen(t, dir).Close()
+	path := filepath.Join(dir, journal.FileName)
+	if err := os.Chmod(path, 0o664); err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, dir)
+	if st, err := os.Stat(path); err != nil || st.Mode() != 0o600 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+}
+
 func TestJournalOfAnotherUserIsRefused(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a file away")

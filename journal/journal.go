@@ -7,7 +7,8 @@
 // mixture. [Open] creates the file crash-safely and checks every byte that
 // matters before bbolt reads it. A file that fails the checks is moved aside
 // and a new one is made: without a journal the package is fetched again, with a
-// bad one the board would never update again.
+// bad one the board would never update again. A file that holds is never given
+// up: if bbolt cannot use it, a new one gets its content.
 //
 // Data is synced first and then claimed by a checkpoint; the example shows the
 // order.
@@ -20,6 +21,15 @@
 // next update writes the build's own version. [Recovery] then has the result
 // [Newer]. Only damage, or a frozen field that cannot be decoded, moves the
 // file aside.
+//
+// # Files
+//
+// journal.db may hold a URL with a signature, and is readable for its owner only.
+// So is journal.db.corrupt, the file that was moved aside; it is deleted when a
+// package is Ready. [Journal.Scrub] takes earlier URLs out of journal.db.
+// journal.db.new is a file that is being made, and journal.opening counts the
+// starts that ended inside bbolt. All are looked up in the descriptor of the
+// directory, and no link is followed.
 //
 // # Goroutines
 //

@@ -86,15 +86,16 @@ func createAndOpen(d directory, o Options) (*Journal, error) {
 // open opens an existing journal. A *damageError means that the file is no
 // journal.
 //
-// What holds is never given up. If bbolt cannot open a file that was read, or
-// did not return from it three times, a new file is made of what was read. So it
-// is with a file that has a second name: bbolt would write to that one too.
+// What holds is not given up. If bbolt cannot open a file that was read, or did
+// not return from it three times, a new file is made of what was read. So it is
+// with a file that has a second name: bbolt would write to that one too. Only if
+// bbolt cannot open the new file either, the error is a *damageError.
 func open(d directory, o Options) (*Journal, Recovery, error) {
 	c, err := readJournal(d, o)
 	if err != nil {
 		return nil, Recovery{}, err
 	}
-	defer func() { c.f.Close() }() // no open file is left, unless c gave it to a journal
+	defer c.close()
 	suspect, mustCopy, err := c.suspect(d)
 	if err != nil {
 		return nil, Recovery{}, err
@@ -106,111 +107,22 @@ func open(d directory, o Options) (*Journal, Recovery, error) {
 		}
 		suspect, mustCopy = err.Error(), true
 	}
-	switch err := create(d, c.img); {
-	case isFull(err) && !mustCopy:
-		j, err := c.start(d, o) // there is no space for a copy
-		return j, c.recovery(), err
-	case err != nil:
+	err = create(d, c.img)
+	if isFull(err) && !mustCopy {
+		if j, startErr := c.start(d, o); startErr == nil {
+			return j, c.recovery(), nil // as it is: it holds
+		}
+	}
+	if err != nil {
 		return nil, Recovery{}, err
 	}
-	c.f.Close()
-	if c, err = readJournal(d, o); err != nil {
+	made, err := readJournal(d, o)
+	if err != nil {
 		return nil, Recovery{}, err
 	}
-	j, err := c.start(d, o)
+	defer made.close()
+	j, err := made.start(d, o)
 	return j, Recovery{Result: Rebuilt, Reason: suspect}, err
-}
-
-// candidate is a journal's file that is locked and was read without bbolt.
-type candidate struct {
-	f     *os.File
-	names int
-	img   *image
-	now   *contents
-}
-
-// readJournal removes what a create that was cut short has left, and reads the
-// journal.
-func readJournal(d directory, o Options) (_ *candidate, err error) {
-	if d.exists(newName) {
-		if err := d.remove(newName); err != nil {
-			return nil, err
-		}
-	}
-	c := new(candidate)
-	if c.f, c.names, err = d.openJournal(os.O_RDWR); err != nil {
-		return nil, err
-	}
-	if err = lock(c.f, o.LockTimeout); err == nil {
-		c.img, c.now, err = readAndCheck(d, c.f)
-	}
-	if err != nil {
-		c.f.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-// suspect returns why a new file should be made, "" for no reason, and whether
-// the old one may not be used as it is.
-func (c *candidate) suspect(d directory) (why string, mustCopy bool, err error) {
-	failed, err := failedOpens(d)
-	switch {
-	case err != nil:
-		return "", false, err
-	case c.names > 1:
-		return fmt.Sprintf("the file has %d names", c.names), true, nil
-	case failed >= maxFailedOpens:
-		return fmt.Sprintf("%d starts in a row ended while it was being opened", maxFailedOpens), false, nil
-	}
-	return "", false, nil
-}
-
-func (c *candidate) recovery() Recovery {
-	if c.now.newer != "" {
-		return Recovery{Result: Newer, Reason: c.now.newer}
-	}
-	return Recovery{Result: Clean}
-}
-
-// start gives the open file, which is locked and checked, to bbolt: so bbolt
-// cannot get another one.
-func (c *candidate) start(d directory, o Options) (*Journal, error) {
-	db, err := openBolt(d, c.f, c.img)
-	if err != nil {
-		return nil, err
-	}
-	j := &Journal{onCommit: o.OnCommit, dir: d, file: c.f, db: db}
-	c.f = nil // the journal's now
-	if len(c.now.checkpoints) > 0 {
-		j.seq = c.now.checkpoints[0].Seq
-	}
-	j.published.Store(c.now)
-	j.scrubDue = c.img.stale && c.now.record.Job.URL == "" || c.now.record.done() && d.exists(corruptName)
-	return j, nil
-}
-
-// lock takes the lock that bbolt will take, before the file is read.
-//
-// The caller's lock on the directory keeps other otads out, but not a program
-// that locks the file alone, such as the bbolt command. Without this lock the
-// file could be read in the middle of that program's commit, look damaged and
-// be set aside, and the download with it.
-func lock(f *os.File, timeout time.Duration) error {
-	for deadline := time.Now().Add(timeout); ; {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, unix.EINTR):
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return os.NewSyscallError("flock", err)
-		case time.Now().After(deadline):
-			return ErrLocked
-		default:
-			time.Sleep(lockPoll)
-		}
-	}
 }
 
 // openBolt opens a verified file with bbolt and checks that bbolt reads the
