@@ -80,6 +80,31 @@ func TestReadyIsJudgedByTheBytes(t *testing.T) {
 	}
 }
 
+// Another job need not wait until an earlier package is proved again.
+func TestOtherJobWhileReadyIsProved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).begin()
+		r.fetched()
+		r.end()
+		r.edit(func(j *journal.Journal) error {
+			_, err := j.Update(func(rec *journal.Record) { rec.Published = nil })
+			return err
+		})
+		p := r.open()
+		if s := p.Snapshot(); s.State != fsm.Verifying {
+			t.Fatalf("%+v", s)
+		}
+		must(t, p.StartBeforeRun(t.Context(), r.other(), false))
+		r.boot()
+		if s := r.await(fsm.Ready); s.State != fsm.Ready || s.Name != r.other().Name || !r.exists("u.bin") {
+			t.Errorf("%+v", s)
+		}
+		if text := exposition(r.metrics); !strings.Contains(text, `ota_downloads_total{result="cancelled"} 0`) {
+			t.Error("the earlier package counts as cancelled")
+		}
+	})
+}
+
 // edited returns the record that the journal holds.
 func (r *rig) edited() journal.Record {
 	rec, _ := r.record()

@@ -46,7 +46,8 @@ type command struct {
 const journalRetry = 5 * time.Second
 
 // New returns an Updater in the state that the journal holds. Nothing runs yet,
-// and nothing is written.
+// and nothing is written. Where the journal holds Ready, and the file is not the
+// one that was verified, the state is Verifying: the bytes decide.
 func New(d Deps, c Config) (*Updater, error) {
 	if c.OnChange == nil {
 		c.OnChange = func(Snapshot) {}
@@ -65,7 +66,7 @@ func New(d Deps, c Config) (*Updater, error) {
 	w.stats = u.report.jobStats
 	rec := w.record()
 	if isUnproved(d.StateDir, rec) {
-		rec.State = string(Verifying) // the bytes decide
+		rec.State = string(Verifying)
 	}
 	state := stateOf(rec)
 	if rec.State != "" && !State(rec.State).known() {
@@ -195,10 +196,10 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	rec := u.journal.record()
 	same := rec.Job.Same(job)
 	switch state := u.machine.current(); {
-	case state.Active() && !same && rec.Tries == 0:
+	case state.Active() && !same && rec.Tries == 0 && State(rec.State) != Ready:
 		return ErrBusy
 	case state.Active() && !same:
-		// It was reported failed: whoever asked for it has been answered.
+		// It was reported failed, or Ready: whoever asked for it has been answered.
 		if err := u.reset(ctx); err != nil {
 			return err
 		}
@@ -246,7 +247,7 @@ func (u *Updater) refreshURL(url string) error {
 }
 
 func (u *Updater) reset(ctx context.Context) error {
-	busy := u.machine.current().Active()
+	busy := u.machine.current().Active() && State(u.journal.record().State) != Ready
 	u.stopWork()
 	if err := u.machine.fire(ctx, evReset, resetChange); err != nil {
 		return err
