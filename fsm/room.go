@@ -13,14 +13,19 @@ import (
 const KeepAll = -1
 
 // reserve makes sure that the package fits before its first byte is stored. A
-// size of 0 is not known yet. Where there is no room, the oldest packages that
-// otad has published for earlier jobs go.
+// size of 0 is not known yet.
 func (t *transfer) reserve(size int64) error {
 	if size == 0 {
 		return nil
 	}
+	return t.withRoom(func() error { return t.file.Reserve(size, t.cfg.MinFree) })
+}
+
+// withRoom calls do. Where there is no room for it, the oldest packages that otad
+// has published for earlier jobs go.
+func (t *transfer) withRoom(do func() error) error {
 	for {
-		err := t.file.Reserve(size, t.cfg.MinFree)
+		err := do()
 		if err == nil || !isFull(err) || !t.makeRoom(err) {
 			return err
 		}

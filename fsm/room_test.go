@@ -185,6 +185,25 @@ func TestPackageThatIsHandedOverStays(t *testing.T) {
 	})
 }
 
+// Not only bytes can be short: a file needs an inode, and room for its name.
+func TestEarlierPackageMakesRoomForAName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.boot()
+		r.publish("a.bin", "b.bin")
+		r.before("open", func() error {
+			if r.exists("a.bin") {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		r.publish("n.bin")
+		if got := r.packages(); !slices.Equal(got, []string{"b.bin", "n.bin"}) {
+			t.Errorf("published is %q", got)
+		}
+	})
+}
+
 // Neither a deletion that fails, nor a file that is replaced in the last moment,
 // costs another package.
 func TestPackageThatCannotBeDeleted(t *testing.T) {
