@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -47,6 +48,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 	info := body.Info()
 	t.report.request(info.Status)
 	t.networkBack()
+	if most := t.cfg.MaxSize; most > 0 && rec.Job.Size == 0 && info.Size > most {
+		return fail(Unusable, fmt.Sprintf("the origin's package has %d bytes and -max-size allows %d: give the job its size, or allow more", info.Size, most), nil).err
+	}
 	if info.RangeIgnored || anew {
 		if t.urlReplaced() {
 			return errURLReplaced
@@ -162,13 +166,4 @@ func (t *transfer) recordValidator(asked journal.Record, info netio.BodyInfo) er
 	}
 	t.report.size(info.Size)
 	return t.reserve(info.Size)
-}
-
-// reserve makes sure that the package fits before its first byte is stored. A
-// size of 0 is not known yet.
-func (t *transfer) reserve(size int64) error {
-	if size == 0 {
-		return nil
-	}
-	return t.file.Reserve(size, t.cfg.MinFree)
 }

@@ -55,7 +55,7 @@ func BenchmarkFetch(b *testing.B) {
 func plainUpdater(tb testing.TB, dir string, observe func(fsm.Snapshot)) (_ *fsm.Updater, closeAll func()) {
 	state, err := storage.OpenStateDir(dir)
 	must(tb, err)
-	j, err := journal.Open(dir, journal.Options{})
+	j, err := journal.Open(state.Dir(), journal.Options{})
 	must(tb, err)
 	fetcher, err := netio.New(netio.Config{})
 	must(tb, err)

@@ -146,6 +146,7 @@ func TestReadyPackageIsFetchedAnewOnlyWhenItIsGone(t *testing.T) {
 		{"there", func(r *rig) error { return nil }, 1},
 		{"taken away", func(r *rig) error { return os.Remove(r.path("u.bin")) }, 2},
 		{"cut", func(r *rig) error { return os.Truncate(r.path("u.bin"), 5) }, 2},
+		{"written to", func(r *rig) error { return flipByte(r.path("u.bin"), 5) }, 2},
 	}
 	for _, tt := range tests {
 		run(t, tt.name, func(t *testing.T) {

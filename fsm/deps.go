@@ -21,6 +21,8 @@ type Journal interface {
 	Commit(journal.Checkpoint) error
 	Rewind(journal.Checkpoint) error
 	Checkpoints() []journal.Checkpoint
+	// Scrub overwrites what the journal's file still holds of earlier URLs.
+	Scrub() error
 }
 
 // StateDir is the directory of partial files and published packages. An error of
@@ -37,6 +39,9 @@ type StateDir interface {
 	// Published opens the package under its final name; fs.ErrNotExist when
 	// there is none.
 	Published(name string) (Published, error)
+	// RemovePublished deletes the package of that name durably, if isIt returns
+	// true for the file, and reports whether it did.
+	RemovePublished(name string, isIt func(fs.FileInfo) bool) (removed bool, err error)
 	// Writable returns an error when files are known not to be writable.
 	Writable() error
 	// Free returns how many bytes the file system has for otad.
@@ -133,6 +138,8 @@ type Config struct {
 	Flush              time.Duration  // longest time of transfer between two checkpoints; 0: they count bytes only
 	Held               func() bool    // no request is made while it returns true; any goroutine; nil: never
 	MinFree            int64          // bytes to leave free on the file system
+	MaxSize            int64          // most bytes of a package whose job has no size; 0: any
+	Keep               int            // packages of earlier jobs that stay although there is no room; KeepAll: every one
 	Readback           bool           // Verifying reads the file from the medium once more
 	KeepOutbox         bool           // transitions go into the journal's outbox
 	FailOnJournalError bool           // Run returns the error when the journal cannot be written, instead of trying again

@@ -12,7 +12,10 @@ import (
 // edit changes the journal while nothing runs.
 func (r *rig) edit(change func(*journal.Journal) error) {
 	r.t.Helper()
-	j, err := journal.Open(r.dir, journal.Options{})
+	dir, err := os.Open(r.dir)
+	must(r.t, err)
+	defer dir.Close()
+	j, err := journal.Open(dir, journal.Options{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 
@@ -20,8 +21,11 @@ type dir struct{ at *storage.StateDir }
 func (d dir) OpenPartial(name string) (fsm.Partial, error) { return d.at.OpenPartial(name) }
 func (d dir) RemovePartial(name string) error              { return d.at.RemovePartial(name) }
 func (d dir) Published(name string) (fsm.Published, error) { return d.at.Published(name) }
-func (d dir) Writable() error                              { return d.at.Writable() }
-func (d dir) Free() (int64, error)                         { return d.at.Free() }
+func (d dir) RemovePublished(name string, isIt func(fs.FileInfo) bool) (bool, error) {
+	return d.at.RemovePublished(name, isIt)
+}
+func (d dir) Writable() error      { return d.at.Writable() }
+func (d dir) Free() (int64, error) { return d.at.Free() }
 
 // opened ends the program on an error.
 func opened[T any](v T, err error) T {
@@ -41,7 +45,7 @@ func Example() {
 
 	state := opened(storage.OpenStateDir(path))
 	defer state.Close()
-	record := opened(journal.Open(path, journal.Options{}))
+	record := opened(journal.Open(state.Dir(), journal.Options{}))
 	defer record.Close()
 	fetcher := opened(netio.New(netio.Config{}))
 	defer fetcher.Close()

@@ -116,7 +116,12 @@ var newJournal = sync.OnceValue(func() []byte {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	j, err := journal.Open(dir, journal.Options{})
+	d, err := os.Open(dir)
+	if err != nil {
+		panic(err)
+	}
+	defer d.Close()
+	j, err := journal.Open(d, journal.Options{})
 	if err != nil {
 		panic(err)
 	}

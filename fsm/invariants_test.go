@@ -124,6 +124,9 @@ func (v *invariants) isNotShownYet(ends bool) {
 	}
 	p := v.process
 	state, s := stateIn(p.journal.Record()), p.Snapshot()
+	if state == fsm.Ready && s.State == fsm.Verifying {
+		state = s.State // of a package that has to be proved again
+	}
 	v.mu.Lock()
 	claimed := v.claimed
 	v.mu.Unlock()

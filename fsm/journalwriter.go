@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -70,6 +71,20 @@ func (w *journalWriter) note(err error) error {
 		w.lastErr.Store(nil)
 	}
 	return err
+}
+
+// tidy deletes what the journal has given up: partial files, and URLs in parts of
+// its own file that are not in use any more. What an error or a crash leaves is
+// deleted at the next start.
+func (w *journalWriter) tidy(dir StateDir, log *slog.Logger) {
+	w.removePending(dir, log)
+	err := w.journal.Scrub()
+	if errors.Is(err, journal.ErrUnusable) {
+		err = w.note(err)
+	}
+	if err != nil {
+		log.Warn("the journal's file still holds an earlier URL", "err", err)
+	}
 }
 
 // removePending deletes the partial files that the journal has given up. What a

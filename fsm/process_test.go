@@ -47,7 +47,7 @@ func (r *rig) open() *process {
 	r.killAt = 0
 	dir, err := storage.OpenStateDir(r.dir)
 	must(r.t, err)
-	p.journal, err = journal.Open(r.dir, journal.Options{OnCommit: p.metrics.JournalCommit})
+	p.journal, err = journal.Open(dir.Dir(), journal.Options{OnCommit: p.metrics.JournalCommit})
 	must(r.t, err)
 	fetcher, err := netio.New(r.net)
 	must(r.t, err)

@@ -29,7 +29,7 @@ func TestPercentIsRoundedDown(t *testing.T) {
 		{math.MaxInt64 - 1, math.MaxInt64, 99},
 	}
 	for _, tt := range tests {
-		rec := journal.Record{State: string(fsm.Downloading), Job: journal.Job{Size: tt.size}}
+		rec := journal.Record{State: string(fsm.Downloading), Job: journal.Job{Name: "u.bin", Size: tt.size}}
 		if s := fsm.SnapshotOf(rec, []journal.Checkpoint{{Offset: tt.durable}}); s.Progress != tt.want {
 			t.Errorf("%d of %d bytes are %d %%, want %d", tt.durable, tt.size, s.Progress, tt.want)
 		}
@@ -39,7 +39,7 @@ func TestPercentIsRoundedDown(t *testing.T) {
 func TestProgressOfEachState(t *testing.T) {
 	half := []journal.Checkpoint{{Offset: 50}}
 	for state, want := range map[fsm.State]int{"": 0, fsm.Idle: 0, fsm.Downloading: 50, fsm.Verifying: 100, fsm.Ready: 100, fsm.Failed: 50} {
-		s := fsm.SnapshotOf(journal.Record{State: string(state), Job: journal.Job{Size: 100}}, half)
+		s := fsm.SnapshotOf(journal.Record{State: string(state), Job: journal.Job{Name: "u.bin", Size: 100}}, half)
 		if s.Progress != want || s.ETA != -1 || s.BytesPerSecond != 0 || s.Message == "" {
 			t.Errorf("%q at rest is shown as %+v, want %d %%", state, s, want)
 		}

@@ -20,10 +20,10 @@ type recordChange func(*journal.Record)
 // download looks first whether the package is published already.
 func stateOf(r journal.Record) State {
 	switch s := State(r.State); {
-	case s.known():
-		return s
 	case r.State == "" || r.Job.Name == "":
 		return Idle
+	case s.known():
+		return s
 	default:
 		return Downloading
 	}
@@ -97,8 +97,7 @@ func failChange(why *Error, durable int64) recordChange {
 }
 
 // readyChange deletes the URL, which may be a key and which nobody needs any
-// more. The size, given or reported, is the package's now: a later start
-// compares it with the published file.
+// more. The size, given or reported, is the package's now.
 func readyChange(r *journal.Record) {
 	r.Job = jobWithSize(*r)
 	r.Job.URL, r.Validator = "", journal.Validator{}
@@ -112,7 +111,7 @@ func resetChange(r *journal.Record) {
 		r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 	}
 	*r = journal.Record{Generation: r.Generation + 1, PendingDeletes: r.PendingDeletes,
-		Outbox: r.Outbox, OutboxSeq: r.OutboxSeq}
+		Outbox: r.Outbox, OutboxSeq: r.OutboxSeq, Published: r.Published}
 }
 
 // dropCheckpoints gives up every checkpoint, and with the bytes the validator of
@@ -175,13 +174,13 @@ func sameObject(a, b string) bool {
 func (u *Updater) commitTransition(from, to State, c recordChange) error {
 	entries := 0 // before the outbox is cut to its bound
 	rec, err := u.journal.update(func(r *journal.Record) {
-		kept, generation := u.journal.checkpoints(), r.Generation
+		kept, generation, before := u.journal.checkpoints(), r.Generation, State(r.State)
 		c(r)
 		r.State = string(to)
 		if r.Generation != generation {
 			kept = nil // this transaction drops them
 		}
-		if u.cfg.KeepOutbox && from != to {
+		if u.cfg.KeepOutbox && from != to && before != to { // else it is Ready again, see New
 			s := recorded(*r, kept, u.cfg.Readback)
 			r.OutboxSeq++
 			addToOutbox(r, journal.OutboxEntry{Seq: r.OutboxSeq, State: r.State, Progress: s.Progress,

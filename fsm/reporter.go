@@ -106,6 +106,9 @@ func (r *reporter) bytesPerSecond() int64 {
 	return r.rate.perSecond(time.Since(r.start))
 }
 
+// packageRemoved counts an earlier package that was deleted to make room.
+func (r *reporter) packageRemoved() { r.metrics.PackageRemoved() }
+
 // rewound reports that the job goes on from a lower offset.
 func (r *reporter) rewound(offset int64) {
 	r.change(func(s *Snapshot) { s.ResumedFrom = min(s.ResumedFrom, offset) })

@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"otad/fsm"
 	"otad/journal"
@@ -158,6 +160,59 @@ func (r row) overhear(t *testing.T) {
 	st, err := os.Stat(d.path(journal.FileName))
 	if err != nil || st.Mode() != 0o600 {
 		t.Errorf("mode of the journal: %v, %v", st.Mode(), err)
+	}
+}
+
+// A signature is in no file of the state directory once the package is Ready, be
+// it of a URL that was replaced, or in a journal that was set aside. Where the
+// process is killed just after Ready, the next one deletes it.
+func TestSignatureDoesNotOutliveReady(t *testing.T) {
+	refuseScrub := func(op string, _ int64) error {
+		if op == "scrub" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	for name, fault := range map[string]func(string, int64) error{"at once": nil, "at the next start": refuseScrub} {
+		run(t, name, func(t *testing.T) {
+			r := newRig(t, on(1).ResetAt(2*interval), on(2).StallAt(3*interval))
+			r.begin()
+			synctest.Wait()
+			renewed := r.job()
+			renewed.URL += "&renewed"
+			r.start(renewed)
+			r.wantInFiles("signature="+secret+"&renewed", journal.FileName)
+			must(t, os.WriteFile(r.path("journal.db.corrupt"), []byte("?signature="+secret), 0o600))
+			r.origin.Release()
+			r.faults.set(fault)
+			r.fetched()
+			r.end()
+			r.faults.set(nil)
+			if fault == nil {
+				r.wantInFiles("signature=" + secret)
+			}
+			r.boot()
+			synctest.Wait()
+			r.wantInFiles("signature=" + secret)
+		})
+	}
+}
+
+// wantInFiles checks which files of the board hold the text.
+func (r *rig) wantInFiles(text string, want ...string) {
+	r.t.Helper()
+	entries, err := os.ReadDir(r.dir)
+	must(r.t, err)
+	var got []string
+	for _, e := range entries {
+		b, err := os.ReadFile(r.path(e.Name()))
+		must(r.t, err)
+		if bytes.Contains(b, []byte(text)) {
+			got = append(got, e.Name())
+		}
+	}
+	if !slices.Equal(got, want) {
+		r.t.Errorf("%q is in %q, want it in %q", text, got, want)
 	}
 }
 

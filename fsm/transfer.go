@@ -64,7 +64,11 @@ func (t *transfer) download(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if t.file, err = t.dir.OpenPartial(rec.Job.Name); err != nil {
+	err = t.withRoom(func() (err error) {
+		t.file, err = t.dir.OpenPartial(rec.Job.Name)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	defer closeKeepErr(t.file, &err)

@@ -26,10 +26,10 @@ const (
 )
 
 // wait returns how long a job that failed so waits for its next try. It returns
-// false where a try is of no use: the URL has to be signed anew, the bytes are
-// not the package's, or otad dies of the job.
+// false where a try is of no use: the URL has to be signed anew or is gone,
+// the bytes are not the package's, or otad dies of the job.
 func (a TryAgain) wait(r journal.Record, jitter float64) (time.Duration, bool) {
-	if a.First == 0 {
+	if a.First == 0 || r.Job.URL == "" {
 		return 0, false
 	}
 	first, longest := a.First, a.Longest

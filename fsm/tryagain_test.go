@@ -54,9 +54,13 @@ func TestWaitOfAFailedJob(t *testing.T) {
 		{"a failure of a build before codes were recorded", on, "", "", 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := journal.Record{Code: string(tt.code), Reason: string(tt.why), TryStep: tt.step}
+			r := journal.Record{Job: journal.Job{URL: "https://h/"}, Code: string(tt.code), Reason: string(tt.why), TryStep: tt.step}
 			if got, ok := fsm.TryAgainWait(tt.again, r, 0.5); got != tt.want || ok != (tt.want > 0) {
 				t.Errorf("%v, %v; want %v", got, ok, tt.want)
+			}
+			r.Job.URL = "" // as once the package was Ready
+			if got, ok := fsm.TryAgainWait(tt.again, r, 0.5); ok {
+				t.Errorf("without a URL %v", got)
 			}
 		})
 	}

@@ -47,7 +47,8 @@ type command struct {
 const journalRetry = 5 * time.Second
 
 // New returns an Updater in the state that the journal holds. Nothing runs yet,
-// and nothing is written.
+// and nothing is written. Where the journal holds Ready, and the file is not the
+// one that was verified, the state is Verifying: the bytes decide.
 func New(d Deps, c Config) (*Updater, error) {
 	if c.OnChange == nil {
 		c.OnChange = func(Snapshot) {}
@@ -65,6 +66,9 @@ func New(d Deps, c Config) (*Updater, error) {
 		commands: make(chan command), newURL: make(chan struct{}, 1), replaced: make(chan error, 1)}
 	w.stats = u.report.jobStats
 	rec := w.record()
+	if isUnproved(d.StateDir, rec) {
+		rec.State = string(Verifying)
+	}
 	state := stateOf(rec)
 	if rec.State != "" && !State(rec.State).known() {
 		u.log.Warn("the journal is of a newer otad: its state is not known here", "recorded", rec.State, "state", state)
@@ -189,17 +193,17 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	rec := u.journal.record()
 	same := rec.Job.Same(job)
 	switch state := u.machine.current(); {
-	case state.Active() && !same && rec.Tries == 0:
+	case state.Active() && !same && rec.Tries == 0 && State(rec.State) != Ready:
 		return ErrBusy
 	case state.Active() && !same:
-		// It was reported failed: whoever asked for it has been answered.
+		// It was reported failed, or Ready: whoever asked for it has been answered.
 		if err := u.reset(ctx); err != nil {
 			return err
 		}
 	case state.Active():
 		return u.refreshURL(job.URL)
 	case state == Ready:
-		if same && isPublished(u.dir, jobWithSize(rec)) {
+		if same && isProved(u.dir, rec) {
 			return nil
 		}
 		same = false // the package was taken away: fetch it anew
@@ -209,7 +213,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	if err := u.machine.fire(ctx, evStart, startChange(job, same)); err != nil {
 		return err
 	}
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	return nil
 }
 
@@ -227,6 +231,7 @@ func (u *Updater) refreshURL(url string) error {
 	if err != nil {
 		return err
 	}
+	defer u.journal.tidy(u.dir, u.log)
 	if u.work.failed() {
 		u.stopWork() // the old URL failed; the new one is tried before anything is reported
 		return nil
@@ -239,7 +244,7 @@ func (u *Updater) refreshURL(url string) error {
 }
 
 func (u *Updater) reset(ctx context.Context) error {
-	busy := u.machine.current().Active()
+	busy := u.machine.current().Active() && State(u.journal.record().State) != Ready
 	u.stopWork()
 	if err := u.machine.fire(ctx, evReset, resetChange); err != nil {
 		return err
@@ -247,6 +252,6 @@ func (u *Updater) reset(ctx context.Context) error {
 	if busy {
 		u.report.finished(metrics.Cancelled, time.Time{}, nil)
 	}
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"otad/journal"
 	"otad/metrics"
 )
 
@@ -97,7 +98,8 @@ func (u *Updater) finishWork(ctx context.Context) error {
 		why = asError(w.err)
 		ev, change = evFail, failChange(why, u.journal.durable())
 	case ev == evVerified:
-		change = readyChange
+		published := remember(u.dir, u.journal.record())
+		change = func(r *journal.Record) { readyChange(r); published(r) }
 	}
 	if err := u.machine.fire(ctx, ev, change); err != nil {
 		if u.cfg.FailOnJournalError {
@@ -114,7 +116,7 @@ func (u *Updater) finishWork(ctx context.Context) error {
 	case evFail:
 		u.report.finished(metrics.Failed, u.started, why)
 	}
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	return nil
 }
 
@@ -153,7 +155,7 @@ func (u *Updater) storageError(err error) error {
 // ended. It counts the start first, so that a job that kills otad each time ends
 // in Failed.
 func (u *Updater) recoverJob(ctx context.Context) error {
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	rec := u.journal.record()
 	if !stateOf(rec).Active() || !u.started.IsZero() {
 		return nil // nothing is under way, or this very process began it
@@ -174,7 +176,7 @@ func (u *Updater) recoverJob(ctx context.Context) error {
 		return err
 	}
 	u.report.finished(metrics.Failed, u.started, why)
-	u.journal.removePending(u.dir, u.log)
+	u.journal.tidy(u.dir, u.log)
 	u.unreserve(rec.Job.Name)
 	return nil
 }

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"otad/board/storage"
@@ -28,7 +29,7 @@ func (p *process) change(op string, at int64) error {
 	case "rewind":
 		p.note(fmt.Sprintf("%s %d", op, at))
 	case "commit": // its begin and its end are noted
-	case "update", "reserve": // noted where it is a transition; takes nothing from a power cut
+	case "update", "reserve", "scrub": // noted where it is a transition; takes nothing from a power cut
 	default:
 		p.note(op)
 	}
@@ -87,6 +88,13 @@ func (j checkedJournal) Update(f func(*journal.Record)) (journal.Record, error) 
 	})
 }
 
+func (j checkedJournal) Scrub() error {
+	if err := j.p.change("scrub", 0); err != nil {
+		return err
+	}
+	return j.Journal.Scrub()
+}
+
 // checkedStore is the real state directory.
 type checkedStore struct {
 	*storage.StateDir
@@ -125,6 +133,13 @@ func (s checkedStore) RemovePartial(name string) error {
 	}
 	s.p.invariants.mu.Unlock()
 	return s.StateDir.RemovePartial(name)
+}
+
+func (s checkedStore) RemovePublished(name string, isIt func(fs.FileInfo) bool) (bool, error) {
+	if err := s.p.change("remove published", 0); err != nil {
+		return false, err
+	}
+	return s.StateDir.RemovePublished(name, isIt)
 }
 
 func (s checkedStore) Writable() error {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -49,6 +50,12 @@ func (c Checkpoint) validate() error {
 		return fmt.Errorf("%w: digest state of %d bytes", ErrCheckpoint, len(c.Digest))
 	}
 	return nil
+}
+
+// possible reports whether otad can have made c for the job. No journal lives for
+// so many checkpoints that their number does not fit into an int64.
+func (c Checkpoint) possible(job Job) bool {
+	return c.Seq <= math.MaxInt64 && (job.Size == 0 || c.Offset <= job.Size)
 }
 
 // slot is the key of c in the file: c replaces the oldest checkpoint.

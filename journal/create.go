@@ -5,51 +5,73 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
 
-// reserved is the size of the file from the start. A full disk must not stop
-// the journal: that a download failed for lack of space is recorded there.
-const reserved = 64 << 10
+const (
+	// reserved is the size of the file from the start. A full disk must not stop
+	// the journal: that a download failed for lack of space is recorded there.
+	reserved = 64 << 10
 
-// create makes a journal with an empty record under another name and renames
-// it when it is complete and durable, because bbolt cannot open a file whose
-// first write was cut short. A crash before the rename leaves a file that the
-// next create removes.
-func create(dir string, o Options) (err error) {
-	path := filepath.Join(dir, FileName+".new")
-	if err := os.RemoveAll(path); err != nil {
+	newName = FileName + ".new"
+)
+
+// create makes a journal that holds img under another name and renames it when
+// it is complete and durable, because bbolt cannot open a file whose first write
+// was cut short. A crash before the rename leaves a file that the next Open
+// removes, and the journal that was there before, if any. On a full disk it
+// deletes the journal that was set aside to make space.
+func create(d directory, img *image) error {
+	err := tryCreate(d, img)
+	if isFull(err) {
+		if err = d.remove(corruptName); err == nil {
+			err = tryCreate(d, img)
+		}
+	}
+	return err
+}
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+func tryCreate(d directory, img *image) (err error) {
+	if err := d.remove(newName); err != nil {
+		return err
+	}
+	f, err := d.open(newName, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(path))
+			f.Close() // a second time if bbolt has closed it
+			err = errors.Join(err, d.remove(newName))
 		}
 	}()
-	_, raw, err := fit(Record{})
-	if err != nil {
-		return err
-	}
 	err = catchFaults(func() error {
-		db, err := bolt.Open(path, fileMode, boltOptions(o.OpenFile))
+		db, err := bolt.Open(f.Name(), fileMode, boltOptions(f))
 		if err != nil {
 			return err
 		}
-		return errors.Join(db.Update((&contents{raw: raw}).image().writeTo), db.Close())
+		return errors.Join(db.Update(img.writeTo), db.Close())
 	})
 	if err != nil {
-		return fmt.Errorf("make %s: %w", path, err)
+		return fmt.Errorf("make %s: %w", f.Name(), err)
 	}
-	if err := reserve(path); err != nil {
+	if err := d.reserve(newName); err != nil {
 		return err
 	}
-	if err := os.Rename(path, filepath.Join(dir, FileName)); err != nil {
+	if err := d.rename(newName, FileName); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return d.sync()
+}
+
+// emptyImage is the content of a new journal.
+func emptyImage() (*image, error) {
+	_, raw, err := fit(Record{})
+	return (&contents{raw: raw}).image(), err
 }
 
 // reserve writes every byte of the first 64 KiB and syncs them. Where blocks
@@ -57,8 +79,8 @@ func create(dir string, o Options) (err error) {
 // would still need space to note that a reserved block is now in use, and not
 // every file system has fallocate. Where blocks are not overwritten in place
 // (UBIFS, F2FS, btrfs), no space can be reserved.
-func reserve(path string) (err error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+func (d directory) reserve(name string) (err error) {
+	f, err := d.open(name, os.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -71,23 +93,4 @@ func reserve(path string) (err error) {
 		return err
 	}
 	return f.Sync()
-}
-
-// syncDir makes the names in dir durable.
-//
-// EINVAL is no error. Linux returns it when the file system has no fsync for
-// directories: 9P before 9P2000.L, VirtualBox shares, HFS, and CIFS and FAT of
-// old kernels. A program can do no more there, and an error would only keep
-// otad from running. PostgreSQL (fsync_fname) ignores EINVAL here too. After
-// any other error, EIO for example, the names may not be durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if errors.Is(err, unix.EINVAL) {
-		err = nil
-	}
-	return errors.Join(err, d.Close())
 }

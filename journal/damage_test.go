@@ -103,7 +103,7 @@ func tryDamage(dir string, base *base, put func(path string) error) (journal.Res
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700), put(filepath.Join(dir, journal.FileName))); err != nil {
 		return "", err
 	}
-	j, err := journal.Open(dir, journal.Options{})
+	j, err := openPath(dir, journal.Options{})
 	if err != nil {
 		return "", err
 	}
@@ -127,7 +127,7 @@ func use(dir string, j *journal.Journal) error {
 	if err := j.Close(); err != nil {
 		return err
 	}
-	j, err := journal.Open(dir, journal.Options{})
+	j, err := openPath(dir, journal.Options{})
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func makeBase(dir string, record journal.Record) (*base, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	j, err := journal.Open(dir, journal.Options{})
+	j, err := openPath(dir, journal.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ func hint(err error) string {
 	}{
 		{fs.ErrNotExist, "create the directory"},
 		{unix.ENOTDIR, "choose a directory"},
+		{errForeign, "give the file to the user that runs this program (chown), or delete it"},
 		{fs.ErrPermission, "let the user that runs this program write there"},
 		{unix.EROFS, "the file system is read-only, remount it or choose another directory"},
 		{unix.ENOSPC, "the file system is full, 64 KiB are needed"},

@@ -12,11 +12,16 @@ import (
 // A download is recorded, and its first block is synced and then committed. The
 // next process finds the checkpoint and continues there.
 func Example() {
-	dir, err := os.MkdirTemp("", "otad")
+	path, err := os.MkdirTemp("", "otad")
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(path)
+	dir, err := os.Open(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer dir.Close()
 
 	j, err := journal.Open(dir, journal.Options{})
 	if err != nil {

@@ -1,5 +1,7 @@
 package journal
 
+import "os"
+
 // Seams for the tests in package journal_test; nothing else may reach inside.
 
 const (
@@ -10,9 +12,12 @@ const (
 
 var (
 	EncodeCheckpoint = encodeCheckpoint
+	OpenAt           = openAt
 	OpenError        = openError
-	MarkOpening      = markOpening
 )
+
+// MarkOpening is a start in dir that ends inside bbolt.
+func MarkOpening(dir *os.File) error { return markOpening(directory{dir, openAt}) }
 
 // DecodeRecord and DecodeCheckpoint accept the values of this build's version
 // and of newer ones.

@@ -20,9 +20,19 @@ func checkpointAt(offset int64) journal.Checkpoint {
 	return journal.Checkpoint{Offset: offset, Tail: min(offset, 1<<20), TailCRC: uint32(offset) * 7, Digest: d.AppendState(nil)}
 }
 
+// openPath opens the journal in the directory of that path. The descriptor of
+// the directory is closed when the journal is garbage.
+func openPath(path string, o journal.Options) (*journal.Journal, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return journal.Open(dir, o)
+}
+
 func mustOpen(t testing.TB, dir string) *journal.Journal {
 	t.Helper()
-	j, err := journal.Open(dir, journal.Options{})
+	j, err := openPath(dir, journal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ const (
 type image struct {
 	parts [parts][]byte
 	slots [MaxCheckpoints][]byte
+	stale bool // a page that is not in use holds something of an earlier content
 }
 
 func partBucket(i int) []byte { return fmt.Appendf(nil, "%s%d", bucketState, i) }
@@ -68,9 +69,9 @@ func parse(file []byte) (*image, *contents, error) {
 	return img, now, nil
 }
 
-// decode fails only on the record. A checkpoint that is damaged, or of another
-// generation, is left out: there may be others, and without any the package is
-// fetched from its beginning.
+// decode fails only on the record. A checkpoint that is damaged, of another
+// generation or impossible is left out: there may be others, and without any the
+// package is fetched from its beginning.
 func (m *image) decode() (*contents, error) {
 	c := &contents{raw: bytes.Join(m.parts[:], nil)}
 	record, version, err := decodeRecord(c.raw)
@@ -83,7 +84,7 @@ func (m *image) decode() (*contents, error) {
 	}
 	for i, raw := range m.slots {
 		cp, version, err := decodeCheckpoint(raw)
-		if err != nil || cp.slot() != i || cp.Generation != c.record.Generation {
+		if err != nil || cp.slot() != i || cp.Generation != c.record.Generation || !cp.possible(c.record.Job) {
 			continue
 		}
 		c.checkpoints = append(c.checkpoints, cp)

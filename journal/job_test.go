@@ -160,7 +160,7 @@ func TestOlderNamesInAJournalAreKept(t *testing.T) {
 			t.Errorf("%+q is accepted for a new job", name)
 		}
 		dir := t.TempDir()
-		j, err := journal.Open(dir, journal.Options{})
+		j, err := openPath(dir, journal.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestOlderNamesInAJournalAreKept(t *testing.T) {
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if j, err = journal.Open(dir, journal.Options{}); err != nil {
+		if j, err = openPath(dir, journal.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if got := j.Record().Job; got != job || j.Recovery().Result == journal.SetAside {

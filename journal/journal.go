@@ -7,7 +7,8 @@
 // mixture. [Open] creates the file crash-safely and checks every byte that
 // matters before bbolt reads it. A file that fails the checks is moved aside
 // and a new one is made: without a journal the package is fetched again, with a
-// bad one the board would never update again.
+// bad one the board would never update again. A file that holds is never given
+// up: if bbolt cannot use it, a new one gets its content.
 //
 // Data is synced first and then claimed by a checkpoint; the example shows the
 // order.
@@ -20,6 +21,15 @@
 // next update writes the build's own version. [Recovery] then has the result
 // [Newer]. Only damage, or a frozen field that cannot be decoded, moves the
 // file aside.
+//
+// # Files
+//
+// journal.db may hold a URL with a signature, and is readable for its owner only.
+// So is journal.db.corrupt, the file that was moved aside; it is deleted when a
+// package is Ready. [Journal.Scrub] takes earlier URLs out of journal.db.
+// journal.db.new is a file that is being made, and journal.opening counts the
+// starts that ended inside bbolt. All are looked up in the descriptor of the
+// directory, and no link is followed.
 //
 // # Goroutines
 //
@@ -57,22 +67,24 @@ type Options struct {
 	// After a crash in between, the next Open finds the same journal and calls
 	// it again. Its error is Open's.
 	BeforeQuarantine func() error
-	// OpenFile opens the journal's file; nil means os.OpenFile.
-	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
+	// OpenFile opens a file of the directory; nil means openat(2).
+	OpenFile func(dir *os.File, name string, flag int, perm os.FileMode) (*os.File, error)
 }
 
 // Journal is an open journal.
 type Journal struct {
 	onCommit func(time.Duration)
 	recovery Recovery
+	dir      directory
 	file     *os.File
 
 	published atomic.Pointer[contents] // the durable contents
 
-	mu  sync.Mutex // one writer at a time; guards the fields below
-	db  *bolt.DB
-	seq uint64 // of the newest checkpoint
-	end error  // if not nil, every further write returns it
+	mu       sync.Mutex // one writer at a time; guards the fields below
+	db       *bolt.DB
+	seq      uint64 // of the newest checkpoint
+	end      error  // if not nil, every further write returns it
+	scrubDue bool   // the files hold what the record no longer has
 }
 
 // Record returns the durable record. It reads memory only and does not wait for
@@ -118,6 +130,7 @@ func (j *Journal) Update(fn func(*Record)) (Record, error) {
 	if err := j.write(next); err != nil {
 		return old.record.clone(), fmt.Errorf("update record: %w", err)
 	}
+	j.scrubDue = j.scrubDue || old.record.Job.URL != "" && rec.Job.URL != old.record.Job.URL
 	return rec.clone(), nil
 }
 

@@ -225,7 +225,7 @@ func TestNewGenerationDropsTheCheckpointsInTheSameTransaction(t *testing.T) {
 
 func TestOnCommitIsCalledForEachDurableTransaction(t *testing.T) {
 	var seen []time.Duration
-	j, err := journal.Open(t.TempDir(), journal.Options{OnCommit: func(d time.Duration) { seen = append(seen, d) }})
+	j, err := openPath(t.TempDir(), journal.Options{OnCommit: func(d time.Duration) { seen = append(seen, d) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func limitedCreation(dir string, limit uint64) error {
 	if err != nil {
 		return err
 	}
-	j, err := journal.Open(dir, journal.Options{})
+	j, err := openPath(dir, journal.Options{})
 	lift()
 	if err == nil {
 		if limit < journal.Reserved {
@@ -86,7 +86,7 @@ func limitedCreation(dir string, limit uint64) error {
 	if !errors.Is(err, journal.ErrUnusable) || dirErr != nil || len(entries) > 0 {
 		return fmt.Errorf("%w, leaving %v, %v", err, entries, dirErr)
 	}
-	j, err = journal.Open(dir, journal.Options{})
+	j, err = openPath(dir, journal.Options{})
 	if err != nil || j.Recovery().Result != journal.Created {
 		return fmt.Errorf("then %w", err)
 	}
@@ -99,7 +99,7 @@ func limitedWrites(dir string, limit uint64) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	j, err := journal.Open(dir, journal.Options{})
+	j, err := openPath(dir, journal.Options{})
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func limitedWrites(dir string, limit uint64) error {
 	if err := j.Close(); err != nil {
 		return err
 	}
-	if j, err = journal.Open(dir, journal.Options{}); err != nil {
+	if j, err = openPath(dir, journal.Options{}); err != nil {
 		return err
 	}
 	if got := stateOf(j); got != want || j.Recovery().Result != journal.Clean {
@@ -170,6 +170,9 @@ func tmpfsChild(args []string) error {
 	if err := fullUnderAnOpenJournal(dir); err != nil {
 		return fmt.Errorf("full under an open journal: %w", err)
 	}
+	if err := killedAndFull(dir); err != nil {
+		return fmt.Errorf("killed while opening and full: %w", err)
+	}
 	if err := damagedAndFull(dir); err != nil {
 		return fmt.Errorf("damaged and full: %w", err)
 	}
@@ -183,7 +186,7 @@ func fullFromTheStart(dir string) error {
 	if err := fillUp(dir); err != nil {
 		return err
 	}
-	_, err := journal.Open(dir, journal.Options{})
+	_, err := openPath(dir, journal.Options{})
 	if !errors.Is(err, journal.ErrUnusable) || !strings.Contains(err.Error(), "is full") {
 		return fmt.Errorf("Open = %w", err)
 	}
@@ -191,7 +194,7 @@ func fullFromTheStart(dir string) error {
 }
 
 func fullUnderAnOpenJournal(dir string) error {
-	j, err := journal.Open(dir, journal.Options{})
+	j, err := openPath(dir, journal.Options{})
 	if err != nil {
 		return err
 	}
@@ -208,8 +211,27 @@ func fullUnderAnOpenJournal(dir string) error {
 	if err := j.Close(); err != nil {
 		return err
 	}
-	if j, err = journal.Open(dir, journal.Options{}); err != nil || stateOf(j) != want {
+	if j, err = openPath(dir, journal.Options{}); err != nil || stateOf(j) != want {
 		return fmt.Errorf("reopened with another state, %w", err)
+	}
+	return j.Close()
+}
+
+// killedAndFull checks that a journal that should be copied is used as it is
+// when there is no space for a copy.
+func killedAndFull(dir string) error {
+	if err := os.WriteFile(filepath.Join(dir, "filler"), nil, 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "journal.opening"), []byte("..."), 0o600); err != nil {
+		return err
+	}
+	if err := fillUp(dir); err != nil {
+		return err
+	}
+	j, err := openPath(dir, journal.Options{})
+	if err != nil || j.Recovery().Result != journal.Clean || j.Record().State != "Failed" {
+		return fmt.Errorf("Open = %w", err)
 	}
 	return j.Close()
 }
@@ -224,7 +246,7 @@ func damagedAndFull(dir string) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	j, err := journal.Open(dir, journal.Options{})
+	j, err := openPath(dir, journal.Options{})
 	if err != nil || j.Recovery().Result != journal.SetAside {
 		return fmt.Errorf("Open = %w", err)
 	}
@@ -232,7 +254,7 @@ func damagedAndFull(dir string) error {
 }
 
 func readOnly(dir string) error {
-	_, err := journal.Open(dir, journal.Options{})
+	_, err := openPath(dir, journal.Options{})
 	if !errors.Is(err, journal.ErrUnusable) || !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "read-only") {
 		return fmt.Errorf("Open of a read-only journal = %w", err)
 	}

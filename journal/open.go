@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -26,133 +25,116 @@ const (
 	Clean    Result = "clean"     // readable
 	Created  Result = "created"   // there was none
 	Newer    Result = "newer"     // written by a newer otad, readable as far as [RecordVersion] says
+	Rebuilt  Result = "rebuilt"   // readable, but bbolt could not use the file; a new file has the same content
 	SetAside Result = "set_aside" // unreadable, moved to journal.db.corrupt; a new one was made
 )
 
-// Recovery is a Result and, for Newer and SetAside, the reason.
+// Recovery is a Result and, for Newer, Rebuilt and SetAside, the reason.
 type Recovery struct {
 	Result Result
 	Reason string
 }
 
-// Open opens the journal in dir. It creates a missing journal and sets aside
-// one that cannot be read; [Journal.Recovery] returns which. The caller holds a
-// lock on the directory, so that no other otad moves files there. The error
-// matches [ErrLocked] or [ErrUnusable].
-func Open(dir string, o Options) (*Journal, error) {
+// Open opens the journal in the directory dir, which stays the caller's and open
+// for as long as the journal. Open creates a missing journal and sets aside one
+// that cannot be read; [Journal.Recovery] returns which. The caller holds a lock
+// on the directory, so that no other otad moves files there. The error matches
+// [ErrLocked] or [ErrUnusable].
+func Open(dir *os.File, o Options) (*Journal, error) {
 	if o.LockTimeout == 0 {
 		o.LockTimeout = defaultLockTimeout
 	}
 	if o.OpenFile == nil {
-		o.OpenFile = os.OpenFile
+		o.OpenFile = openAt
 	}
-	j, err := open(dir, o)
-	found := Recovery{Result: Clean}
+	d := directory{dir, o.OpenFile}
+	j, found, err := open(d, o)
 	switch {
-	case err == nil && j.published.Load().newer != "":
-		found = Recovery{Result: Newer, Reason: j.published.Load().newer}
 	case isDamage(err):
 		found = Recovery{Result: SetAside, Reason: err.Error()}
 		if o.BeforeQuarantine != nil {
 			if err := o.BeforeQuarantine(); err != nil {
-				return nil, openError(dir, err)
+				return nil, openError(dir.Name(), err)
 			}
 		}
-		if err = setAside(dir); err == nil {
-			j, err = createAndOpen(dir, o)
+		if err = setAside(d); err == nil {
+			j, err = createAndOpen(d, o)
 		}
 	case errors.Is(err, fs.ErrNotExist):
 		found = Recovery{Result: Created}
-		j, err = createAndOpen(dir, o)
+		j, err = createAndOpen(d, o)
 	}
 	if err != nil {
-		return nil, openError(dir, err)
+		return nil, openError(dir.Name(), err)
 	}
 	j.recovery = found
 	return j, nil
 }
 
-func createAndOpen(dir string, o Options) (*Journal, error) {
-	err := create(dir, o)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		// Delete the journal that was set aside to make space.
-		if err = os.RemoveAll(filepath.Join(dir, corruptName)); err == nil {
-			err = create(dir, o)
-		}
+func createAndOpen(d directory, o Options) (*Journal, error) {
+	img, err := emptyImage()
+	if err == nil {
+		err = create(d, img)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return open(dir, o)
+	j, _, err := open(d, o)
+	return j, err
 }
 
-// open opens an existing journal. It passes the open file that it has locked
-// and checked to bbolt, so bbolt cannot get another file. A *damageError means
-// that the file is no journal.
-func open(dir string, o Options) (_ *Journal, err error) {
-	path := filepath.Join(dir, FileName)
-	f, err := openRegular(path, os.O_RDWR, o)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // a second time if bbolt has closed it
-		}
-	}()
-	if err := lock(f, o.LockTimeout); err != nil {
-		return nil, err
-	}
-	img, now, err := readAndCheck(dir, f)
-	if err != nil {
-		return nil, err
-	}
-	db, err := openBolt(dir, f, img)
-	if err != nil {
-		return nil, err
-	}
-	j := &Journal{onCommit: o.OnCommit, file: f, db: db}
-	if len(now.checkpoints) > 0 {
-		j.seq = now.checkpoints[0].Seq
-	}
-	j.published.Store(now)
-	return j, nil
-}
-
-// lock takes the lock that bbolt will take, before the file is read.
+// open opens an existing journal. A *damageError means that the file is no
+// journal.
 //
-// The caller's lock on the directory keeps other otads out, but not a program
-// that locks the file alone, such as the bbolt command. Without this lock the
-// file could be read in the middle of that program's commit, look damaged and
-// be set aside, and the download with it.
-func lock(f *os.File, timeout time.Duration) error {
-	for deadline := time.Now().Add(timeout); ; {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, unix.EINTR):
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return os.NewSyscallError("flock", err)
-		case time.Now().After(deadline):
-			return ErrLocked
-		default:
-			time.Sleep(lockPoll)
+// What holds is not given up. If bbolt cannot open a file that was read, or did
+// not return from it three times, a new file is made of what was read. So it is
+// with a file that has a second name: bbolt would write to that one too. Only if
+// bbolt cannot open the new file either, the error is a *damageError.
+func open(d directory, o Options) (*Journal, Recovery, error) {
+	c, err := readJournal(d, o)
+	if err != nil {
+		return nil, Recovery{}, err
+	}
+	defer c.close()
+	suspect, mustCopy, err := c.suspect(d)
+	if err != nil {
+		return nil, Recovery{}, err
+	}
+	if suspect == "" {
+		j, err := c.start(d, o)
+		if !isDamage(err) {
+			return j, c.recovery(), err
+		}
+		suspect, mustCopy = err.Error(), true
+	}
+	err = create(d, c.img)
+	if isFull(err) && !mustCopy {
+		if j, startErr := c.start(d, o); startErr == nil {
+			return j, c.recovery(), nil // as it is: it holds
 		}
 	}
+	if err != nil {
+		return nil, Recovery{}, err
+	}
+	made, err := readJournal(d, o)
+	if err != nil {
+		return nil, Recovery{}, err
+	}
+	defer made.close()
+	j, err := made.start(d, o)
+	return j, Recovery{Result: Rebuilt, Reason: suspect}, err
 }
 
 // openBolt opens a verified file with bbolt and checks that bbolt reads the
 // same content as verify. bbolt then owns f.
-func openBolt(dir string, f *os.File, want *image) (db *bolt.DB, err error) {
-	if err := markOpening(dir); err != nil {
+func openBolt(d directory, f *os.File, want *image) (db *bolt.DB, err error) {
+	if err := markOpening(d); err != nil {
 		return nil, err
 	}
-	defer clearOpening(dir)
-	given := func(string, int, os.FileMode) (*os.File, error) { return f, nil }
+	defer clearOpening(d)
 	var got *image
 	err = catchFaults(func() error {
-		if db, err = bolt.Open(f.Name(), fileMode, boltOptions(given)); err != nil {
+		if db, err = bolt.Open(f.Name(), fileMode, boltOptions(f)); err != nil {
 			return err
 		}
 		got, err = load(db)
@@ -174,7 +156,8 @@ func openBolt(dir string, f *os.File, want *image) (db *bolt.DB, err error) {
 	return nil, damaged("%v", err)
 }
 
-func boltOptions(open func(string, int, os.FileMode) (*os.File, error)) *bolt.Options {
+// boltOptions returns the options with which bbolt opens f, whatever its name.
+func boltOptions(f *os.File) *bolt.Options {
 	return &bolt.Options{
 		// Not the kernel's page size, which may be 64 KiB: each commit writes
 		// three pages.
@@ -182,6 +165,6 @@ func boltOptions(open func(string, int, os.FileMode) (*os.File, error)) *bolt.Op
 		Timeout:      defaultLockTimeout,
 		FreelistType: bolt.FreelistArrayType,
 		NoStatistics: true,
-		OpenFile:     open,
+		OpenFile:     func(string, int, os.FileMode) (*os.File, error) { return f, nil },
 	}
 }

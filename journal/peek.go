@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -19,8 +21,13 @@ const (
 // be called from any goroutine.
 func Peek(dir string) (Record, []Checkpoint, error) {
 	path := filepath.Join(dir, FileName)
+	file, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return Record{}, nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	defer file.Close()
 	for attempt := 1; ; attempt++ {
-		now, err := peek(path)
+		now, err := peek(directory{file, openAt})
 		switch {
 		case err == nil:
 			return now.record, now.checkpoints, nil
@@ -37,8 +44,8 @@ func Peek(dir string) (Record, []Checkpoint, error) {
 // a copy is consistent if both meta pages are the same after reading as before.
 // If they are not, or if a meta page was half-written, the copy may look
 // damaged, and the next attempt will succeed.
-func peek(path string) (*contents, error) {
-	f, err := openRegular(path, os.O_RDONLY, Options{OpenFile: os.OpenFile})
+func peek(d directory) (*contents, error) {
+	f, _, err := d.openJournal(os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func TestPeekUnderARunningWriter(t *testing.T) {
 
 // writeChild writes records and checkpoints until its input ends.
 func writeChild(args []string) error {
-	j, err := journal.Open(args[0], journal.Options{})
+	j, err := openPath(args[0], journal.Options{})
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func soundJournal(t *testing.T) []byte {
 	t.Helper()
 	dir := t.TempDir()
 	j := mustOpen(t, dir)
-	mustUpdate(t, j, func(r *journal.Record) { *r = recordWithoutSuffix() }) // fits into the page of the buckets
+	mustUpdate(t, j, func(r *journal.Record) { *r = recordWithoutPublished() }) // inside the page of the buckets
 	mustCommit(t, j, checkpointAt(1))
 	j.Close()
 	return readFile(t, dir)

@@ -93,7 +93,7 @@ func (c *powerCut) write(file []byte, page, sectors int) {
 func (c *powerCut) open(t *testing.T, file []byte, what string, want ...string) {
 	t.Helper()
 	overwrite(t, c.dir, file)
-	j, err := journal.Open(c.dir, journal.Options{})
+	j, err := openPath(c.dir, journal.Options{})
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}

@@ -1,11 +1,6 @@
 package journal
 
-import (
-	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
-)
+import "os"
 
 const (
 	corruptName    = FileName + ".corrupt"
@@ -16,23 +11,35 @@ const (
 // setAside moves the file in the journal's place to journal.db.corrupt, in
 // place of an earlier one. A crash in the middle leaves no journal, or the
 // damaged one; the next start handles either.
-func setAside(dir string) error {
-	corrupt := filepath.Join(dir, corruptName)
-	if err := os.RemoveAll(corrupt); err != nil {
+func setAside(d directory) error {
+	if err := d.remove(corruptName); err != nil {
 		return err
 	}
-	if err := os.Rename(filepath.Join(dir, FileName), corrupt); err != nil {
+	if err := d.rename(FileName, corruptName); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(filepath.Join(dir, markerName)); err != nil {
+	if err := d.remove(markerName); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	d.hide(corruptName)
+	return d.sync()
+}
+
+// hide keeps other users from a file that may hold a URL. FAT has no modes.
+func (d directory) hide(name string) {
+	st, err := d.stat(name)
+	if err != nil || !isRegular(st) || st.Mode&0o777 == fileMode {
+		return
+	}
+	if f, err := openAt(d.file, name, openRead, 0); err == nil {
+		_ = f.Chmod(fileMode)
+		f.Close()
+	}
 }
 
 // markOpening appends one byte to journal.opening before bbolt opens the file;
 // clearOpening deletes it. Three bytes mean that three starts in a row ended
-// inside bbolt, and the journal is then treated as damaged.
+// inside bbolt, and a new file is then made of what the old one holds.
 //
 // The marker is for what verify cannot see and catchFaults cannot catch in a
 // file that passed verify: a fatal error of the Go runtime in bbolt, or a page
@@ -43,19 +50,15 @@ func setAside(dir string) error {
 // The marker is not synced: it must survive a crash of the process, and a power
 // cut must not count as one. If it cannot be written, on a full disk for
 // example, opening goes on.
-func markOpening(dir string) error {
-	path := filepath.Join(dir, markerName)
-	if info, err := os.Lstat(path); err == nil {
-		switch {
-		case !info.Mode().IsRegular():
-			if err := os.RemoveAll(path); err != nil {
-				return err
-			}
-		case info.Size() >= maxFailedOpens:
-			return damaged("%d starts in a row ended while it was being opened", maxFailedOpens)
-		}
+func markOpening(d directory) error {
+	if _, err := failedOpens(d); err != nil {
+		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, fileMode)
+	flag := os.O_WRONLY | os.O_APPEND
+	if !d.exists(markerName) {
+		flag |= os.O_CREATE | os.O_EXCL
+	}
+	f, err := openAt(d.file, markerName, flag|openSafely, fileMode)
 	if err != nil {
 		return nil
 	}
@@ -64,4 +67,17 @@ func markOpening(dir string) error {
 	return nil
 }
 
-func clearOpening(dir string) { _ = os.Remove(filepath.Join(dir, markerName)) }
+// failedOpens returns how many starts in a row have ended inside bbolt. It
+// removes a marker that otad has not made.
+func failedOpens(d directory) (int64, error) {
+	st, err := d.stat(markerName)
+	switch {
+	case err != nil:
+		return 0, nil
+	case !isRegular(st) || st.Nlink != 1 || d.owned(st, markerName) != nil:
+		return 0, d.remove(markerName)
+	}
+	return st.Size, nil
+}
+
+func clearOpening(d directory) { _ = d.remove(markerName) }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"otad/journal"
 )
 
@@ -23,7 +25,7 @@ func TestBeforeQuarantineRunsBeforeTheJournalIsMoved(t *testing.T) {
 				t.Fatal(err)
 			}
 			called := 0
-			j, err := journal.Open(dir, journal.Options{BeforeQuarantine: func() error {
+			j, err := openPath(dir, journal.Options{BeforeQuarantine: func() error {
 				called++
 				if got, err := os.ReadFile(path); err != nil || string(got) != string(damage) {
 					t.Errorf("the journal is not in its place: %q, %v", got, err)
@@ -39,7 +41,7 @@ func TestBeforeQuarantineRunsBeforeTheJournalIsMoved(t *testing.T) {
 			}
 			if err == nil {
 				j.Close()
-				j, err = journal.Open(dir, journal.Options{BeforeQuarantine: func() error { called++; return nil }})
+				j, err = openPath(dir, journal.Options{BeforeQuarantine: func() error { called++; return nil }})
 				if err != nil || called != 1 {
 					t.Errorf("called %d times for one damage, %v", called, err)
 				}
@@ -49,29 +51,62 @@ func TestBeforeQuarantineRunsBeforeTheJournalIsMoved(t *testing.T) {
 	}
 }
 
-func TestThreeFailedOpensSetTheJournalAside(t *testing.T) {
-	for failed := range 5 {
+// Three starts that were killed inside bbolt cost a new file, and no byte of
+// what the journal holds.
+func TestThreeFailedOpensMakeANewFile(t *testing.T) {
+	for failed := range 6 {
 		t.Run(fmt.Sprint(failed), func(t *testing.T) {
 			dir := t.TempDir()
 			j := mustOpen(t, dir)
-			mustUpdate(t, j, func(r *journal.Record) { r.State = "Downloading" })
+			mustUpdate(t, j, func(r *journal.Record) { *r = fullRecord() })
+			for i := range int64(5) {
+				mustCommit(t, j, checkpointAt(i))
+			}
+			record, checkpoints := j.Record(), j.Checkpoints()
 			j.Close()
+			old := inode(t, dir)
 			for range failed {
-				if err := journal.MarkOpening(dir); err != nil && failed <= 3 {
-					t.Fatal(err)
-				}
+				failToOpen(t, dir)
 			}
 			j = mustOpen(t, dir)
 			want := journal.Recovery{Result: journal.Clean}
 			if failed >= 3 {
-				want = journal.Recovery{Result: journal.SetAside, Reason: "3 starts in a row ended while it was being opened"}
+				want = journal.Recovery{Result: journal.Rebuilt, Reason: "3 starts in a row ended while it was being opened"}
 			}
 			if got := j.Recovery(); got != want {
 				t.Errorf("recovery %+v, want %+v", got, want)
 			}
-			reopened(t, dir, j, j.Record(), nil) // and no fourth time
+			if same := inode(t, dir) == old; same != (failed < 3) {
+				t.Errorf("the same file: %v", same)
+			}
+			if size := len(readFile(t, dir)); size != journal.Reserved {
+				t.Errorf("the file has %d bytes", size)
+			}
+			reopened(t, dir, j, record, checkpoints) // and no fourth time
+			wantFiles(t, dir, journal.FileName)
 		})
 	}
+}
+
+func failToOpen(t *testing.T, path string) {
+	t.Helper()
+	dir, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := journal.MarkOpening(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func inode(t *testing.T, dir string) uint64 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Lstat(filepath.Join(dir, journal.FileName), &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Ino
 }
 
 func TestMarkerThatIsNoFileIsRemoved(t *testing.T) {

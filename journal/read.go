@@ -13,32 +13,46 @@ const (
 	maxFile      = 1 << 20
 	readAttempts = 3 // of a medium that returns errors
 	readPause    = 100 * time.Millisecond
+
+	openSafely = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	openRead   = os.O_RDONLY | openSafely
 )
 
-// openRegular opens a regular file. It does not follow a symbolic link and does
-// not block on a pipe.
-func openRegular(path string, flag int, o Options) (*os.File, error) {
-	info, err := os.Lstat(path)
+// openJournal opens the journal, if it is a regular file of a user that may own
+// it, and returns how many names the file has.
+func (d directory) openJournal(flag int) (f *os.File, names int, err error) {
+	st, err := d.stat(FileName) // before the open, which can do something to a device
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, damaged("not a file but %s", info.Mode())
+	if !isRegular(st) {
+		return nil, 0, damaged("not a regular file")
 	}
-	f, err := o.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
+	f, err = d.open(FileName, flag)
 	if unreadable(err) {
-		return nil, damaged("%v", err)
+		return nil, 0, damaged("%v", err)
 	}
-	return f, err
+	if err != nil {
+		return nil, 0, err
+	}
+	err = ignoringEINTR(func() error { return unix.Fstat(int(f.Fd()), &st) })
+	if err == nil {
+		err = d.owned(st, FileName)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, int(st.Nlink), nil
 }
 
 // readAndCheck reads the journal. It tries again after a read error: a
 // transient error of the medium must not cost a download. Before each further
 // attempt it drops the file from the page cache, which may differ from the
 // medium after a sync that failed.
-func readAndCheck(dir string, f *os.File) (img *image, now *contents, err error) {
+func readAndCheck(d directory, f *os.File) (img *image, now *contents, err error) {
 	for range readAttempts {
-		if img, now, err = readOnce(dir, f); !unreadable(err) {
+		if img, now, err = readOnce(d, f); !unreadable(err) {
 			return img, now, err
 		}
 		time.Sleep(readPause)
@@ -47,8 +61,8 @@ func readAndCheck(dir string, f *os.File) (img *image, now *contents, err error)
 	return nil, nil, damaged("%v", err)
 }
 
-func readOnce(dir string, f *os.File) (*image, *contents, error) {
-	if err := syncFile(dir, f); err != nil {
+func readOnce(d directory, f *os.File) (*image, *contents, error) {
+	if err := syncFile(d, f); err != nil {
 		return nil, nil, err
 	}
 	file, err := read(f)
@@ -63,11 +77,11 @@ func readOnce(dir string, f *os.File) (*image, *contents, error) {
 // transaction were complete, but a power cut can still undo it. bbolt would
 // write the next transaction over the pages of the one before, and a power cut
 // could then leave neither.
-func syncFile(dir string, f *os.File) error {
+func syncFile(d directory, f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return d.sync()
 }
 
 // read returns the bytes of the file.

@@ -15,6 +15,8 @@ const (
 	MaxOutbox = 16  // entries of the outbox; the newest are kept
 	MaxText   = 512 // bytes of an error or message text
 	MaxTag    = 512 // bytes of an ETag or Last-Modified; a longer one, or one not in UTF-8, is left out
+
+	MaxPublished = 64 // packages that are remembered; the newest are kept, as far as there is room
 )
 
 // RecordVersion is the version of the record that this build writes. A board
@@ -71,6 +73,15 @@ type OutboxEntry struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
+// Published is a package that otad has given its final name. Size, Inode and
+// Modified show whether the file of that name is still the one.
+type Published struct {
+	Name     string `json:"name"`
+	Size     int64  `json:"size,omitempty"`     // bytes
+	Inode    uint64 `json:"inode,omitempty"`    // number of the file
+	Modified int64  `json:"modified,omitempty"` // nanoseconds since 1970
+}
+
 // Record is everything but the checkpoints that the updater needs after a power
 // cut. The state machine defines what the fields mean; the journal itself uses
 // Generation only. The JSON keys are part of the format, see [RecordVersion].
@@ -96,11 +107,13 @@ type Record struct {
 	OutboxSeq      uint64        `json:"notice_seq,omitempty"`    // Seq of the newest entry ever made
 	PendingDeletes []string      `json:"garbage,omitempty"`       // names of files to be removed
 	OwnSuffix      bool          `json:"own_suffix,omitempty"`    // partial files are NAME.otad-part; false: NAME.part, as an earlier build wrote them
+	Published      []Published   `json:"published,omitempty"`     // oldest first; an older otad forgets them
 }
 
 func (r Record) clone() Record {
 	r.Outbox = slices.Clone(r.Outbox)
 	r.PendingDeletes = slices.Clone(r.PendingDeletes)
+	r.Published = slices.Clone(r.Published)
 	return r
 }
 
@@ -116,6 +129,11 @@ func (r Record) bounded() Record {
 	r.Validator.ETag = boundedTag(r.Validator.ETag)
 	r.Validator.LastModified = boundedTag(r.Validator.LastModified)
 	r.Validator.Total = max(0, r.Validator.Total)
+	r.Tries, r.TryStep, r.TryOffset = max(0, r.Tries), max(0, r.TryStep), max(0, r.TryOffset)
+	r.Restarts = max(0, r.Restarts)
+	r.PendingDeletes = slices.DeleteFunc(slices.Clone(r.PendingDeletes), func(name string) bool { return storedNameProblem(name) != "" })
+	r.Published = slices.DeleteFunc(slices.Clone(r.Published), func(p Published) bool { return storedNameProblem(p.Name) != "" })
+	r.Published = r.Published[max(0, len(r.Published)-MaxPublished):]
 	return r
 }
 
@@ -138,14 +156,19 @@ func boundedTag(s string) string {
 	return s
 }
 
-// fit returns r cut to the bounds, and its stored form. It drops the oldest
-// outbox entries while the record is too large.
+// fit returns r cut to the bounds, and its stored form. While the record is too
+// large it drops the oldest published packages, whose files then stay, and after
+// them the oldest outbox entries.
 func fit(r Record) (Record, []byte, error) {
 	r = r.bounded()
 	for {
 		raw, err := encodeRecord(r)
 		if err != nil || len(raw) <= maxRecord {
 			return r, raw, err
+		}
+		if len(r.Published) > 0 {
+			r.Published = slices.Delete(r.Published, 0, 1)
+			continue
 		}
 		if len(r.Outbox) == 0 {
 			return r, nil, fmt.Errorf("%w: %d bytes, %d fit", ErrTooLarge, len(raw), maxRecord)
@@ -174,7 +197,9 @@ func decodeRecord(raw []byte) (Record, byte, error) {
 	case version > RecordVersion:
 		r, err = decodeNewer(body)
 	default:
-		err = json.Unmarshal(body, &r)
+		if err = json.Unmarshal(body, &r); err == nil {
+			r, err = r.checked()
+		}
 	}
 	if err != nil {
 		return Record{}, 0, fmt.Errorf("record: %w", err)
@@ -193,7 +218,14 @@ func decodeNewer(body []byte) (Record, error) {
 	if err := json.Unmarshal(body, &newer); err != nil {
 		return Record{}, err
 	}
-	r := newer.Record.bounded()
+	return newer.Record.checked()
+}
+
+// checked returns a record that was read, cut to the bounds. A checksum shows
+// that somebody wrote these bytes, not that otad did: a job that breaks a rule
+// is an error.
+func (r Record) checked() (Record, error) {
+	r = r.bounded()
 	if r.Job == (Job{}) {
 		return r, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -42,20 +43,21 @@ func fullRecord() journal.Record {
 		OutboxSeq:      9,
 		PendingDeletes: []string{"old.zip"},
 		OwnSuffix:      true,
+		Published:      []journal.Published{{Name: "first.zip", Size: 104857600, Inode: 1<<64 - 1, Modified: 1795550000123456789}},
 	}
 }
 
-// recordWithoutSuffix is fullRecord as it was before the suffix of partial files
-// was stored.
-func recordWithoutSuffix() journal.Record {
+// recordWithoutPublished is fullRecord as it was before published packages were
+// remembered and the suffix of partial files was stored.
+func recordWithoutPublished() journal.Record {
 	r := fullRecord()
-	r.OwnSuffix = false
+	r.Published, r.OwnSuffix = nil, false
 	return r
 }
 
 // recordWithoutTries is fullRecord as it was before tries were stored.
 func recordWithoutTries() journal.Record {
-	r := recordWithoutSuffix()
+	r := recordWithoutPublished()
 	r.Validator.Absent, r.Stats = false, journal.Stats{}
 	r.Tries, r.TryStep, r.TryOffset = 0, 0, 0
 	r.Mixed, r.Mismatched = false, 0
@@ -76,10 +78,10 @@ func recordWithoutCode() journal.Record {
 // again.
 func TestRecordFormatIsFrozen(t *testing.T) {
 	for name, record := range map[string]journal.Record{
-		"record-v1":        recordWithoutCode(),
-		"record-v1-code":   recordWithoutTries(),
-		"record-v1-tries":  recordWithoutSuffix(),
-		"record-v1-suffix": fullRecord(),
+		"record-v1":           recordWithoutCode(),
+		"record-v1-code":      recordWithoutTries(),
+		"record-v1-tries":     recordWithoutPublished(),
+		"record-v1-published": fullRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			frozen := golden(t, name)
@@ -135,6 +137,25 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 				n := len(r.Outbox)
 				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 512
 			}},
+		{"the newest packages are remembered", func(r *journal.Record) { r.Published = published(65) },
+			func(r journal.Record) bool { return len(r.Published) == 64 && r.Published[63].Size == 65 }},
+		{"packages go before entries", func(r *journal.Record) { *r = worstCase(16, 0); r.Published = published(64) },
+			func(r journal.Record) bool { return len(r.Published) == 0 && len(r.Outbox) == 16 }},
+		{"as many packages as fit are remembered", func(r *journal.Record) { *r = worstCase(12, 0); r.Published = published(64) },
+			func(r journal.Record) bool {
+				n := len(r.Published)
+				return len(r.Outbox) == 12 && n > 10 && n < 64 && r.Published[n-1].Size == 64
+			}},
+		{"a name that leads elsewhere is not deleted", func(r *journal.Record) {
+			r.PendingDeletes = []string{"../a", "", "/etc/passwd", "ok.zip", "a/b", "journal.db", "."}
+			r.Published = []journal.Published{{Name: "../a"}, {}, {Name: "ok.zip"}, {Name: "x.part"}}
+		}, func(r journal.Record) bool {
+			return slices.Equal(r.PendingDeletes, []string{"ok.zip"}) && slices.Equal(r.Published, []journal.Published{{Name: "ok.zip"}})
+		}},
+		{"counts are not below zero", func(r *journal.Record) { r.Tries, r.TryStep, r.TryOffset, r.Restarts = -1, -1, -1, math.MinInt },
+			func(r journal.Record) bool {
+				return r.Tries == 0 && r.TryStep == 0 && r.TryOffset == 0 && r.Restarts == 0
+			}},
 		{"a long ETag is left out", func(r *journal.Record) { r.Validator.ETag = strings.Repeat("e", 513) },
 			func(r journal.Record) bool { return r.Validator.ETag == "" && r.Validator.Total != 0 }},
 		{"an ETag that JSON would change is left out", func(r *journal.Record) { r.Validator.ETag = "\"\xe4\"" },
@@ -156,7 +177,7 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 			if len(raw) > journal.MaxRecord {
 				t.Errorf("stored as %d bytes, at most %d fit", len(raw), journal.MaxRecord)
 			}
-			if got, err := journal.DecodeRecord(raw); err != nil || !reflect.DeepEqual(got, kept) {
+			if got, err := journal.DecodeRecord(raw); err != nil || !sameJSON(t, got, kept) {
 				t.Errorf("read back %v\n%+v, want\n%+v", err, got, kept)
 			}
 		})
@@ -192,7 +213,8 @@ func TestRecordRefuses(t *testing.T) {
 }
 
 // FuzzRecord checks that decoding never panics, that a decoded record is
-// encoded and decoded to the same record, and that every flipped bit is found.
+// encoded and decoded to the same record, with names of files in the state
+// directory only, and that every flipped bit is found.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte("{}"), uint(0))
 	f.Fuzz(func(t *testing.T, body []byte, bit uint) {
@@ -200,6 +222,7 @@ func FuzzRecord(f *testing.F) {
 		stored := journal.Stored(body)
 		if r, err := journal.DecodeRecord(stored); err == nil {
 			recordRoundTrip(t, r)
+			namesStay(t, r)
 		}
 		bit %= uint(8 * len(stored))
 		stored[bit/8] ^= 1 << (bit % 8)
@@ -207,6 +230,22 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("bit %d flipped and read as %+v", bit, r)
 		}
 	})
+}
+
+// namesStay checks that every name of the record is one in the state directory.
+func namesStay(t *testing.T, r journal.Record) {
+	names := slices.Clone(r.PendingDeletes)
+	for _, p := range r.Published {
+		names = append(names, p.Name)
+	}
+	if r.Job != (journal.Job{}) {
+		names = append(names, r.Job.Name)
+	}
+	for _, name := range names {
+		if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, "journal.") {
+			t.Errorf("the name %q", name)
+		}
+	}
 }
 
 func recordRoundTrip(t *testing.T, r journal.Record) {
@@ -245,7 +284,16 @@ func worstCase(n int, salt byte) journal.Record {
 	r.Stats = journal.Stats{Seconds: math.MaxInt64, Received: math.MaxInt64, Discarded: math.MaxInt64, Resumes: math.MaxInt64, Retries: math.MaxInt64}
 	r.Tries, r.TryStep, r.TryOffset = math.MaxInt, math.MaxInt, math.MaxInt64
 	r.Outbox = outbox(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
+	r.Published = nil
 	return r
+}
+
+func published(n int) []journal.Published {
+	list := make([]journal.Published, n)
+	for i := range list {
+		list[i] = journal.Published{Name: strings.Repeat("p", journal.MaxName), Size: int64(i + 1), Inode: math.MaxUint64, Modified: math.MaxInt64}
+	}
+	return list
 }
 
 func outbox(n int, text string) []journal.OutboxEntry {

@@ -52,7 +52,7 @@ func countChild(args []string) error {
 	// writes.
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1)
-	j, err := journal.Open(args[0], journal.Options{})
+	j, err := openPath(args[0], journal.Options{})
 	if err != nil {
 		return err
 	}

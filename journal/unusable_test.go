@@ -25,7 +25,7 @@ func TestJournalInUseByAnotherProcess(t *testing.T) {
 	}
 	before := readFile(t, dir)
 	start := time.Now()
-	_, err := journal.Open(dir, journal.Options{LockTimeout: 100 * time.Millisecond})
+	_, err := openPath(dir, journal.Options{LockTimeout: 100 * time.Millisecond})
 	if !errors.Is(err, journal.ErrLocked) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("Open = %v, want ErrLocked with the path", err)
 	}
@@ -42,7 +42,7 @@ func TestJournalInUseByAnotherProcess(t *testing.T) {
 
 // holdChild has a journal open until its input ends.
 func holdChild(args []string) error {
-	j, err := journal.Open(args[0], journal.Options{})
+	j, err := openPath(args[0], journal.Options{})
 	if err != nil {
 		return err
 	}
@@ -56,15 +56,22 @@ func holdChild(args []string) error {
 
 func TestErrorNamesTheDirectoryAndWhatToDo(t *testing.T) {
 	dir := t.TempDir()
-	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
+	file, gone := filepath.Join(dir, "file"), filepath.Join(dir, "gone")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Mkdir(gone, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{
-		filepath.Join(dir, "missing"): "create the directory",
-		file:                          "choose a directory",
-	} {
-		_, err := journal.Open(path, journal.Options{})
+	for path, want := range map[string]string{gone: "create the directory", file: "choose a directory"} {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if path == gone {
+			if err := os.Remove(gone); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = journal.Open(f, journal.Options{})
 		if !errors.Is(err, journal.ErrUnusable) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%s) = %v, want ErrUnusable, the path and %q", path, err, want)
 		}
@@ -105,11 +112,11 @@ func TestMediumThatCannotBeOpened(t *testing.T) {
 		dir := t.TempDir()
 		mustOpen(t, dir).Close()
 		failures := 1
-		j, err := journal.Open(dir, journal.Options{OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
+		j, err := openPath(dir, journal.Options{OpenFile: func(dir *os.File, name string, flag int, perm os.FileMode) (*os.File, error) {
 			if failures--; failures >= 0 {
 				return nil, &fs.PathError{Op: "open", Path: name, Err: tt.err}
 			}
-			return os.OpenFile(name, flag, perm)
+			return journal.OpenAt(dir, name, flag, perm)
 		}})
 		if tt.want == "" {
 			if !errors.Is(err, journal.ErrUnusable) || !errors.Is(err, tt.err) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // bbolt trusts its file: with a damaged one it panics, loops for ever or maps
@@ -37,6 +38,8 @@ func verify(file []byte) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
+	reached := slices.Clone(v.used)
+	img.stale = hasStaleLeaf(file, reached)
 	return img, v.freelist(m.freelist)
 }
 

@@ -61,6 +61,7 @@ const (
 	RecoveryClean    Recovery = "clean"     // readable
 	RecoveryCreated  Recovery = "created"   // there was none
 	RecoveryNewer    Recovery = "newer"     // written by a newer otad, used as far as this one reads it
+	RecoveryRebuilt  Recovery = "rebuilt"   // readable, in a file that could not be used: a new one was made of it
 	RecoverySetAside Recovery = "set_aside" // damaged: moved aside, a new one was made
 )
 
@@ -92,7 +93,7 @@ func verificationResults() []VerificationResult {
 }
 
 func recoveries() []Recovery {
-	return []Recovery{RecoveryClean, RecoveryCreated, RecoveryNewer, RecoverySetAside}
+	return []Recovery{RecoveryClean, RecoveryCreated, RecoveryNewer, RecoveryRebuilt, RecoverySetAside}
 }
 
 func callbackResults() []CallbackResult {

@@ -66,7 +66,8 @@ type Metrics struct {
 	callbacks     counterSet[CallbackResult]
 	callbackQueue prometheus.Gauge
 
-	storage *sourceGauge
+	storage         *sourceGauge
+	packagesRemoved prometheus.Counter
 
 	logDropped     *sourceGauge
 	configWarnings prometheus.Gauge
@@ -161,6 +162,8 @@ func (m *Metrics) addDurability(factory promauto.Factory) {
 		"Time the writes and the fdatasync of one checkpoint's package data took.", syncBuckets()...)
 	m.storage = newSourceGauge(factory, "ota_storage_free_bytes",
 		"Bytes free in the state directory for a user other than root, NaN when not known.")
+	m.packagesRemoved = newCounter(factory, "ota_packages_removed_total",
+		"Packages of earlier jobs that were deleted to make room for a new one.")
 }
 
 func (m *Metrics) addCallbacks(factory promauto.Factory) {

@@ -198,6 +198,10 @@ func TestEachMethodUpdatesItsSeries(t *testing.T) {
 			[]string{`ota_journal_recoveries_total{result="set_aside"} 1`}},
 		{"recovery of a newer journal", func(m *metrics.Metrics) { m.JournalRecovery(metrics.RecoveryNewer) },
 			[]string{`ota_journal_recoveries_total{result="newer"} 1`, `ota_journal_recoveries_total{result="clean"} 0`}},
+		{"recovery by a new file", func(m *metrics.Metrics) { m.JournalRecovery(metrics.RecoveryRebuilt) },
+			[]string{`ota_journal_recoveries_total{result="rebuilt"} 1`}},
+		{"package removed", func(m *metrics.Metrics) { m.PackageRemoved() },
+			[]string{`ota_packages_removed_total 1`}},
 		{"callback", func(m *metrics.Metrics) { m.Callback(metrics.CallbackDropped) },
 			[]string{`ota_callbacks_total{result="dropped"} 1`}},
 		{"queue", func(m *metrics.Metrics) { m.CallbackQueue(3) },
@@ -226,7 +230,7 @@ func TestEachMethodUpdatesItsSeries(t *testing.T) {
 func TestResultsOfTheJournalHaveTheirSeries(t *testing.T) {
 	m := newMetrics()
 	before := strings.Count(ownSeries(t, m), "\n")
-	for _, r := range []journal.Result{journal.Clean, journal.Created, journal.Newer, journal.SetAside} {
+	for _, r := range []journal.Result{journal.Clean, journal.Created, journal.Newer, journal.Rebuilt, journal.SetAside} {
 		m.JournalRecovery(metrics.Recovery(r))
 		want := `ota_journal_recoveries_total{result="` + string(r) + `"} 1`
 		if !strings.Contains(ownSeries(t, m), want+"\n") {

@@ -49,6 +49,10 @@ func oneIf(yes bool) float64 {
 	return 0
 }
 
+// PackageRemoved counts one package of an earlier job that was deleted to make
+// room.
+func (m *Metrics) PackageRemoved() { m.packagesRemoved.Inc() }
+
 // Finished counts one download that ended.
 func (m *Metrics) Finished(r Result) { m.finished.inc(r) }
 

@@ -62,7 +62,12 @@ func wantContents(t *testing.T, dir string, want map[string]string) {
 // edit changes the record while no otad runs.
 func edit(t *testing.T, dir string, change func(*journal.Record)) {
 	t.Helper()
-	j, err := journal.Open(dir, journal.Options{})
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	j, err := journal.Open(d, journal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

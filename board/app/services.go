@@ -48,7 +48,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 	}
 	// The partial files go with a damaged journal: without it, nothing shows which
 	// of their bytes are good. They go first, because the new one needs space.
-	if s.journal, err = journal.Open(cfg.StateDir, journal.Options{
+	if s.journal, err = journal.Open(s.dir.Dir(), journal.Options{
 		OnCommit: s.metrics.JournalCommit, BeforeQuarantine: func() error { return s.removePartialsExcept() },
 	}); err != nil {
 		return nil, err
@@ -129,6 +129,8 @@ func (s *services) reportRecovery() {
 	switch found.Result {
 	case journal.SetAside:
 		s.log.Error("the journal was damaged and has been set aside; starting clean", "dir", s.dir.Path(), "reason", found.Reason)
+	case journal.Rebuilt:
+		s.log.Warn("a new file was made of what the journal holds; nothing is lost", "dir", s.dir.Path(), "reason", found.Reason)
 	case journal.Newer:
 		s.log.Warn("the journal is of a newer otad; what this one can use of it is kept", "reason", found.Reason)
 	}
@@ -165,5 +167,8 @@ func (s stateDir) OpenPartial(name string) (fsm.Partial, error) {
 }
 func (s stateDir) RemovePartial(name string) error              { return s.dir.RemovePartial(name) }
 func (s stateDir) Published(name string) (fsm.Published, error) { return s.dir.Published(name) }
-func (s stateDir) Writable() error                              { return s.dir.Writable() }
-func (s stateDir) Free() (int64, error)                         { return s.dir.Free() }
+func (s stateDir) RemovePublished(name string, isIt func(fs.FileInfo) bool) (bool, error) {
+	return s.dir.RemovePublished(name, isIt)
+}
+func (s stateDir) Writable() error      { return s.dir.Writable() }
+func (s stateDir) Free() (int64, error) { return s.dir.Free() }

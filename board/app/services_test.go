@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,8 +103,36 @@ func wantFiles(t *testing.T, dir string, want ...string) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the directory holds %q, want %q", got, want)
 	}
-	if _, err := os.Stat(filepath.Join(dir, journal.FileName+".corrupt")); err != nil {
-		t.Errorf("the damaged journal was not kept: %v", err)
+}
+
+// Three starts that were killed while the journal was opened are told, and cost
+// nothing.
+func TestJournalThatIsMadeAnewIsLogged(t *testing.T) {
+	dir := t.TempDir()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	origin := origintest.New(t, object)
+	fetch := func() string {
+		var rec recorder
+		err := rec.run(t.Context(), t, out, func(string) {}, "fetch", "-state-dir", dir, "-name", "u.bin", "-min-free", "0",
+			"-log-format", "json", "-md5", object.MD5(), origin.URL())
+		if err != nil {
+			t.Error(err)
+		}
+		return rec.all.String()
+	}
+	fetch()
+	if err := os.WriteFile(filepath.Join(dir, "journal.opening"), []byte("..."), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if log := fetch(); !strings.Contains(log, "a new file was made of what the journal holds") || len(origin.Requests()) != 1 {
+		t.Errorf("after %d requests:\n%s", len(origin.Requests()), log)
+	}
+	if log := fetch(); strings.Contains(log, "a new file") {
+		t.Errorf("at the start after that:\n%s", log)
 	}
 }
 
@@ -122,6 +151,9 @@ func TestPartialFilesGoWithADamagedJournal(t *testing.T) {
 			t.Error(err)
 		}
 		wantFiles(t, dir, "a.otad-part.txt", "published", "u.bin")
+		if _, err := os.Stat(filepath.Join(dir, journal.FileName+".corrupt")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the damaged journal has outlived Ready: %v", err)
+		}
 	})
 	t.Run("serve", func(t *testing.T) {
 		dir := damagedDir(t)
@@ -137,5 +169,8 @@ func TestPartialFilesGoWithADamagedJournal(t *testing.T) {
 			t.Error(err)
 		}
 		wantFiles(t, dir, "a.otad-part.txt", "published")
+		if _, err := os.Stat(filepath.Join(dir, journal.FileName+".corrupt")); err != nil {
+			t.Errorf("the damaged journal was not kept: %v", err)
+		}
 	})
 }

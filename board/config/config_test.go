@@ -88,6 +88,7 @@ func TestDefaults(t *testing.T) {
 			Retries:     3,
 			NetworkWait: 10 * time.Minute,
 			MinFree:     16 << 20,
+			Keep:        2,
 		},
 	}
 	if got := parse(t, "serve"); !reflect.DeepEqual(*got, want) {
@@ -131,6 +132,9 @@ var everyFlag = []struct {
 	{"serve", "hold-file", "/run/hold", func(c *config.Config) any { return c.HoldFile }, "/run/hold"},
 	{"serve", "header-file", "/header", func(c *config.Config) any { return c.HeaderFile }, "/header"},
 	{"serve", "min-free", "0", func(c *config.Config) any { return c.Machine.MinFree }, int64(0)},
+	{"serve", "keep", "0", func(c *config.Config) any { return c.Machine.Keep }, 0},
+	{"fetch", "keep", "all", func(c *config.Config) any { return c.Machine.Keep }, fsm.KeepAll},
+	{"serve", "max-size", "2GB", func(c *config.Config) any { return c.Machine.MaxSize }, int64(2e9)},
 	{"serve", "allow-http", "true", func(c *config.Config) any { return c.Source.AllowHTTP }, true},
 	{"serve", "ca-file", "/ca.pem", func(c *config.Config) any { return c.Source.CAFile }, "/ca.pem"},
 	{"serve", "readback", "1", func(c *config.Config) any { return c.Machine.Readback }, true},
@@ -304,13 +308,13 @@ func TestVersionNeedsNoValidSettings(t *testing.T) {
 // A newer otad's settings, or a container's service links, must not keep a
 // daemon from starting.
 func TestServeIgnoresUnknownNames(t *testing.T) {
-	path := file(t, "retries 5", "retrys 3", "keep", "https://h/?key=SECRET 1", "min-free 3MiB")
+	path := file(t, "retries 5", "retrys 3", "keen", "https://h/?key=SECRET 1", "min-free 3MiB")
 	got := parseWith(t, []string{"OTAD_PORT=tcp://10.0.0.1:80", "OTAD_RETRIES=7", "OTAD_READ_TIMEOUTS=1s"}, "serve", "-config", path)
 	if got.Machine.Retries != 7 || got.Machine.MinFree != 3<<20 {
 		t.Errorf("the settings that are known: %+v", got.Machine)
 	}
 	want := []string{"unknown environment variable OTAD_PORT", "unknown environment variable OTAD_READ_TIMEOUTS, did you mean OTAD_READ_TIMEOUT?",
-		path + ":2: unknown key, got \"retrys\", did you mean retries?", path + ":3: unknown key, got \"keep\"", path + ":4: unknown key, got a URL"}
+		path + ":2: unknown key, got \"retrys\", did you mean retries?", path + ":3: unknown key, got \"keen\", did you mean keep?", path + ":4: unknown key, got a URL"}
 	if !slices.Equal(got.Warnings, want) {
 		t.Errorf("warnings\n got %q\nwant %q", got.Warnings, want)
 	}

@@ -62,7 +62,7 @@ func defaults(command string) *Config {
 			RetryAfterMax:  5 * time.Minute,
 			MinRate:        100,
 		},
-		Machine: fsm.Config{Checkpoint: 1 << 20, Flush: 30 * time.Second, Retries: 3, MinFree: 16 << 20},
+		Machine: fsm.Config{Checkpoint: 1 << 20, Flush: 30 * time.Second, Retries: 3, MinFree: 16 << 20, Keep: 2},
 	}
 	if command == serveCommand {
 		// A board may boot before its modem. A person who runs fetch sees the error.
@@ -106,6 +106,8 @@ func transferOptions(c *Config) []option {
 		{"min-rate", "SIZE", inTransfer, size(&c.Source.MinRate, 0, math.MaxInt64), "bytes a second; a transfer that is slower for the -read-timeout is broken off; 0 for none"},
 		{"hold-file", "FILE", inTransfer, text(&c.HoldFile), "no request is made while this file exists"},
 		{"min-free", "SIZE", inTransfer, size(&m.MinFree, 0, math.MaxInt64), "bytes to leave free on the file system"},
+		{"keep", "N", inTransfer, keep(&m.Keep), "earlier packages that stay when a new one needs their room, 0 to 64 or all"},
+		{"max-size", "SIZE", inTransfer, size(&m.MaxSize, 0, math.MaxInt64), "most bytes of a package whose job has no size, 0 for no limit"},
 		{"allow-http", "", inTransfer, boolean(&s.AllowHTTP), "allow plain http, which is otherwise refused but to loopback"},
 		{"header-file", "FILE", inTransfer, text(&c.HeaderFile), "file with one \"Name: value\" a line for the requests to the URL's own host; mode 0600"},
 		{"ca-file", "FILE", inTransfer, text(&s.CAFile), "PEM file of the roots to trust instead of the system's"},

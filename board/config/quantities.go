@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"otad/fsm"
+	"otad/journal"
 )
 
 func integer(target *int, least, most int) value {
@@ -21,6 +22,25 @@ func integer(target *int, least, most int) value {
 		}
 		return v, nil
 	}, strconv.Itoa}
+}
+
+// keep is a number of packages, or all of them.
+func keep(target *int) value {
+	return field[int]{target, func(s string) (int, error) {
+		if s == "all" {
+			return fsm.KeepAll, nil
+		}
+		v, err := strconv.Atoi(s)
+		if err != nil || v < 0 || v > journal.MaxPublished {
+			return 0, fmt.Errorf("want all or a whole number from 0 to %d, %s", journal.MaxPublished, got(s))
+		}
+		return v, nil
+	}, func(v int) string {
+		if v == fsm.KeepAll {
+			return "all"
+		}
+		return strconv.Itoa(v)
+	}}
 }
 
 // size is a number of bytes between least and most. A current value below least

@@ -29,7 +29,7 @@ func TestPageAllowsOnlyItsOwnScriptAndStyle(t *testing.T) {
 		t.Errorf("status %d, %d bytes", w.Code, len(body))
 	}
 	for _, tag := range []string{"style", "script"} {
-		found := regexp.MustCompile("(?s)<" + tag + ">(.*?)</" + tag + ">").FindAllStringSubmatch(body, -1)
+		found := regexp.MustCompile("(?s)<"+tag+">(.*?)</"+tag+">").FindAllStringSubmatch(body, -1)
 		if len(found) != 1 {
 			t.Fatalf("%d elements %s", len(found), tag)
 		}

@@ -379,7 +379,7 @@ func TestWatchdogIsFedWhileTheMachineTurns(t *testing.T) {
 func TestServeStartsWithUnknownSettings(t *testing.T) {
 	t.Parallel()
 	conf := filepath.Join(t.TempDir(), "otad.conf")
-	check(t, os.WriteFile(conf, []byte("keep 2\nretries 5\n"), 0o600))
+	check(t, os.WriteFile(conf, []byte("tell 2\nretries 5\n"), 0o600))
 	s := startServing(t, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "OTAD_PORT=tcp://10.0.0.1:12315") }, "-config", conf)
 	for _, want := range []string{"OTAD_PORT", conf + ":1: unknown key"} {
 		if log := s.Stderr.String(); !strings.Contains(log, want) {

@@ -94,6 +94,16 @@ func TestCheckpointsOfASlowLink(t *testing.T) {
 	}
 }
 
+// No cut while a new journal is made of the old one costs a checkpoint.
+func TestCutWhileTheJournalIsMadeAnew(t *testing.T) {
+	run := record(t, rebuilt())[0]
+	last := run.Log.find(0, Begin, "", 5)
+	if run.Log.find(last, Rename, journalDB+".new", 1) < 0 {
+		t.Error("no new journal was made")
+	}
+	tryAll(t, run)
+}
+
 func TestCutAtEveryWriteOfATry(t *testing.T) {
 	run := record(t, triedAgain())[0]
 	again := run.Log.count(func(o Op) bool {

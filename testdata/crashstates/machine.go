@@ -44,7 +44,7 @@ func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
 	if m.dir, err = storage.OpenStateDir(r.Dir); err != nil {
 		return nil, err
 	}
-	if m.journal, err = journal.Open(r.Dir, journal.Options{}); err != nil {
+	if m.journal, err = journal.Open(m.dir.Dir(), journal.Options{}); err != nil {
 		return nil, err
 	}
 	if err := m.tidy(); err != nil {
@@ -142,6 +142,11 @@ func (m *machine) dial(ctx context.Context, network, addr string) (net.Conn, err
 func (m *machine) found() finding {
 	rec, s := m.journal.Record(), m.updater.Snapshot()
 	f := finding{Recovery: m.journal.Recovery(), State: s.State, Durable: s.Durable, Tries: rec.Tries}
+	if s.State == fsm.Verifying && rec.State == string(fsm.Ready) {
+		// The files of a state are written anew, and their numbers and times are
+		// not those that the journal has. So the package is digested once more.
+		f.State = fsm.Ready
+	}
 	for _, job := range m.jobs {
 		if rec.Job.Name == job.Name && rec.Job.MD5 == job.MD5 {
 			f.Job = job
@@ -154,7 +159,7 @@ func (m *machine) found() finding {
 // is under way or tried again, then the job of the invariants, if it is another one, as its
 // user would post it again.
 func (m *machine) finish(ctx context.Context, job *Job, lying bool) (err error) {
-	found := m.found()
+	found, active := m.found(), m.updater.Snapshot().State.Active()
 	ctx, stop := context.WithCancel(ctx)
 	gone := make(chan error, 1)
 	go func() { gone <- m.updater.Run(ctx) }()
@@ -163,7 +168,7 @@ func (m *machine) finish(ctx context.Context, job *Job, lying bool) (err error) 
 		err = errors.Join(err, <-gone)
 	}()
 	done := found.Job == job && found.State == job.end()
-	if found.State.Active() || m.triesAgain && found.State == fsm.Failed {
+	if active || m.triesAgain && found.State == fsm.Failed {
 		if done, err = m.wait(ctx, found.Job, lying); err != nil {
 			return err
 		}

@@ -32,6 +32,16 @@ const (
 	slowCommits = 3
 )
 
+// rebuilt is a download that is killed in the middle, then three times while the
+// journal is opened. The last process makes a new journal of what the old one
+// holds.
+func rebuilt() Scenario {
+	job, opened := NewJob("a.bin", small), &Point{Unlink, "journal.opening", 1}
+	return Scenario{Name: "killed three times while the journal was opened", Steps: []Step{
+		{Job: job, Kill: &Point{Datasync, "a.bin.part", 3}},
+		{Job: job, Kill: opened}, {Job: job, Kill: opened}, {Job: job, Kill: opened}, {Job: job}}}
+}
+
 // triedAgain is a job that fails, and that otad serve starts again: one try
 // fails without a byte, one after a checkpoint, one becomes Ready. Nobody takes
 // the callbacks, so the outbox fills too.

@@ -53,7 +53,10 @@ func asEarlier(t *testing.T, run *Run, job *Job) *Crash {
 		}
 	}
 	check(os.WriteFile(path, state[journal.FileName].bytes(), 0o600))
-	j, err := journal.Open(dir, journal.Options{})
+	d, err := os.Open(dir)
+	check(err)
+	defer d.Close()
+	j, err := journal.Open(d, journal.Options{})
 	check(err)
 	_, err = j.Update(func(r *journal.Record) { r.OwnSuffix = false })
 	check(errors.Join(err, j.Close()))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -114,7 +115,12 @@ func store(p plan) error {
 }
 
 func commit(p plan) error {
-	j, err := journal.Open(work, journal.Options{})
+	dir, err := os.Open(work)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	j, err := journal.Open(dir, journal.Options{})
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (p slowPair) updater(t *testing.T, o *origintest.Origin, seen func(fsm.Snap
 	dir, err := storage.OpenStateDir(t.TempDir())
 	check(t, err)
 	t.Cleanup(func() { dir.Close() })
-	j, err := journal.Open(dir.Path(), journal.Options{})
+	j, err := journal.Open(dir.Dir(), journal.Options{})
 	check(t, err)
 	t.Cleanup(func() { j.Close() })
 	fetcher, err := netio.New(netio.Config{Dial: o.Dial})

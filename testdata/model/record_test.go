@@ -123,7 +123,7 @@ func record(t *testing.T, disk, slowness time.Duration) []string {
 		dir, err := storage.OpenStateDir(t.TempDir())
 		must(t, err)
 		defer dir.Close()
-		j, err := journal.Open(dir.Path(), journal.Options{})
+		j, err := journal.Open(dir.Dir(), journal.Options{})
 		must(t, err)
 		defer j.Close()
 		fetcher, err := netio.New(netio.Config{Dial: o.Dial})
