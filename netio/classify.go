@@ -25,12 +25,13 @@ func (f *Fetcher) errorOf(x *exchange, err error) error {
 	if errors.As(err, &own) || errors.As(context.Cause(x.ctx), &own) {
 		return own
 	}
-	return f.classify(x.at(), err)
+	return f.classify(x, err)
 }
 
 // classify returns the *Error for an error of the standard library. Kind and
 // reason depend on the types of the errors, never on their texts.
-func (f *Fetcher) classify(at stage, err error) *Error {
+func (f *Fetcher) classify(x *exchange, err error) *Error {
+	at := x.at()
 	fail := func(k Kind, r Reason, detail string) *Error {
 		return &Error{Kind: k, Reason: r, Detail: detail, Err: safe(err)}
 	}
@@ -54,14 +55,14 @@ func (f *Fetcher) classify(at stage, err error) *Error {
 	case isAny(err, syscall.ECONNREFUSED):
 		return fail(Transient, ReasonConnect, "connection refused")
 	case at == handshaking || isTLS(err):
-		return fail(Transient, ReasonTLS, fmt.Sprintf("TLS broke %s%s%s", at, alertOf(err), mistakeOf(err)))
+		return fail(Transient, ReasonTLS, fmt.Sprintf("TLS broke %s%s%s", at, alertOf(err), x.mistakeOf(err)))
 	case at == connecting:
 		return fail(Transient, ReasonConnect, "cannot connect: "+Scrub(err.Error()))
 	case at == requesting || noRoute || isAny(err, syscall.ECONNRESET, syscall.EPIPE,
 		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed):
 		return fail(Transient, ReasonReset, fmt.Sprintf("connection lost %s", at))
 	}
-	return fail(Transient, ReasonOther, "bad answer: "+Scrub(err.Error())+mistakeOf(err))
+	return fail(Transient, ReasonOther, "bad answer: "+Scrub(err.Error())+x.mistakeOf(err))
 }
 
 const portIsTLS = "this port is https, the URL is http"
@@ -73,14 +74,43 @@ var mistakes = []struct{ text, words string }{
 	{`malformed HTTP response "\x00\x00`, "the server supports HTTP/2 only"}, // a frame
 	{"tls: no application protocol", "the server supports HTTP/2 only"},
 	{"tls: no renegotiation", "the server requires TLS renegotiation, which is not supported"},
+	{"tls: protocol version not supported", noVersion},
+	{"tls: server selected unsupported protocol version", noVersion},
+	{"tls: handshake failure", noCipher},
+	{"tls: insufficient security level", noCipher},
+	{"tls: server chose an unconfigured cipher suite", noCipher},
 	{`unsupported transfer encoding: "identity"`, "Transfer-Encoding: identity, which HTTP/1.1 does not have any more"},
 }
 
+const (
+	noVersion = "the server has no version of TLS that is allowed (-tls-min)"
+	noCipher  = "the server may have only cipher suites that are not allowed: CBC, or RSA key exchange"
+)
+
+// mistakeWithCertificate returns what the server's alert is about once it has
+// requested a client certificate: that comes after the choice of version and
+// suite. It returns "" for an alert of another kind.
+func (x *exchange) mistakeWithCertificate(alert string) string {
+	about := strings.Contains(alert, "certificate") || strings.Contains(alert, "handshake failure")
+	switch {
+	case !about || x.hop == nil || !x.hop.asked.Load():
+		return ""
+	case x.hop.shown.Load():
+		return "the server does not accept the client certificate"
+	case x.hop.own:
+		return "the server requires a client certificate (-client-cert)"
+	}
+	return "the server requires a client certificate, which only the host of the job's URL is shown"
+}
+
 // mistakeOf returns the words for a mistake that err shows, after a colon, or "".
-func mistakeOf(err error) string {
+func (x *exchange) mistakeOf(err error) string {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
 		return ": this port is http, the URL is https"
+	}
+	if words := x.mistakeWithCertificate(alertOf(err)); words != "" {
+		return ": " + words
 	}
 	for _, m := range mistakes {
 		if strings.Contains(err.Error(), m.text) {

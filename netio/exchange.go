@@ -41,6 +41,7 @@ type exchange struct {
 
 	first, last string // origins of the URL and of the latest hop, see originOf
 	proxy       string // of the latest hop; empty: none
+	hop         *hop   // the latest one; nil before it
 }
 
 func newExchange(caller context.Context) *exchange {

@@ -51,6 +51,8 @@ type Config struct {
 	// AllowHTTP allows http for other hosts than loopback.
 	AllowHTTP bool
 
+	// TLSMin is the lowest version of TLS, see [TLSConfig]; 0: 1.2.
+	TLSMin uint16
 	// CAFile is a PEM file with CA certificates; empty: those of the system.
 	CAFile string
 	// ClientCert and ClientKey are PEM files, read for each connection that
@@ -93,9 +95,17 @@ func (c Config) withDefaults() Config {
 		c.UserAgent = "otad"
 	}
 	if c.Dial == nil {
-		c.Dial = new(net.Dialer).DialContext
+		c.Dial = (&net.Dialer{ControlContext: checkDialed}).DialContext
 		if c.Lookup == nil {
 			c.Lookup = lookup
+		}
+	} else {
+		dial := c.Dial
+		c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if err := checkDialed(ctx, network, addr, nil); err != nil {
+				return nil, err
+			}
+			return dial(ctx, network, addr)
 		}
 	}
 	if c.Now == nil {
