@@ -60,6 +60,15 @@ var localhost = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6L
 
 func isLocalhost(host string) bool { return strings.EqualFold(host, "localhost") }
 
+// ListenAddress returns addr, a host and a port, with 127.0.0.1 in place of the
+// name localhost: who listens on what a resolver answers may be open to all.
+func ListenAddress(addr string) string {
+	if host, port, err := net.SplitHostPort(addr); err == nil && isLocalhost(host) {
+		return net.JoinHostPort(localhost[0].String(), port)
+	}
+	return addr
+}
+
 // DialContext dials like a [net.Dialer], but the name localhost as 127.0.0.1, or
 // else as ::1. It may be called from any goroutine.
 func DialContext(ctx context.Context, network, addr string) (net.Conn, error) {

@@ -151,6 +151,17 @@ func TestAProxyLooksUpTheHost(t *testing.T) {
 	}
 }
 
+func TestListenAddress(t *testing.T) {
+	for addr, want := range map[string]string{
+		"localhost:1": "127.0.0.1:1", "LOCALHOST:0": "127.0.0.1:0", ":1": ":1", "[::1]:1": "[::1]:1",
+		"localhost.example:1": "localhost.example:1", "localhost": "localhost",
+	} {
+		if got := netio.ListenAddress(addr); got != want {
+			t.Errorf("%s: %s, want %s", addr, got, want)
+		}
+	}
+}
+
 func TestDialContextKnowsLocalhost(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		l, err := net.Listen("tcp", addr)

@@ -50,7 +50,7 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	defer s.close()
 	s.warn(cfg.Warnings)
 	if cfg.Serve.CallbackURL != "" {
-		if callbacks, err = newCallbacks(cfg.Serve.CallbackURL, tokens.callback, s); err != nil {
+		if callbacks, err = newCallbacks(cfg, tokens.callback, s); err != nil {
 			return err
 		}
 	}
