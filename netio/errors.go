@@ -74,7 +74,7 @@ func Reasons() []Reason {
 
 // Error is the error of [Fetcher.Open] and [Body.Read]. It can be logged and
 // shown as it is: neither its text nor that of its cause contains the query or
-// the userinfo of a URL.
+// the userinfo of a URL. Its text is [Printable].
 type Error struct {
 	Kind   Kind
 	Reason Reason        // empty if Kind has none

@@ -70,7 +70,11 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 	}
 	queue.flush(flushLimit) // on a terminal the result comes last
 	path := filepath.Join(s.dir.Path(), last.Name)
-	if err := printf(stdout, "%s\n", path); err != nil {
+	shown := path
+	if console.IsTerminal(stdout) {
+		shown = netio.Printable(path) // a program gets the name as it is
+	}
+	if err := printf(stdout, "%s\n", shown); err != nil {
 		return fmt.Errorf("%s is ready, but %w", path, err)
 	}
 	return nil

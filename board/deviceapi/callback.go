@@ -146,7 +146,7 @@ func (c *Callbacks) Notify(s fsm.Snapshot) {
 		signal(c.newTransition)
 	}
 	if s.State.Active() && step != c.step {
-		c.setPending(&callbackBody{Stage: stageOf(s.State), Progress: step, Message: s.Message})
+		c.setPending(&callbackBody{Stage: stageOf(s.State), Progress: step, Message: netio.Printable(s.Message)})
 		signal(c.newProgress)
 	}
 	c.job, c.step = job, step

@@ -29,8 +29,8 @@ func bodyOf(e journal.OutboxEntry) callbackBody {
 	return callbackBody{
 		Stage:    stageOf(fsm.State(e.State)),
 		Progress: shownProgress(fsm.Code(e.Code), e.Progress),
-		Message:  e.Message,
-		Error:    nullIfEmpty(e.Error),
+		Message:  netio.Printable(e.Message),
+		Error:    nullIfEmpty(netio.Printable(e.Error)),
 	}
 }
 
@@ -118,7 +118,7 @@ func (p poster) send(ctx context.Context, c callback) (status int, err error) {
 	}
 	try, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(try, http.MethodPost, p.url, bytes.NewReader(encoded))
+	req, err := http.NewRequestWithContext(try, http.MethodPost, p.url, bytes.NewReader(netio.PrintableLines(encoded)))
 	if err != nil {
 		return 0, errors.New("the callback URL makes no request")
 	}
