@@ -118,7 +118,7 @@ func (p poster) send(ctx context.Context, c callback) (status int, err error) {
 	}
 	try, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(try, http.MethodPost, p.url, bytes.NewReader(netio.PrintableLines(encoded)))
+	req, err := http.NewRequestWithContext(try, http.MethodPost, p.url, bytes.NewReader(encoded))
 	if err != nil {
 		return 0, errors.New("the callback URL makes no request")
 	}

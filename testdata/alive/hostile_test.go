@@ -239,6 +239,19 @@ func TestHostileJournalsAreShownEscaped(t *testing.T) {
 	s.ends(t, 0)
 	wantPrintable(t, "/progress", strings.ReplaceAll(progress, "\r", ""))
 	wantPrintable(t, "the callback", received.all())
+	for _, text := range []string{progress, received.all()} {
+		_, text, _ = strings.Cut(text, "{")
+		var decoded struct {
+			Message, Error string
+			Data           struct{ Message, Error string }
+		}
+		check(t, json.Unmarshal([]byte("{"+text), &decoded))
+		d := decoded.Data
+		wantPrintable(t, "a decoded text", decoded.Message+decoded.Error+d.Message+d.Error)
+		if !strings.Contains(decoded.Error+d.Error, `\u202e`) {
+			t.Errorf("no error in %s", text)
+		}
+	}
 	wantPrintable(t, "the log", s.Stderr.String())
 	wantPrintable(t, "the status of the unit", strings.Join(told(), "\n"))
 	if !strings.Contains(progress, `"package_name":"u\u202epiz.bin\u200b"`) || !strings.Contains(string(line), `u\u202epiz.bin`) {
