@@ -119,6 +119,27 @@ func TestHangupEndsFetch(t *testing.T) {
 	}
 }
 
+// Every user of the board can read the arguments of a process, and its own user
+// the environment.
+func TestURLFileIsInNoProcessList(t *testing.T) {
+	t.Parallel()
+	object := origintest.Object{Size: 1 << 20, Seed: 4}
+	origin := origintest.New(t, object, origintest.Always().StallAt(1000))
+	cmd := otad(t, "fetch", "-quiet", "-state-dir", t.TempDir(), "-name", "p.bin", "-min-free", "0", "-md5", object.MD5(), "-url-file", "-")
+	cmd.Stdin = strings.NewReader(origin.URL() + "?X-Amz-Signature=s3cr3t\n")
+	p := start(t, cmd)
+	<-origin.Stalled()
+	for _, name := range []string{"cmdline", "environ", "comm"} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.Cmd.Process.Pid, name))
+		if err != nil || len(text) == 0 || strings.Contains(string(text), "s3cr3t") {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+	if r, err := p.Stop(10 * time.Second); err != nil || r.Code != 75 || strings.Contains(r.Stdout+r.Stderr, "s3cr3t") {
+		t.Errorf("exit code %d, %v, %q", r.Code, err, r.Stdout+r.Stderr)
+	}
+}
+
 // A configuration that is a FIFO keeps the start waiting, but not the end.
 func TestStartThatHangsEndsInTime(t *testing.T) {
 	t.Parallel()
