@@ -84,7 +84,7 @@ var mistakes = []struct{ text, words string }{
 
 const (
 	noVersion = "the server has no version of TLS that is allowed (-tls-min)"
-	noCipher  = "the server may have only cipher suites that are not allowed: CBC, or RSA key exchange"
+	noCipher  = "the server may have only cipher suites that are refused: CBC, or a key exchange without ECDHE"
 )
 
 // mistakeWithCertificate returns what the server's alert is about once it has

@@ -47,7 +47,7 @@ type Reason string
 // The reasons. Only the errors that may be retried at the same offset have one:
 // Transient, Offline, NotPackage and NoClock.
 const (
-	ReasonDNS       Reason = "dns"        // the host does not exist
+	ReasonDNS       Reason = "dns"        // the host does not exist, or leads to an address that may not be dialled
 	ReasonConnect   Reason = "connect"    // refused, by the origin or a proxy
 	ReasonTLS       Reason = "tls"        // TLS broken, certificate not valid, client key unreadable
 	ReasonTimeout   Reason = "timeout"    // before the end of the header

@@ -48,7 +48,7 @@ type Config struct {
 	// RateLimit is in bytes per second, for all bodies of the Fetcher
 	// together; 0: no limit.
 	RateLimit int64
-	// AllowHTTP allows http for other hosts than loopback.
+	// AllowHTTP allows http for other hosts than loopback, see CheckURL.
 	AllowHTTP bool
 
 	// TLSMin is the lowest version of TLS, see [TLSConfig]; 0: 1.2.
@@ -56,7 +56,8 @@ type Config struct {
 	// CAFile is a PEM file with CA certificates; empty: those of the system.
 	CAFile string
 	// ClientCert and ClientKey are PEM files, read for each connection that
-	// needs them; both or neither.
+	// needs them; both or neither. Only the host of Request.URL is shown the
+	// certificate.
 	ClientCert, ClientKey string
 	// Header is sent in addition, but only to scheme, host and port of
 	// Request.URL. It may contain credentials and Accept, but no other field that

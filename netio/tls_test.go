@@ -301,7 +301,7 @@ func TestRefusedVersionsAndCipherSuites(t *testing.T) {
 	rsaCert, rsaCA := chain(t, 2048, 0, 0)
 	ecCert, ecCA := chain(t, 0, 0, 0)
 	const noVersion = ": the server has no version of TLS that is allowed (-tls-min) ("
-	const noCipher = "tls: handshake failure: the server may have only cipher suites that are not allowed: CBC, or RSA key exchange ("
+	const noCipher = "tls: handshake failure: the server may have only cipher suites that are refused: CBC, or a key exchange without ECDHE ("
 	for _, tt := range []struct {
 		name     string
 		ec       bool
