@@ -142,7 +142,7 @@ func TestHostileTextsAreShownEscaped(t *testing.T) {
 			told := systemd.collect()
 			s := startServing(t, func(cmd *exec.Cmd) {
 				cmd.Env = append(append(cmd.Env, "OTAD_X"+hostile+"=1"), systemd.env...)
-			}, "-state-dir", dir, "-retries", "0", "-try-again", "off", "-log-format", format, "-log-level", "debug", "-callback-url", receiver.URL)
+			}, "-state-dir", dir, "-listen", "unix:"+filepath.Join(dir, "s"), "-retries", "0", "-try-again", "off", "-log-format", format, "-log-level", "debug", "-callback-url", receiver.URL)
 			client := otadrun.NewClient(s.addr)
 			defer client.Close()
 			var shown string
