@@ -348,29 +348,44 @@ func TestRefusedVersionsAndCipherSuites(t *testing.T) {
 func TestWhatAServerSaysOfTheClientCertificate(t *testing.T) {
 	ca, stranger := newAuthority(t), newAuthority(t)
 	const required, refused = ": the server requires a client certificate (-client-cert) (", ": the server does not accept the client certificate ("
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		u := serveTLS(t, &tls.Config{
-			Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)},
-			ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(), MaxVersion: version,
-		}, serveObject)
-		foreign := certificateFiles(t, stranger)
-		foreign.CAFile = ca.file
-		elsewhere := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}, func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, u, http.StatusFound)
+	u := serveTLS(t, &tls.Config{
+		Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)},
+		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(),
+		MaxVersion: tls.VersionTLS12, // with 1.3, the alert can be lost
+	}, serveObject)
+	foreign := certificateFiles(t, stranger)
+	foreign.CAFile = ca.file
+	elsewhere := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, u, http.StatusFound)
+	})
+	for _, tt := range []struct {
+		url    string
+		config netio.Config
+		want   string
+	}{
+		{u, netio.Config{CAFile: ca.file}, required},
+		{u, foreign, refused},
+		{elsewhere, certificateFiles(t, ca), ": the server requires a client certificate, which only the host of the job's URL is shown ("},
+	} {
+		_, err := fetch(t, newFetcher(t, tt.config), netio.Request{URL: tt.url})
+		if e := wantError(t, err, netio.Transient, netio.ReasonTLS); !strings.Contains(e.Detail, tt.want) {
+			t.Errorf("%q, want %q", e.Detail, tt.want)
+		}
+	}
+}
+
+func TestAConnectionLostAfterARequestForACertificate(t *testing.T) {
+	ca := newAuthority(t)
+	for auth, want := range map[tls.ClientAuthType]string{
+		tls.NoClientCert:      "connection lost before the answer (",
+		tls.RequestClientCert: "connection lost before the answer: the server has requested a client certificate (",
+	} {
+		u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}, ClientAuth: auth}, func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
 		})
-		for _, tt := range []struct {
-			url    string
-			config netio.Config
-			want   string
-		}{
-			{u, netio.Config{CAFile: ca.file}, required},
-			{u, foreign, refused},
-			{elsewhere, certificateFiles(t, ca), ": the server requires a client certificate, which only the host of the job's URL is shown ("},
-		} {
-			_, err := fetch(t, newFetcher(t, tt.config), netio.Request{URL: tt.url})
-			if e := wantError(t, err, netio.Transient, netio.ReasonTLS); !strings.Contains(e.Detail, tt.want) {
-				t.Errorf("%x: %q, want %q", version, e.Detail, tt.want)
-			}
+		_, err := fetch(t, newFetcher(t, netio.Config{CAFile: ca.file}), netio.Request{URL: u})
+		if e := wantError(t, err, netio.Transient, netio.ReasonReset); !strings.HasPrefix(e.Detail, want) {
+			t.Errorf("%q, want %q", e.Detail, want)
 		}
 	}
 }
