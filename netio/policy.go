@@ -42,19 +42,21 @@ type hop struct {
 	limit   nearness   // at most; onBoard before the first redirect
 
 	reached  atomic.Int32 // nearness of the farthest address that was dialled
-	tunneled atomic.Bool  // the proxy has connected to the host
+	tunneled atomic.Bool  // the next TLS handshake is not with a proxy
 	asked    atomic.Bool  // the server has requested a client certificate
 	shown    atomic.Bool  // and has got one
 }
 
-func newHop(u *url.URL, own, proxied bool, limit nearness) *hop {
-	h := &hop{own: own, local: isLoopback(u.Hostname()), proxied: proxied, limit: limit}
+// newHop returns the hop to u, through proxy unless that is nil.
+func newHop(u *url.URL, own bool, proxy *url.URL, limit nearness) *hop {
+	h := &hop{own: own, local: isLoopback(u.Hostname()), proxied: proxy != nil, limit: limit}
+	h.tunneled.Store(proxy == nil || proxy.Scheme != "https")
 	h.literal, _ = netip.ParseAddr(u.Hostname()) // zero for a name
 	if h.local && !h.literal.IsValid() {
 		h.literal = localhost[0]
 	}
 	h.reached.Store(int32(onBoard))
-	if proxied {
+	if h.proxied {
 		h.note(h.literal)
 	}
 	return h
@@ -142,7 +144,7 @@ func clientCertificate(ctx context.Context, read func() (*tls.Certificate, error
 		return new(tls.Certificate), nil
 	}
 	h.asked.Store(true)
-	if !h.own || h.proxied && !h.tunneled.Load() {
+	if !h.own || !h.tunneled.Load() {
 		return new(tls.Certificate), nil
 	}
 	c, err := read()

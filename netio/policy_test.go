@@ -287,4 +287,35 @@ func TestAProxyIsNotShownTheClientCertificate(t *testing.T) {
 	if p, o := drain(toProxy), drain(toOrigin); !slices.Equal(p, []int64{0}) || !slices.Equal(o, []int64{7}) {
 		t.Errorf("the proxy received certificates %v, the origin %v; want none and 7", p, o)
 	}
+	f.UseProxy(socks(t, origin.Host))
+	if got, err := fetch(t, f, netio.Request{URL: "https://origin.example/u.bin"}); err != nil || string(got) != object {
+		t.Fatalf("through SOCKS: %q, %v", got, err)
+	}
+	if o := drain(toOrigin); !slices.Equal(o, []int64{7}) {
+		t.Errorf("through SOCKS the origin received certificates %v, want 7", o)
+	}
+}
+
+// socks returns the URL of a SOCKS proxy (RFC 1928) that leads to addr whatever it
+// is asked for.
+func socks(t *testing.T, addr string) *url.URL {
+	u := parse(t, listen(t, "socks5", func(conn *net.TCPConn) {
+		message := make([]byte, 262)
+		if _, err := conn.Read(message); err != nil {
+			return
+		}
+		conn.Write([]byte{5, 0}) // no authentication
+		if _, err := conn.Read(message); err != nil {
+			return
+		}
+		behind, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
+		}
+		defer behind.Close()
+		conn.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+		go io.Copy(behind, conn)
+		io.Copy(conn, behind)
+	}))
+	return &url.URL{Scheme: "socks5", Host: u.Host}
 }

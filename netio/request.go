@@ -83,10 +83,11 @@ func (f *Fetcher) send(x *exchange, r Request, how form) (*http.Response, error)
 			f.authorize(req.Header, user)
 		}
 		transport := f.transportFor(u.Scheme)
-		if p, err := transport.Proxy(req); err == nil && p != nil {
-			x.proxy = originOf(p)
+		proxy, err := transport.Proxy(req)
+		if err == nil && proxy != nil {
+			x.proxy = originOf(proxy)
 		}
-		x.hop = newHop(u, own, x.proxy != "", limit)
+		x.hop = newHop(u, own, proxy, limit)
 		if status != 0 {
 			if err := x.hop.checkRedirect(status); err != nil {
 				return nil, err
