@@ -22,7 +22,7 @@ const (
 )
 
 func nearnessOf(addr netip.Addr) nearness {
-	switch addr = addr.Unmap(); {
+	switch addr = addr.Unmap().WithZone(""); {
 	case addr.IsLoopback(), addr.IsUnspecified():
 		return onBoard
 	case addr.IsLinkLocalUnicast():

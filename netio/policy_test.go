@@ -51,6 +51,8 @@ func TestWhereRequestsMayLead(t *testing.T) {
 		{"of mapped loopback", []string{"http://mapped.test/"}, refusedLookup, "leads to 127.0.0.1", nil},
 		{"of no address", []string{"http://zero.test/"}, refusedLookup, "leads to 0.0.0.0", nil},
 		{"no address", []string{"http://0.0.0.0/"}, refusedLookup, "leads to 0.0.0.0", nil},
+		{"no address with a zone", []string{"http://[::%25lo]/"}, refusedLookup, "leads to ::%lo", nil},
+		{"loopback with a zone", []string{"http://[::1%25lo]/"}, ok, "", []string{"[::1%lo]:80"}},
 		{"a private network", []string{"http://private.test/"}, ok, "", []string{"192.168.1.2:80"}},
 		{"the link", []string{"http://link.test/"}, ok, "", []string{"169.254.7.7:80"}},
 
@@ -68,6 +70,7 @@ func TestWhereRequestsMayLead(t *testing.T) {
 		{"away to no address", []string{"http://public.test/", "http://[::]/"}, refused, "leads to ::, which is this board", []string{"192.0.2.1:80"}},
 		{"away to the link", []string{"http://public.test/", "http://169.254.169.254/"}, refused, "redirect to 169.254.169.254, which is only for this board and its link", []string{"192.0.2.1:80"}},
 		{"away to the IPv6 link", []string{"http://public.test/", "http://[fe80::1]/"}, refused, "redirect to fe80::1", []string{"192.0.2.1:80"}},
+		{"away to the IPv6 link with a zone", []string{"http://public.test/", "http://[fe80::1%25eth0]/"}, refused, "redirect to fe80::1%eth0", []string{"192.0.2.1:80"}},
 		{"a private network to loopback", []string{"http://private.test/", "http://127.0.0.1/"}, refused, "redirect to 127.0.0.1", []string{"192.168.1.2:80"}},
 		{"link to loopback", []string{"http://link.test/", "http://127.0.0.1/"}, refused, "redirect to 127.0.0.1", []string{"169.254.7.7:80"}},
 		{"away and back", []string{"http://127.0.0.1/", "http://public.test/", "http://127.0.0.1/"}, refused, "redirect to 127.0.0.1", []string{"127.0.0.1:80", "192.0.2.1:80"}},
