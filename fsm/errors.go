@@ -36,7 +36,7 @@ const (
 	ObjectChanged       Reason = "OBJECT_CHANGED"        // the origin's object changed twice under one job
 	RangeNotSatisfiable Reason = "RANGE_NOT_SATISFIABLE" // the origin refused the offset twice
 	URLExpired          Reason = "URL_EXPIRED"           // the same job with a newly signed URL goes on
-	StorageLost         Reason = "STORAGE"               // the disk lost bytes that it had reported durable
+	StorageLost         Reason = "STORAGE"               // the disk lost bytes that it had reported durable, or cannot read them
 	CrashLoop           Reason = "CRASH_LOOP"            // otad ended at every start without a new checkpoint
 	Refused             Reason = "REFUSED"               // the origin refused for good, as by a 404
 	Unusable            Reason = "UNUSABLE"              // the origin's answer cannot be used

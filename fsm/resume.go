@@ -50,6 +50,10 @@ func algorithms(job journal.Job) hashing.Algorithms {
 //   - a file shorter, or a tail that does not match, left by a disk that lost
 //     what it had reported durable: the newest older checkpoint that holds is
 //     taken, or offset 0;
+//   - a tail that cannot be read, which proves nothing: the job fails and keeps
+//     its bytes, and its next try reads again. After unreadTries the newest older
+//     checkpoint that can be read is taken, if there is one: the bytes behind it
+//     are then written anew, and a bad block with them;
 //   - a digest state that cannot be restored, written by another version of
 //     otad: the file is hashed again up to the offset, and no byte is given up.
 //
@@ -60,8 +64,12 @@ func (r resumer) resume(ctx context.Context, file Partial, job journal.Job) (pos
 		return position{}, err
 	}
 	checkpoints := r.journal.checkpoints()
+	var unread *Error
 	for i, cp := range checkpoints {
 		if err := holds(file, size, cp); err != nil {
+			if errors.As(err, &unread) && r.journal.record().Tries < unreadTries {
+				return position{}, unread
+			}
 			r.log.Warn("a checkpoint does not hold", "offset", cp.Offset, "err", err)
 			continue
 		}
@@ -78,6 +86,9 @@ func (r resumer) resume(ctx context.Context, file Partial, job journal.Job) (pos
 		cp.Digest = digest.AppendState(nil)
 		return position{saved: cp, digest: digest}, cutBack(file, size, cp.Offset)
 	}
+	if unread != nil {
+		return position{}, unread // of no checkpoint is it known that it does not hold
+	}
 	if len(checkpoints) > 0 {
 		r.report.restart(metrics.RestartCheckpointLost)
 		if err := r.journal.dropCheckpoints(); err != nil {
@@ -90,15 +101,22 @@ func (r resumer) resume(ctx context.Context, file Partial, job journal.Job) (pos
 // errTail is returned for a checkpoint whose tail is not in the file.
 var errTail = errors.New("the block before it is not what was written")
 
+// unreadTries is how many times in a row a job fails until a block that cannot be
+// read may cost bytes.
+const unreadTries = 3
+
 // holds returns nil when the file is long enough for the checkpoint and the
-// checkpoint's CRC matches the block before its offset.
+// checkpoint's CRC matches the block before its offset. A block that cannot be
+// read is an *Error.
 func holds(file Partial, size int64, cp journal.Checkpoint) error {
 	if size < cp.Offset {
 		return fmt.Errorf("the file ends at %d", size)
 	}
 	sum := crc32.New(castagnoli)
 	if _, err := io.Copy(sum, io.NewSectionReader(file, cp.Offset-cp.Tail, cp.Tail)); err != nil {
-		return err
+		e := storageLost("cannot read the block before %d: %v; the bytes are kept, and the same job reads them again", cp.Offset, err)
+		e.Err = err
+		return e
 	}
 	if sum.Sum32() != cp.TailCRC {
 		return errTail

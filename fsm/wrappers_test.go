@@ -187,6 +187,9 @@ type checkedPartial struct {
 }
 
 func (f *checkedPartial) ReadAt(b []byte, off int64) (int, error) {
+	if err := f.p.rig.faults.at("read", off); err != nil {
+		return 0, err
+	}
 	n, err := f.Partial.ReadAt(b, off)
 	f.p.invariants.mu.Lock()
 	defer f.p.invariants.mu.Unlock()

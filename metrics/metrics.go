@@ -141,7 +141,7 @@ func (m *Metrics) addDownload(factory promauto.Factory, l Labels) {
 	m.waiting = newGauge(factory, "ota_network_waiting",
 		"1 while a download waits for the board to get a network, else 0.")
 	m.finished = newCounterSet(factory, "ota_downloads_total",
-		"Downloads that ended, by result.", "result", results())
+		"Downloads that ended, by result; each failed try of serve counts as failed.", "result", results())
 	m.failures = newPairSet(factory, "ota_download_failures_total",
 		"Downloads that failed, by the code and the reason of their error.", [2]string{"code", "reason"}, l.Failures)
 	m.duration = newHistogram(factory, "ota_download_duration_seconds",

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -25,12 +24,13 @@ func (f *Fetcher) errorOf(x *exchange, err error) error {
 	if errors.As(err, &own) || errors.As(context.Cause(x.ctx), &own) {
 		return own
 	}
-	return f.classify(x.at(), err)
+	return f.classify(x, err)
 }
 
 // classify returns the *Error for an error of the standard library. Kind and
 // reason depend on the types of the errors, never on their texts.
-func (f *Fetcher) classify(at stage, err error) *Error {
+func (f *Fetcher) classify(x *exchange, err error) *Error {
+	at := x.at()
 	fail := func(k Kind, r Reason, detail string) *Error {
 		return &Error{Kind: k, Reason: r, Detail: detail, Err: safe(err)}
 	}
@@ -54,40 +54,14 @@ func (f *Fetcher) classify(at stage, err error) *Error {
 	case isAny(err, syscall.ECONNREFUSED):
 		return fail(Transient, ReasonConnect, "connection refused")
 	case at == handshaking || isTLS(err):
-		return fail(Transient, ReasonTLS, fmt.Sprintf("TLS broke %s%s%s", at, alertOf(err), mistakeOf(err)))
+		return fail(Transient, ReasonTLS, fmt.Sprintf("TLS broke %s%s%s", at, alertOf(err), x.mistakeOf(err)))
 	case at == connecting:
 		return fail(Transient, ReasonConnect, "cannot connect: "+Scrub(err.Error()))
 	case at == requesting || noRoute || isAny(err, syscall.ECONNRESET, syscall.EPIPE,
 		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed):
-		return fail(Transient, ReasonReset, fmt.Sprintf("connection lost %s", at))
+		return fail(Transient, ReasonReset, fmt.Sprintf("connection lost %s%s", at, x.withoutCertificate(at)))
 	}
-	return fail(Transient, ReasonOther, "bad answer: "+Scrub(err.Error())+mistakeOf(err))
-}
-
-const portIsTLS = "this port is https, the URL is http"
-
-// mistakes are the errors that show what is set up wrong. The standard library
-// has no types for them.
-var mistakes = []struct{ text, words string }{
-	{`malformed HTTP response "\x15\x03`, portIsTLS},                         // a TLS alert
-	{`malformed HTTP response "\x00\x00`, "the server supports HTTP/2 only"}, // a frame
-	{"tls: no application protocol", "the server supports HTTP/2 only"},
-	{"tls: no renegotiation", "the server requires TLS renegotiation, which is not supported"},
-	{`unsupported transfer encoding: "identity"`, "Transfer-Encoding: identity, which HTTP/1.1 does not have any more"},
-}
-
-// mistakeOf returns the words for a mistake that err shows, after a colon, or "".
-func mistakeOf(err error) string {
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
-		return ": this port is http, the URL is https"
-	}
-	for _, m := range mistakes {
-		if strings.Contains(err.Error(), m.text) {
-			return ": " + m.words
-		}
-	}
-	return ""
+	return fail(Transient, ReasonOther, "bad answer: "+Scrub(err.Error())+x.mistakeOf(err))
 }
 
 func isAny(err error, targets ...error) bool {

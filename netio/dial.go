@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -24,13 +25,15 @@ func (f *Fetcher) dial(ctx context.Context, network, addr string) (net.Conn, err
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.ConnectTimeout)
 	defer cancel()
 	host, port, err := net.SplitHostPort(addr)
-	_, notIP := netip.ParseAddr(host)
-	if f.cfg.Lookup == nil || err != nil || notIP == nil {
-		return f.cfg.Dial(ctx, network, addr)
-	}
-	ips, err := f.cfg.Lookup(ctx, host)
 	if err != nil {
 		return nil, err
+	}
+	ips, err := f.addressesOf(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	if len(ips) == 0 {
+		return f.cfg.Dial(ctx, network, addr)
 	}
 	first := int(f.opens.Load() - 1)
 	addrs := make([]string, len(ips))
@@ -38,6 +41,50 @@ func (f *Fetcher) dial(ctx context.Context, network, addr string) (net.Conn, err
 		addrs[i] = net.JoinHostPort(ips[(first+i)%len(ips)].Unmap().String(), port)
 	}
 	return f.dialAny(ctx, network, addrs)
+}
+
+// addressesOf returns the addresses of host, none if host itself is dialled.
+func (f *Fetcher) addressesOf(ctx context.Context, host string) ([]netip.Addr, error) {
+	if isLocalhost(host) {
+		return localhost, nil
+	}
+	if _, err := netip.ParseAddr(host); err == nil || f.cfg.Lookup == nil {
+		return nil, nil
+	}
+	return f.cfg.Lookup(ctx, host)
+}
+
+// localhost are the addresses of that name. No resolver is asked for them, whose
+// answer could lead elsewhere (RFC 6761 §6.3).
+var localhost = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+
+func isLocalhost(host string) bool { return strings.EqualFold(host, "localhost") }
+
+// ListenAddress returns addr, a host and a port, with 127.0.0.1 in place of the
+// name localhost: who listens on what a resolver answers may be open to all.
+func ListenAddress(addr string) string {
+	if host, port, err := net.SplitHostPort(addr); err == nil && isLocalhost(host) {
+		return net.JoinHostPort(localhost[0].String(), port)
+	}
+	return addr
+}
+
+// DialContext dials like a [net.Dialer], but the name localhost as 127.0.0.1, or
+// else as ::1. It may be called from any goroutine.
+func DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || !isLocalhost(host) {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(localhost[0].String(), port))
+	if err == nil {
+		return conn, nil
+	}
+	conn, err6 := new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(localhost[1].String(), port))
+	if err6 == nil {
+		return conn, nil
+	}
+	return nil, err // a board without IPv6 fails in another way than one without a server
 }
 
 // dialAny returns the first connection to one of addrs. It dials the next one

@@ -76,7 +76,8 @@
 //	  Retry-After
 //	a status of RetryStatus                  Transient, with Wait as far as given
 //	301, 302, 303, 307, 308                  followed, 10 times, never https to http,
-//	                                         without credentials to another origin
+//	                                         without credentials to another origin,
+//	                                         and never nearer to the board
 //	any other status                         Permanent
 //	fewer bytes than announced               Transient, short_body
 //	more bytes than announced                TooLong
@@ -86,9 +87,34 @@
 //	no route, no name server                 Offline
 //	no such host, refused, reset, timeout,   Transient
 //	  TLS broken, no HTTP/1.1
+//	an address that may not be dialled       Transient, dns; Permanent, where a
+//	                                         redirect names it
+//	no version or cipher suite of TLSConfig  Transient, tls
+//	an RSA key below 2048 bits, of the       Transient, tls
+//	  server or of who signed for it
 //	a certificate that is not valid          Transient, tls; the next Open reads the CA
 //	                                         certificates again
 //	the same, clock before BuildTime         NoClock
+//
+// # Addresses
+//
+// What may be connected to is decided by the address that is dialled, when it is
+// dialled, and not by what a name server says before or after:
+//
+//	localhost                         127.0.0.1, or else ::1; never looked up
+//	localhost, 127.0.0.0/8, ::1       loopback alone; http needs no AllowHTTP
+//	any other host                    never loopback nor 0.0.0.0 and ::
+//	after a redirect                  no address nearer to the board than the
+//	                                  farthest one so far: a server elsewhere leads
+//	                                  neither to loopback nor to link-local
+//	                                  (169.254.0.0/16, fe80::/10), one on the link
+//	                                  not to loopback
+//	private networks (RFC 1918, ULA)  like any other address elsewhere
+//	through a proxy                   the proxy looks the host up; only addresses in
+//	                                  URLs are checked
+//
+// The client certificate is shown to scheme, host and port of Request.URL alone:
+// to no target of a redirect, and to no proxy.
 //
 // # Concurrency
 //

@@ -47,7 +47,7 @@ type Reason string
 // The reasons. Only the errors that may be retried at the same offset have one:
 // Transient, Offline, NotPackage and NoClock.
 const (
-	ReasonDNS       Reason = "dns"        // the host does not exist
+	ReasonDNS       Reason = "dns"        // the host does not exist, or leads to an address that may not be dialled
 	ReasonConnect   Reason = "connect"    // refused, by the origin or a proxy
 	ReasonTLS       Reason = "tls"        // TLS broken, certificate not valid, client key unreadable
 	ReasonTimeout   Reason = "timeout"    // before the end of the header
@@ -74,7 +74,7 @@ func Reasons() []Reason {
 
 // Error is the error of [Fetcher.Open] and [Body.Read]. It can be logged and
 // shown as it is: neither its text nor that of its cause contains the query or
-// the userinfo of a URL.
+// the userinfo of a URL. Its text is [Printable].
 type Error struct {
 	Kind   Kind
 	Reason Reason        // empty if Kind has none

@@ -41,6 +41,7 @@ type exchange struct {
 
 	first, last string // origins of the URL and of the latest hop, see originOf
 	proxy       string // of the latest hop; empty: none
+	hop         *hop   // the latest one; nil before it
 }
 
 func newExchange(caller context.Context) *exchange {
@@ -83,8 +84,8 @@ func (x *exchange) locate(err error) error {
 	if x.proxy != "" {
 		place += ", through the proxy " + x.proxy
 	}
-	e := *own // own may be the cause of the context, which is used again
-	e.Detail += " (" + place + ")"
+	e := *own                                           // own may be the cause of the context, which is used again
+	e.Detail = Printable(e.Detail + " (" + place + ")") // a host may be a redirect's
 	return &e
 }
 

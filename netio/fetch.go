@@ -48,13 +48,16 @@ type Config struct {
 	// RateLimit is in bytes per second, for all bodies of the Fetcher
 	// together; 0: no limit.
 	RateLimit int64
-	// AllowHTTP allows http for other hosts than loopback.
+	// AllowHTTP allows http for other hosts than loopback, see CheckURL.
 	AllowHTTP bool
 
+	// TLSMin is the lowest version of TLS, see [TLSConfig]; 0: 1.2.
+	TLSMin uint16
 	// CAFile is a PEM file with CA certificates; empty: those of the system.
 	CAFile string
 	// ClientCert and ClientKey are PEM files, read for each connection that
-	// needs them; both or neither.
+	// needs them; both or neither. Only the host of Request.URL is shown the
+	// certificate.
 	ClientCert, ClientKey string
 	// Header is sent in addition, but only to scheme, host and port of
 	// Request.URL. It may contain credentials and Accept, but no other field that
@@ -93,9 +96,17 @@ func (c Config) withDefaults() Config {
 		c.UserAgent = "otad"
 	}
 	if c.Dial == nil {
-		c.Dial = new(net.Dialer).DialContext
+		c.Dial = (&net.Dialer{ControlContext: checkDialed}).DialContext
 		if c.Lookup == nil {
 			c.Lookup = lookup
+		}
+	} else {
+		dial := c.Dial
+		c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if err := checkDialed(ctx, network, addr, nil); err != nil {
+				return nil, err
+			}
+			return dial(ctx, network, addr)
 		}
 	}
 	if c.Now == nil {

@@ -75,17 +75,25 @@ func (f *Fetcher) send(x *exchange, r Request, how form) (*http.Response, error)
 	if err != nil {
 		return nil, permanent(0, err.Error(), err)
 	}
-	user, own := u.User, true
+	user, own, limit, status := u.User, true, onBoard, 0
 	for range 1 + maxRedirects {
 		own = x.visit(originOf(u)) && own
-		req := f.newRequest(x, u, r, how)
+		req := f.newRequest(u, r, how)
 		if own {
 			f.authorize(req.Header, user)
 		}
 		transport := f.transportFor(u.Scheme)
-		if p, err := transport.Proxy(req); err == nil && p != nil {
-			x.proxy = originOf(p)
+		proxy, err := transport.Proxy(req)
+		if err == nil && proxy != nil {
+			x.proxy = originOf(proxy)
 		}
+		x.hop = newHop(u, own, proxy, limit)
+		if status != 0 {
+			if err := x.hop.checkRedirect(status); err != nil {
+				return nil, err
+			}
+		}
+		req = req.WithContext(x.hop.in(x.ctx))
 		timer := f.startHopTimer(x)
 		resp, err := transport.RoundTrip(req)
 		timer.Stop()
@@ -99,6 +107,7 @@ func (f *Fetcher) send(x *exchange, r Request, how form) (*http.Response, error)
 		if u, err = f.redirectTarget(resp); err != nil {
 			return nil, err
 		}
+		limit, status = x.hop.after(), resp.StatusCode
 	}
 	return nil, permanentf(0, "more than %d redirects", maxRedirects)
 }
@@ -113,8 +122,8 @@ func (f *Fetcher) startHopTimer(x *exchange) *time.Timer {
 	})
 }
 
-// newRequest returns the request of one hop.
-func (f *Fetcher) newRequest(x *exchange, u *url.URL, r Request, how form) *http.Request {
+// newRequest returns the request of one hop, without its context.
+func (f *Fetcher) newRequest(u *url.URL, r Request, how form) *http.Request {
 	target := *u
 	target.User = nil
 	h := make(http.Header)
@@ -129,11 +138,10 @@ func (f *Fetcher) newRequest(x *exchange, u *url.URL, r Request, how form) *http
 	if etag := r.ifMatch(); etag != "" && !how.noIfMatch {
 		h.Set("If-Match", etag)
 	}
-	req := &http.Request{
+	return &http.Request{
 		Method: http.MethodGet, URL: &target, Host: hostField(u), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	return req.WithContext(x.ctx)
 }
 
 // defaultPorts are those of the schemes of origins and proxies.

@@ -80,7 +80,7 @@ func TestRedirectedRequestIsTheSame(t *testing.T) {
 			t.Errorf("request %d: %v", i, received[i].Header)
 		}
 	}
-	if want := []string{"127.0.0.1:80", "localhost:81", "localhost:81"}; !slices.Equal(o.addrs, want) {
+	if want := []string{"127.0.0.1:80", "127.0.0.1:81", "127.0.0.1:81"}; !slices.Equal(o.addrs, want) {
 		t.Errorf("dialled %v, want %v", o.addrs, want)
 	}
 }

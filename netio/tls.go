@@ -45,9 +45,12 @@ func newTransport(
 // checkProxy returns an *Error if a proxy refuses CONNECT. With a 5xx it cannot
 // reach the origin, which may be over soon; with any other status it refuses
 // this client.
-func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+func checkProxy(ctx context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusOK:
+		if h := hopOf(ctx); h != nil {
+			h.tunneled.Store(true)
+		}
 		return nil
 	case resp.StatusCode == http.StatusProxyAuthRequired:
 		return permanentf(resp.StatusCode, "the proxy wants other credentials (HTTP %d)", resp.StatusCode)
@@ -61,8 +64,10 @@ func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Respo
 }
 
 func newTLSConfig(c Config) (*tls.Config, error) {
+	t := TLSConfig(c.TLSMin)
+	t.Time = c.Now
 	// With ALPN, a server without HTTP/1.1 refuses with an alert that names it.
-	t := &tls.Config{MinVersion: tls.VersionTLS12, Time: c.Now, NextProtos: []string{"http/1.1"}}
+	t.NextProtos = []string{"http/1.1"}
 	if c.CAFile != "" {
 		pool, err := readCAs(c.CAFile)
 		if err != nil {
@@ -73,10 +78,13 @@ func newTLSConfig(c Config) (*tls.Config, error) {
 	if (c.ClientCert == "") != (c.ClientKey == "") {
 		return nil, errors.New("client certificate: certificate and key go together, and only one is named")
 	}
-	if c.ClientCert != "" {
-		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	t.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return clientCertificate(r.Context(), func() (*tls.Certificate, error) {
+			if c.ClientCert == "" {
+				return new(tls.Certificate), nil
+			}
 			return readClientCertificate(c.ClientCert, c.ClientKey)
-		}
+		})
 	}
 	return t, nil
 }
@@ -110,6 +118,10 @@ func readClientCertificate(certFile, keyFile string) (*tls.Certificate, error) {
 // certificateError returns the error for a server's certificate that is not
 // valid, or nil if err has another cause.
 func (f *Fetcher) certificateError(err error) *Error {
+	if weak := (*weakKeyError)(nil); errors.As(err, &weak) {
+		f.dropRoots()
+		return &Error{Kind: Transient, Reason: ReasonTLS, Detail: weak.Error(), Err: err}
+	}
 	problem, ok := describeCertificateError(err)
 	if !ok {
 		return nil

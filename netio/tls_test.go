@@ -2,14 +2,17 @@ package netio_test
 
 import (
 	"bufio"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log"
@@ -86,6 +89,57 @@ func (a *authority) pool() *x509.CertPool {
 func newKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// chain returns a certificate for 127.0.0.1 whose RSA keys have so many bits: its
+// own, that of an intermediate CA, and that of the CA. 0: ECDSA. caFile trusts the
+// CA.
+func chain(t *testing.T, leaf, intermediate, root int) (c tls.Certificate, caFile string) {
+	t.Helper()
+	authority := func(serial int64) *x509.Certificate {
+		return &x509.Certificate{
+			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: fmt.Sprint("CA ", serial)}, NotBefore: time.Now().AddDate(0, 0, -1),
+			NotAfter: time.Now().AddDate(0, 0, 1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		}
+	}
+	server := authority(3)
+	server.IsCA, server.KeyUsage, server.IPAddresses = false, x509.KeyUsageDigitalSignature|x509.KeyUsageKeyEncipherment, []net.IP{{127, 0, 0, 1}}
+	var signer *x509.Certificate
+	var signerKey crypto.Signer
+	for i, cert := range []*x509.Certificate{authority(1), authority(2), server} {
+		key := signerOf(t, []int{root, intermediate, leaf}[i])
+		if signer == nil {
+			signer, signerKey = cert, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, cert, signer, key.Public(), signerKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signer, err = x509.ParseCertificate(der); err != nil {
+			t.Fatal(err)
+		}
+		signerKey = key
+		if i == 0 {
+			caFile = filepath.Join(t.TempDir(), "ca.pem")
+			writePEM(t, caFile, "CERTIFICATE", der)
+		} else {
+			c.Certificate = append([][]byte{der}, c.Certificate...)
+		}
+		c.PrivateKey = key
+	}
+	return c, caFile
+}
+
+func signerOf(t *testing.T, bits int) crypto.Signer {
+	t.Helper()
+	if bits == 0 {
+		return newKey(t)
+	}
+	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +241,155 @@ func TestOldTLSIsRefused(t *testing.T) {
 	wantError(t, err, netio.Transient, netio.ReasonTLS)
 }
 
+func TestShortRSAKeysAreRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name                     string
+		leaf, intermediate, root int
+		detail                   string // empty: accepted
+	}{
+		{"2048 bits", 2048, 2048, 2048, ""},
+		{"ECDSA", 0, 0, 0, ""},
+		{"3072 bits under ECDSA", 3072, 0, 0, ""},
+		{"the server's", 1024, 2048, 2048, "the server's certificate has an RSA key of 1024 bits, at least 2048 are required ("},
+		{"the server's under ECDSA", 2047, 0, 0, "the server's certificate has an RSA key of 2047 bits"},
+		{"the intermediate's", 0, 1024, 2048, "one that signed the server's certificate has an RSA key of 1024 bits"},
+		{"the CA's", 2048, 2048, 1024, "one that signed the server's certificate has an RSA key of 1024 bits"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, caFile := chain(t, tt.leaf, tt.intermediate, tt.root)
+			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+				u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{c}, MaxVersion: version}, serveObject)
+				got, err := fetch(t, newFetcher(t, netio.Config{CAFile: caFile}), netio.Request{URL: u})
+				if tt.detail == "" {
+					if err != nil || string(got) != object {
+						t.Errorf("%q, %v", got, err)
+					}
+					continue
+				}
+				if e := wantError(t, err, netio.Transient, netio.ReasonTLS); !strings.HasPrefix(e.Detail, tt.detail) {
+					t.Errorf("%q", e.Detail)
+				}
+			}
+		})
+	}
+}
+
+// TestAnotherChainWithLongKeysIsEnough checks an intermediate CA that is trusted
+// by itself too: the chain with the short key is not the only one.
+func TestAnotherChainWithLongKeysIsEnough(t *testing.T) {
+	c, weakFile := chain(t, 2048, 2048, 1024)
+	intermediate, err := x509.ParseCertificate(c.Certificate[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	weak, err := os.ReadFile(weakFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "both.pem")
+	u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{c}}, serveObject)
+	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: intermediate.Raw}) // trusted by itself
+	if err := os.WriteFile(file, append(weak, own...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fetch(t, newFetcher(t, netio.Config{CAFile: file}), netio.Request{URL: u}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRefusedVersionsAndCipherSuites(t *testing.T) {
+	rsaCert, rsaCA := chain(t, 2048, 0, 0)
+	ecCert, ecCA := chain(t, 0, 0, 0)
+	const noVersion = ": the server has no version of TLS that is allowed (-tls-min) ("
+	const noCipher = "tls: handshake failure: the server may have only cipher suites that are refused: CBC, or a key exchange without ECDHE ("
+	for _, tt := range []struct {
+		name     string
+		ec       bool
+		from, to uint16 // versions of the server
+		suites   []uint16
+		least    uint16
+		detail   string // empty: accepted
+	}{
+		{"1.2", false, 0, tls.VersionTLS12, nil, 0, ""},
+		{"1.3", false, tls.VersionTLS13, 0, nil, 0, ""},
+		{"1.2, which -tls-min allows", false, 0, tls.VersionTLS12, nil, tls.VersionTLS12, ""},
+		{"1.3 and -tls-min 1.3", false, 0, 0, nil, tls.VersionTLS13, ""},
+		{"1.2 and -tls-min 1.3", false, 0, tls.VersionTLS12, nil, tls.VersionTLS13, noVersion},
+		{"1.1", false, tls.VersionTLS10, tls.VersionTLS11, nil, 0, noVersion},
+		{"1.1, although less is allowed", false, tls.VersionTLS10, tls.VersionTLS11, nil, tls.VersionTLS10, noVersion},
+		{"GCM", false, 0, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}, 0, ""},
+		{"ChaCha20", true, 0, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256}, 0, ""},
+		{"CBC", false, 0, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA}, 0, noCipher},
+		{"CBC with ECDSA", true, 0, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256}, 0, noCipher},
+		{"3DES", false, 0, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA}, 0, noCipher},
+		{"RSA key exchange", false, 0, tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384}, 0, noCipher},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("GODEBUG", "tlsrsakex=1,tls3des=1") // brings back what Go leaves out by itself
+			c, caFile := rsaCert, rsaCA
+			if tt.ec {
+				c, caFile = ecCert, ecCA
+			}
+			u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tt.from, MaxVersion: tt.to, CipherSuites: tt.suites}, serveObject)
+			got, err := fetch(t, newFetcher(t, netio.Config{CAFile: caFile, TLSMin: tt.least}), netio.Request{URL: u})
+			if tt.detail == "" {
+				if err != nil || string(got) != object {
+					t.Errorf("%q, %v", got, err)
+				}
+				return
+			}
+			if e := wantError(t, err, netio.Transient, netio.ReasonTLS); !strings.Contains(e.Detail, tt.detail) {
+				t.Errorf("%q", e.Detail)
+			}
+		})
+	}
+}
+
+func TestWhatAServerSaysOfTheClientCertificate(t *testing.T) {
+	ca, stranger := newAuthority(t), newAuthority(t)
+	const required, refused = ": the server requires a client certificate (-client-cert) (", ": the server does not accept the client certificate ("
+	u := serveTLS(t, &tls.Config{
+		Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)},
+		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(),
+		MaxVersion: tls.VersionTLS12, // with 1.3, the alert can be lost
+	}, serveObject)
+	foreign := certificateFiles(t, stranger)
+	foreign.CAFile = ca.file
+	elsewhere := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, u, http.StatusFound)
+	})
+	for _, tt := range []struct {
+		url    string
+		config netio.Config
+		want   string
+	}{
+		{u, netio.Config{CAFile: ca.file}, required},
+		{u, foreign, refused},
+		{elsewhere, certificateFiles(t, ca), ": the server requires a client certificate, which only the host of the job's URL is shown ("},
+	} {
+		_, err := fetch(t, newFetcher(t, tt.config), netio.Request{URL: tt.url})
+		if e := wantError(t, err, netio.Transient, netio.ReasonTLS); !strings.Contains(e.Detail, tt.want) {
+			t.Errorf("%q, want %q", e.Detail, tt.want)
+		}
+	}
+}
+
+func TestAConnectionLostAfterARequestForACertificate(t *testing.T) {
+	ca := newAuthority(t)
+	for auth, want := range map[tls.ClientAuthType]string{
+		tls.NoClientCert:      "connection lost before the answer (",
+		tls.RequestClientCert: "connection lost before the answer: the server has requested a client certificate (",
+	} {
+		u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}, ClientAuth: auth}, func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
+		})
+		_, err := fetch(t, newFetcher(t, netio.Config{CAFile: ca.file}), netio.Request{URL: u})
+		if e := wantError(t, err, netio.Transient, netio.ReasonReset); !strings.HasPrefix(e.Detail, want) {
+			t.Errorf("%q, want %q", e.Detail, want)
+		}
+	}
+}
+
 func TestRedirectAwayFromHTTPSIsRefused(t *testing.T) {
 	ca := newAuthority(t)
 	u := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, 2, "127.0.0.1", -1, 1)}}, func(w http.ResponseWriter, r *http.Request) {
@@ -242,7 +445,7 @@ func TestClientCertificateIsReadAtEachConnection(t *testing.T) {
 		t.Errorf("the server received certificates %v, want 7 and 8", serials)
 	}
 	_, err = newFetcher(t, netio.Config{CAFile: ca.file}).Open(t.Context(), netio.Request{URL: u})
-	if got := wantError(t, err, netio.Transient, netio.ReasonTLS); !strings.HasPrefix(got.Detail, "TLS broke in the TLS handshake: tls: handshake failure (") {
+	if got := wantError(t, err, netio.Transient, netio.ReasonTLS); !strings.HasPrefix(got.Detail, "TLS broke in the TLS handshake: tls: handshake failure: the server requires a client certificate (-client-cert) (") {
 		t.Errorf("without a certificate: detail %q, want the server's alert in it", got.Detail)
 	}
 }

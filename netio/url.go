@@ -95,7 +95,7 @@ func validPort(port string) bool {
 }
 
 func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
+	if isLocalhost(host) {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)

@@ -44,7 +44,7 @@ func (p *Process) Run(ctx context.Context, cfg *config.Config, b Build, stdout, 
 	case "status":
 		return status(ctx, cfg, stdout)
 	case "check-config":
-		if err := checkFiles(cfg, b, slog.New(slog.NewTextHandler(stderr, nil))); err != nil {
+		if err := checkFiles(cfg, b, slog.New(slog.NewTextHandler(prefixed{stderr, new(logState)}, nil))); err != nil {
 			return err
 		}
 		return printf(stdout, "the configuration is valid\n")

@@ -3,15 +3,16 @@ package app
 import (
 	"slices"
 
+	"otad/board/config"
 	"otad/board/deviceapi"
 	"otad/fsm"
 	"otad/journal"
 	"otad/metrics"
 )
 
-func newCallbacks(url, token string, s *services) (*deviceapi.Callbacks, error) {
+func newCallbacks(cfg *config.Config, token string, s *services) (*deviceapi.Callbacks, error) {
 	return deviceapi.NewCallbacks(deviceapi.CallbackConfig{
-		URL: url, Token: token, Outbox: outbox{s.journal}, Log: s.log,
+		URL: cfg.Serve.CallbackURL, TLSMin: cfg.Source.TLSMin, Token: token, Outbox: outbox{s.journal}, Log: s.log,
 		OnResult: func(result string) { s.metrics.Callback(metrics.CallbackResult(result)) },
 		OnQueue:  s.metrics.CallbackQueue,
 	})

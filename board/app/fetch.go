@@ -20,7 +20,11 @@ const redraw = 200 * time.Millisecond
 
 // fetch downloads one package in the foreground and prints its path.
 func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout, stderr *os.File) error {
-	if err := takeURL(ctx, &cfg.Fetch, os.Stdin); err != nil {
+	queue := newLogQueue(stderr)
+	defer queue.close(flushLimit)
+	log, view := newProgressView(cfg, stderr, queue)
+	defer view.finish()
+	if err := takeURL(ctx, &cfg.Fetch, os.Stdin, log); err != nil {
 		return err
 	}
 	job := cfg.Fetch.Job
@@ -28,10 +32,6 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 	if err := errors.Join(flagError(job.Validate()), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {
 		return err
 	}
-	queue := newLogQueue(stderr)
-	defer queue.close(flushLimit)
-	log, view := newProgressView(cfg, stderr, queue)
-	defer view.finish()
 	ended := make(chan fsm.Snapshot, 1)
 	s, err := open(cfg, b, log, queue, func(c *fsm.Config) {
 		c.FailOnJournalError = true
@@ -70,7 +70,11 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 	}
 	queue.flush(flushLimit) // on a terminal the result comes last
 	path := filepath.Join(s.dir.Path(), last.Name)
-	if err := printf(stdout, "%s\n", path); err != nil {
+	shown := path
+	if console.IsTerminal(stdout) {
+		shown = netio.Printable(path) // a program gets the name as it is
+	}
+	if err := printf(stdout, "%s\n", shown); err != nil {
 		return fmt.Errorf("%s is ready, but %w", path, err)
 	}
 	return nil

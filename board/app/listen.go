@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"otad/board/deviceapi"
+	"otad/netio"
 )
 
 // doors are the listeners of serve.
@@ -77,7 +78,7 @@ func listen(addr string) (l net.Listener, err error) {
 	if isUnix {
 		l, err = listenUnix(path)
 	} else {
-		l, err = net.Listen("tcp", addr)
+		l, err = net.Listen("tcp", netio.ListenAddress(addr))
 	}
 	if err == nil {
 		return l, nil

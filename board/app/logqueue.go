@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"otad/board/config"
+	"otad/netio"
 )
 
 // maxQueue is in bytes: about 200 lines. The queue takes them while nobody
@@ -158,18 +160,19 @@ func (h logHandler) WithGroup(name string) slog.Handler {
 	return logHandler{h.Handler.WithGroup(name), h.queue, h.state}
 }
 
-// prefixed writes each line after the prefix of its record. slog makes one write
-// a record, while Handle holds the lock.
+// prefixed writes each line, in printable ASCII, after the prefix of its record.
+// slog makes one write a record, while Handle holds the lock.
 type prefixed struct {
 	out   io.Writer
 	state *logState
 }
 
 func (p prefixed) Write(line []byte) (int, error) {
-	if p.state.prefix == "" {
-		return p.out.Write(line)
+	text := netio.PrintableLines(line)
+	if p.state.prefix != "" {
+		text = append([]byte(p.state.prefix), text...)
 	}
-	_, err := p.out.Write(append([]byte(p.state.prefix), line...))
+	_, err := p.out.Write(text)
 	return len(line), err
 }
 
@@ -222,6 +225,7 @@ func PrintError(stderr *os.File, err error) {
 		prefix = priority(slog.LevelError)
 	}
 	q := newLogQueue(stderr)
-	_, _ = io.WriteString(q, prefix+"otad: "+err.Error()+"\n") // the queue returns no error
+	text := netio.Printable(strings.ReplaceAll(err.Error(), "\n", "; ")) // of joined errors
+	_, _ = io.WriteString(q, prefix+"otad: "+text+"\n")                  // the queue returns no error
 	q.close(flushLimit)
 }

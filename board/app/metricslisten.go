@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"otad/board/deviceapi"
+	"otad/netio"
 )
 
 // How long one try to listen may take (the address may be a name), and how long
@@ -31,7 +32,7 @@ type metricsListener struct {
 func (m *metricsListener) listen(ctx context.Context) net.Listener {
 	ctx, cancel := context.WithTimeout(ctx, listenLimit)
 	defer cancel()
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", m.addr)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", netio.ListenAddress(m.addr))
 	switch {
 	case err != nil && !m.waiting:
 		m.waiting = true

@@ -12,6 +12,7 @@ import (
 	"otad/board/console"
 	"otad/fsm"
 	"otad/journal"
+	"otad/netio"
 )
 
 // progressView shows the progress of fetch. The updater's goroutines call
@@ -113,11 +114,11 @@ func (v *logView) ready(s fsm.Snapshot, sum console.Summary) {
 func (*logView) finish() {}
 
 func lineOf(s fsm.Snapshot) console.State {
-	c := console.State{Name: s.Name, Percent: s.Progress, Done: s.Durable, Size: s.Size,
+	c := console.State{Name: netio.Printable(s.Name), Percent: s.Progress, Done: s.Durable, Size: s.Size,
 		BytesPerSecond: s.BytesPerSecond, Left: s.ETA, ResumedFrom: s.ResumedFrom}
 	// A wait has a message of its own. The rate of before says nothing then.
 	if s.BytesPerSecond == 0 || s.Message != string(fsm.Downloading) {
-		c.Message = s.Message
+		c.Message = netio.Printable(s.Message)
 	}
 	return c
 }

@@ -14,6 +14,7 @@ import (
 	"otad/board/deviceapi"
 	"otad/board/systemd"
 	"otad/fsm"
+	"otad/netio"
 )
 
 // serve runs the daemon until ctx ends: the updater, its API and its callbacks.
@@ -50,7 +51,7 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	defer s.close()
 	s.warn(cfg.Warnings)
 	if cfg.Serve.CallbackURL != "" {
-		if callbacks, err = newCallbacks(cfg.Serve.CallbackURL, tokens.callback, s); err != nil {
+		if callbacks, err = newCallbacks(cfg, tokens.callback, s); err != nil {
 			return err
 		}
 	}
@@ -66,7 +67,7 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	served := new(api)
 	setToken := func(token string) { served.replace(newAPI(doors.names(cfg.Listen), s, b.Version, token, !ownMetrics)) }
 	setToken(tokens.commands)
-	unit.idle = "serving on " + doors.String()
+	unit.idle = netio.Printable("serving on " + doors.String())
 	g, running := errgroup.WithContext(ctx)
 	for _, l := range doors.api {
 		g.Go(func() error { return deviceapi.Serve(running, l, served, s.log) })

@@ -1,19 +1,20 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 	"time"
 
 	"otad/board/config"
 	"otad/board/deviceapi"
 	"otad/fsm"
 	"otad/journal"
+	"otad/netio"
 )
 
 // status prints the progress of the daemon or, if none runs, of the journal. The
@@ -49,12 +50,12 @@ func recorded(dir string) (deviceapi.Progress, error) {
 }
 
 func indented(p deviceapi.Progress) (string, error) {
-	var b strings.Builder
+	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(p)
-	return b.String(), err
+	return string(netio.PrintableLines(b.Bytes())), err
 }
 
 // line returns the progress as one line. Only a daemon, of which served reports
@@ -75,5 +76,5 @@ func line(p deviceapi.Progress, served bool) string {
 		wait := time.Duration(*p.NextTrySeconds) * time.Second
 		text += fmt.Sprintf("  %s; try %d in %v", *p.Error, p.Tries+1, wait)
 	}
-	return text + "\n"
+	return netio.Printable(text) + "\n"
 }

@@ -188,6 +188,33 @@ func TestTerminalOfAFetch(t *testing.T) {
 	}
 }
 
+// A terminal may lack the letters, or show them in two columns. A program that
+// reads the path gets it as it is.
+func TestTerminalShowsANameInOtherLettersEscaped(t *testing.T) {
+	const name = "Пакет.zip"
+	dir := t.TempDir()
+	origin, object := slow(t)
+	args := []string{"-state-dir", dir, "-md5", object.MD5(), "-name", name, origin.URL()}
+	lines, err := fetchOnTerminal(t.Context(), t, 120, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := regexp.QuoteMeta(filepath.Join(dir, `\u041f\u0430\u043a\u0435\u0442.zip`))
+	wantLines(t, lines, `\\u041f\\u0430\\u043a\\u04\.\.  100% \[=+\]  3\.1 MB of 3\.1 MB`, ".* verified", path, "")
+
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if err := new(recorder).run(t.Context(), t, out, func(string) {}, append([]string{"fetch", "-min-free", "0"}, args...)...); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(out.Name()); err != nil || string(got) != filepath.Join(dir, name)+"\n" {
+		t.Errorf("stdout has %q, %v", got, err)
+	}
+}
+
 func TestTerminalOfAFetchStoppedBeforeTheFirstDrawing(t *testing.T) {
 	object := origintest.Object{Size: 3 << 20, Seed: 7}
 	origin := origintest.New(t, object, origintest.On(1).StallAt(2<<20))

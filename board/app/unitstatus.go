@@ -6,6 +6,7 @@ import (
 
 	"otad/board/systemd"
 	"otad/fsm"
+	"otad/netio"
 )
 
 // unitStatus is the line of "systemctl status". Its messages are sent by a
@@ -28,7 +29,7 @@ func (u *unitStatus) note(s fsm.Snapshot) {
 	case fsm.Failed:
 		line = s.Name + " failed: " + s.Error
 	}
-	if line == u.last {
+	if line = netio.Printable(line); line == u.last {
 		return
 	}
 	u.last = line

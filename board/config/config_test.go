@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -81,6 +82,7 @@ func TestDefaults(t *testing.T) {
 			ReadTimeout:    300 * time.Second,
 			RetryAfterMax:  5 * time.Minute,
 			MinRate:        100,
+			TLSMin:         tls.VersionTLS12,
 		},
 		Machine: fsm.Config{
 			Checkpoint:  1 << 20,
@@ -128,6 +130,8 @@ var everyFlag = []struct {
 	{"serve", "retry-after-max", "1h", func(c *config.Config) any { return c.Source.RetryAfterMax }, time.Hour},
 	{"serve", "rate-limit", "1.5MB", func(c *config.Config) any { return c.Source.RateLimit }, int64(1_500_000)},
 	{"serve", "min-rate", "1KiB", func(c *config.Config) any { return c.Source.MinRate }, int64(1024)},
+	{"serve", "tls-min", "1.3", func(c *config.Config) any { return c.Source.TLSMin }, uint16(tls.VersionTLS13)},
+	{"fetch", "tls-min", "1.2", func(c *config.Config) any { return c.Source.TLSMin }, uint16(tls.VersionTLS12)},
 	{"fetch", "min-rate", "0", func(c *config.Config) any { return c.Source.MinRate }, int64(0)},
 	{"serve", "hold-file", "/run/hold", func(c *config.Config) any { return c.HoldFile }, "/run/hold"},
 	{"serve", "header-file", "/header", func(c *config.Config) any { return c.HeaderFile }, "/header"},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"math"
 	"slices"
@@ -61,6 +62,7 @@ func defaults(command string) *Config {
 			ReadTimeout:    netio.DefaultReadTimeout,
 			RetryAfterMax:  5 * time.Minute,
 			MinRate:        100,
+			TLSMin:         tls.VersionTLS12,
 		},
 		Machine: fsm.Config{Checkpoint: 1 << 20, Flush: 30 * time.Second, Retries: 3, MinFree: 16 << 20, Keep: 2},
 	}
@@ -108,10 +110,11 @@ func transferOptions(c *Config) []option {
 		{"min-free", "SIZE", inTransfer, size(&m.MinFree, 0, math.MaxInt64), "bytes to leave free on the file system"},
 		{"keep", "N", inTransfer, keep(&m.Keep), "earlier packages that stay when a new one needs their room, 0 to 64 or all"},
 		{"max-size", "SIZE", inTransfer, size(&m.MaxSize, 0, math.MaxInt64), "most bytes of a package whose job has no size, 0 for no limit"},
-		{"allow-http", "", inTransfer, boolean(&s.AllowHTTP), "allow plain http, which is otherwise refused but to loopback"},
+		{"allow-http", "", inTransfer, boolean(&s.AllowHTTP), "allow plain http, which is otherwise refused but to localhost and loopback addresses"},
 		{"header-file", "FILE", inTransfer, text(&c.HeaderFile), "file with one \"Name: value\" a line for the requests to the URL's own host; mode 0600"},
 		{"ca-file", "FILE", inTransfer, text(&s.CAFile), "PEM file of the roots to trust instead of the system's"},
-		{"client-cert", "FILE", inTransfer, text(&s.ClientCert), "PEM file of the client certificate; needs -client-key"},
+		{"tls-min", "VERSION", inTransfer, tlsVersion(&s.TLSMin), "lowest version of TLS, 1.2 or 1.3, for the origin and the callbacks"},
+		{"client-cert", "FILE", inTransfer, text(&s.ClientCert), "PEM file of the client certificate, which only the URL's own host is shown; needs -client-key"},
 		{"client-key", "FILE", inTransfer, text(&s.ClientKey), "PEM file of the client certificate's key"},
 		{"readback", "", inTransfer, boolean(&m.Readback), "verify by reading the package from the medium once more"},
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -92,6 +93,17 @@ func choice(target *string, allowed ...string) value {
 		}
 		return nil
 	})
+}
+
+func tlsVersion(target *uint16) value {
+	names := map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+	return field[uint16]{target, func(s string) (uint16, error) {
+		v, ok := names[s]
+		if !ok {
+			return 0, fmt.Errorf("want 1.2 or 1.3, %s", got(s))
+		}
+		return v, nil
+	}, func(v uint16) string { return strings.TrimPrefix(tls.VersionName(v), "TLS ") }}
 }
 
 func level(target *slog.Level) value {

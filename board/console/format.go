@@ -8,7 +8,9 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// State is one moment of a download, as a [Bar] shows it.
+// State is one moment of a download, as a [Bar] shows it. Its texts are printable
+// ASCII: other characters may be wider than one column, or executed by the
+// terminal.
 type State struct {
 	Name           string        // of the package
 	Percent        int           // done, rounded down; shown once Size is known
@@ -31,7 +33,7 @@ const (
 // name, a bar when there is room for one, the amount, and either the speed and
 // the time left or the message. A line that is too long is cut off at the right.
 func Line(s State, width int) string {
-	head, bar := shorten(ascii(s.Name), maxName), ""
+	head, bar := shorten(s.Name, maxName), ""
 	if s.Size > 0 {
 		head = strings.TrimSpace(fmt.Sprintf("%s  %d%%", head, s.Percent))
 	}
@@ -47,7 +49,7 @@ func activity(s State) []string {
 	var parts []string
 	switch {
 	case s.Message != "":
-		parts = append(parts, ascii(s.Message))
+		parts = append(parts, s.Message)
 	case s.BytesPerSecond > 0:
 		parts = append(parts, bytes(s.BytesPerSecond)+"/s")
 		if s.Left >= 0 {
@@ -120,17 +122,6 @@ func brief(d time.Duration) string {
 	}
 	d = d.Round(time.Minute)
 	return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
-}
-
-// ascii replaces characters that may be wider than one column, and control
-// characters that the terminal would execute: names come from outside.
-func ascii(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, text)
 }
 
 func shorten(text string, columns int) string {

@@ -40,10 +40,11 @@ type CallbackConfig struct {
 	Outbox  Outbox        // required
 	Log     *slog.Logger  // required; gets no query or userinfo of URL
 	Timeout time.Duration // of one try, response included; 0: 5 s
+	TLSMin  uint16        // lowest version of TLS, see netio.TLSConfig; 0: 1.2
 
 	// Transport sends the requests. If it is nil, each post opens a connection
 	// of its own with HTTP/1.1, through the proxy of the environment except to
-	// loopback.
+	// loopback. localhost is not looked up, and TLS has the rules of the origin.
 	Transport http.RoundTripper
 
 	OnResult func(result string) // gets one of the Result constants; may be nil
@@ -121,7 +122,7 @@ func NewCallbacks(c CallbackConfig) (*Callbacks, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Float64
 	}
-	post, err := newPoster(c.URL, c.Token, c.Timeout, c.Transport)
+	post, err := newPoster(c.URL, c.Token, c.Timeout, c.transport())
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +146,7 @@ func (c *Callbacks) Notify(s fsm.Snapshot) {
 		signal(c.newTransition)
 	}
 	if s.State.Active() && step != c.step {
-		c.setPending(&callbackBody{Stage: stageOf(s.State), Progress: step, Message: s.Message})
+		c.setPending(&callbackBody{Stage: stageOf(s.State), Progress: step, Message: netio.Printable(s.Message)})
 		signal(c.newProgress)
 	}
 	c.job, c.step = job, step

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"otad/netio"
 )
 
 // ErrNotServing means that no process listens at the address.
@@ -39,7 +41,7 @@ func Ask(ctx context.Context, addr string) (Progress, error) {
 	transport := &http.Transport{ // no proxy: the daemon is on this board
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, target)
+			return netio.DialContext(ctx, network, target)
 		},
 	}
 	resp, err := transport.RoundTrip(req)

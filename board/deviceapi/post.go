@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -30,8 +29,8 @@ func bodyOf(e journal.OutboxEntry) callbackBody {
 	return callbackBody{
 		Stage:    stageOf(fsm.State(e.State)),
 		Progress: shownProgress(fsm.Code(e.Code), e.Progress),
-		Message:  e.Message,
-		Error:    nullIfEmpty(e.Error),
+		Message:  netio.Printable(e.Message),
+		Error:    nullIfEmpty(netio.Printable(e.Error)),
 	}
 }
 
@@ -82,9 +81,6 @@ func newPoster(rawURL, token string, timeout time.Duration, transport http.Round
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return poster{}, errors.New("the callback token must be printable ASCII without spaces")
 	}
-	if transport == nil {
-		transport = newTransport(timeout)
-	}
 	return poster{url: rawURL, token: token, timeout: timeout, client: &http.Client{
 		Transport: transport,
 		// Following a redirect would send the board's state to a host that is
@@ -93,15 +89,19 @@ func newPoster(rawURL, token string, timeout time.Duration, transport http.Round
 	}}, nil
 }
 
-// newTransport opens a new connection for each post. Posts are seconds or days
+// transport opens a new connection for each post. Posts are seconds or days
 // apart: an idle connection would cost memory, and could have been closed by
 // the receiver when the next post uses it.
-func newTransport(timeout time.Duration) *http.Transport {
+func (c CallbackConfig) transport() http.RoundTripper {
+	if c.Transport != nil {
+		return c.Transport
+	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment, // not for loopback
-		DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
+		DialContext:            netio.DialContext,
+		TLSClientConfig:        netio.TLSConfig(c.TLSMin),
 		Protocols:              &protocols,
 		DisableKeepAlives:      true,
 		DisableCompression:     true,

@@ -3,6 +3,7 @@ package deviceapi_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -154,6 +155,41 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 	if err := c.Run(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// The receiver's certificate is of an unknown authority, which is found after
+// version and suite are agreed on.
+func TestCallbacksHaveTheRulesOfTLS(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		suites []uint16
+		least  uint16
+		want   string
+	}{
+		{"1.2", nil, 0, "unknown authority"},
+		{"1.2 and -tls-min 1.3", nil, tls.VersionTLS13, "protocol version not supported"},
+		{"CBC", []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA}, 0, "handshake failure"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := httptest.NewUnstartedServer(nil)
+			srv.TLS = &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: tt.suites}
+			srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+			srv.StartTLS()
+			defer srv.Close()
+			var log bytes.Buffer
+			box := &outbox{}
+			box.add(fsm.Ready)
+			ctx, stop := context.WithCancel(t.Context())
+			c, err := deviceapi.NewCallbacks(deviceapi.CallbackConfig{URL: srv.URL, Outbox: box, TLSMin: tt.least,
+				OnResult: func(string) { stop() }, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Run(ctx); err != nil || !strings.Contains(log.String(), tt.want) {
+				t.Errorf("%v: %s", err, log.String())
+			}
+		})
 	}
 }
 

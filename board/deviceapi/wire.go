@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"otad/fsm"
+	"otad/netio"
 )
 
 // Progress is the data of GET /progress. The first four fields are those of the
@@ -82,9 +83,11 @@ func (r reply) write(w http.ResponseWriter) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false) // programs and people read it, not browsers
+	r.body.Msg = netio.Printable(r.body.Msg)
 	if err := enc.Encode(r.body); err != nil {
 		panic("deviceapi: an envelope does not encode: " + err.Error()) // plain fields only: impossible
 	}
+	text := netio.PrintableLines(buf.Bytes())
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -92,9 +95,9 @@ func (r reply) write(w http.ResponseWriter) {
 	if r.httpStatus != http.StatusOK || r.body.Code == http.StatusTooManyRequests {
 		h.Set("Connection", "close") // who is refused keeps no connection
 	}
-	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(r.httpStatus)
-	w.Write(buf.Bytes()) // an error means that the client has gone
+	w.Write(text) // an error means that the client has gone
 }
 
 // ProgressOf returns the wire form of a snapshot. It may be called from any
@@ -103,8 +106,8 @@ func ProgressOf(s fsm.Snapshot) Progress {
 	p := Progress{
 		Stage:          stageOf(s.State),
 		Progress:       shownProgress(s.Code, s.Progress),
-		Message:        s.Message,
-		Error:          nullIfEmpty(s.Error),
+		Message:        netio.Printable(s.Message),
+		Error:          nullIfEmpty(netio.Printable(s.Error)),
 		State:          string(s.State),
 		Version:        s.Version,
 		PackageName:    s.Name,

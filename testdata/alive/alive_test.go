@@ -2,10 +2,14 @@ package alive
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,6 +120,27 @@ func TestHangupEndsFetch(t *testing.T) {
 	check(t, p.Cmd.Process.Signal(syscall.SIGHUP))
 	if r, err := p.WaitFor(10 * time.Second); err != nil || r.Code != 75 {
 		t.Errorf("exit code %d, %v, want 75", r.Code, err)
+	}
+}
+
+// Every user of the board can read the arguments of a process, and its own user
+// the environment.
+func TestURLFileIsInNoProcessList(t *testing.T) {
+	t.Parallel()
+	object := origintest.Object{Size: 1 << 20, Seed: 4}
+	origin := origintest.New(t, object, origintest.Always().StallAt(1000))
+	cmd := otad(t, "fetch", "-quiet", "-state-dir", t.TempDir(), "-name", "p.bin", "-min-free", "0", "-md5", object.MD5(), "-url-file", "-")
+	cmd.Stdin = strings.NewReader(origin.URL() + "?X-Amz-Signature=s3cr3t\n")
+	p := start(t, cmd)
+	<-origin.Stalled()
+	for _, name := range []string{"cmdline", "environ", "comm"} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.Cmd.Process.Pid, name))
+		if err != nil || len(text) == 0 || strings.Contains(string(text), "s3cr3t") {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+	if r, err := p.Stop(10 * time.Second); err != nil || r.Code != 75 || strings.Contains(r.Stdout+r.Stderr, "s3cr3t") {
+		t.Errorf("exit code %d, %v, %q", r.Code, err, r.Stdout+r.Stderr)
 	}
 }
 
@@ -443,6 +468,28 @@ func TestCallbackReceiverThatIsAway(t *testing.T) {
 		check(t, answer.Err())
 		if _, err := client.AwaitState(t.Context(), "Ready", 20*time.Second); err != nil {
 			t.Errorf("%s: %v", addr, err)
+		}
+		s.ends(t, 0)
+	}
+}
+
+// -tls-min holds for the receiver of callbacks too.
+func TestCallbacksObeyTheLowestVersionOfTLS(t *testing.T) {
+	t.Parallel()
+	receiver := httptest.NewUnstartedServer(nil)
+	receiver.TLS = &tls.Config{MaxVersion: tls.VersionTLS12}
+	receiver.Config.ErrorLog = log.New(io.Discard, "", 0)
+	receiver.StartTLS()
+	defer receiver.Close()
+	for version, want := range map[string]string{"1.2": "unknown authority", "1.3": "protocol version not supported"} {
+		s := startServing(t, nil, "-tls-min", version, "-callback-url", receiver.URL)
+		client := otadrun.NewClient(s.addr)
+		answer, err := client.Post(t.Context(), otadrun.Job{Name: "u.zip", Version: "1.2.3", URL: "http://127.0.0.1:1/", Size: 1, MD5: strings.Repeat("0a", 16)})
+		client.Close()
+		check(t, err)
+		check(t, answer.Err())
+		if err := s.Await(10*time.Second, want, func() (bool, error) { return strings.Contains(s.Stderr.String(), want), nil }); err != nil {
+			t.Errorf("%v: %s", err, s.Stderr.String())
 		}
 		s.ends(t, 0)
 	}
