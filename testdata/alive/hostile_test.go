@@ -213,7 +213,10 @@ func TestHostileJournalsAreShownEscaped(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	name := "u\u202epiz.bin\u200b"
-	j, err := journal.Open(dir, journal.Options{})
+	d, err := os.Open(dir)
+	check(t, err)
+	defer d.Close()
+	j, err := journal.Open(d, journal.Options{})
 	check(t, err)
 	_, err = j.Update(func(r *journal.Record) {
 		r.Job = journal.Job{Version: "1.2.3", Name: name, URL: "https://\u202e.example/" + clean, Size: 9, MD5: strings.Repeat("0a", 16)}
