@@ -16,6 +16,7 @@ import (
 type journalWriter struct {
 	journal Journal
 	stats   func() journal.Stats  // of the job, as they are now
+	commits atomic.Uint32         // since the stats were stored last
 	lastErr atomic.Pointer[error] // of the last write; nil: it succeeded
 }
 
@@ -32,8 +33,13 @@ func newestOffset(newestFirst []journal.Checkpoint) int64 {
 	return newestFirst[0].Offset
 }
 
+// statsEvery is how many checkpoints a killed process may take out of the sums of
+// its job. Stored each time, they would wear the flash by another page.
+const statsEvery = 16
+
 // update changes the record durably and returns what is stored.
 func (w *journalWriter) update(c recordChange) (journal.Record, error) {
+	w.commits.Store(0)
 	rec, err := w.journal.Update(func(r *journal.Record) {
 		r.Stats = w.stats()
 		c(r)
@@ -42,8 +48,16 @@ func (w *journalWriter) update(c recordChange) (journal.Record, error) {
 	return rec, w.note(err)
 }
 
-// commit adds a checkpoint durably. Its bytes are durable already.
-func (w *journalWriter) commit(cp journal.Checkpoint) error { return w.note(w.journal.Commit(cp)) }
+// commit adds a checkpoint durably. Its bytes are durable already. The stats go
+// along with the 1st, 2nd, 4th and 8th one, for a board that is up for seconds at
+// a time, and then with each one in statsEvery.
+func (w *journalWriter) commit(cp journal.Checkpoint) error {
+	if n := w.commits.Add(1); n&(n-1) == 0 || n%statsEvery == 0 {
+		now := w.stats()
+		cp.Stats = &now
+	}
+	return w.note(w.journal.Commit(cp))
+}
 
 // rewind makes cp the newest checkpoint again.
 func (w *journalWriter) rewind(cp journal.Checkpoint) error { return w.note(w.journal.Rewind(cp)) }

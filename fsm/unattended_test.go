@@ -169,6 +169,25 @@ func TestStatisticsOfAJobOverItsProcesses(t *testing.T) {
 	})
 }
 
+// Each process is killed after a few intervals. What it received counts all the
+// same, but for that of the checkpoints since the stats were stored last.
+func TestJobSumsOutliveAKill(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 100*interval), Link: origintest.Link{BytesPerSecond: interval}})
+		r.boot()
+		r.start(r.job())
+		for n := int64(1); n <= 3; n++ {
+			r.until(func(s fsm.Snapshot) bool { return s.Durable >= n*9*interval })
+			r.kill()
+			rec, durable := r.record()
+			if missing := durable - rec.Stats.Received; missing > 2*n*interval || rec.Stats.Seconds < 7*n {
+				t.Errorf("killed %d times at %d bytes, the journal has %+v", n, durable, rec.Stats)
+			}
+			r.boot()
+		}
+	})
+}
+
 // A file that appears in the middle of an answer ends it, and the count of
 // retries is where it was.
 func TestHoldSpendsNoRetry(t *testing.T) {

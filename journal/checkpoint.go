@@ -35,6 +35,10 @@ type Checkpoint struct {
 	Tail       int64  // bytes covered by TailCRC, the last one at Offset-1
 	TailCRC    uint32 // CRC-32C
 	Digest     []byte // digest state after Offset bytes, at most MaxDigest
+
+	// Stats, if not nil, become the record's in the transaction of the checkpoint.
+	// They are no part of the stored checkpoint.
+	Stats *Stats
 }
 
 func (c Checkpoint) clone() Checkpoint {

@@ -96,6 +96,18 @@ func (m *image) decode() (*contents, error) {
 	return c, nil
 }
 
+// withStats returns the record with s, and its stored form. A record that would
+// not fit any more stays as it is: sums are not worth an entry of the outbox.
+func (c *contents) withStats(s Stats) (Record, []byte) {
+	r := c.record.clone()
+	r.Stats = s
+	raw, err := encodeRecord(r)
+	if err != nil || len(raw) > maxRecord {
+		return c.record, c.raw
+	}
+	return r, raw
+}
+
 func (c *contents) image() *image {
 	m := new(image)
 	for i, part := range slices.Collect(slices.Chunk(c.raw, partSize)) {

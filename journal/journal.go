@@ -164,7 +164,12 @@ func (j *Journal) checkpoint(cp Checkpoint, older []Checkpoint) error {
 	now := j.published.Load()
 	cp = cp.clone()
 	cp.Seq, cp.Generation = j.seq+1, now.record.Generation
-	next := &contents{record: now.record, raw: now.raw, checkpoints: []Checkpoint{cp}}
+	next := &contents{record: now.record, raw: now.raw}
+	if cp.Stats != nil {
+		next.record, next.raw = now.withStats(*cp.Stats)
+		cp.Stats = nil
+	}
+	next.checkpoints = []Checkpoint{cp}
 	for _, old := range older {
 		if old.slot() != cp.slot() { // after a damaged one was left out, the oldest may have cp's slot
 			next.checkpoints = append(next.checkpoints, old)

@@ -53,7 +53,8 @@ type Validator struct {
 }
 
 // Stats are what a job has cost over all processes, as of the last update of the
-// record: what a killed process did after it is not counted.
+// record or the last [Checkpoint] with Stats: what a killed process did after it
+// is not counted.
 type Stats struct {
 	Seconds   int64 `json:"seconds,omitempty"`   // of work on the job, waits included
 	Received  int64 `json:"received,omitempty"`  // bytes from the network

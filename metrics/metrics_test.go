@@ -524,9 +524,17 @@ func TestNodeExporterTakesTheMetricsFile(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	ended := false
+	end := func() {
+		if !ended {
+			ended = true
+			cmd.Process.Kill()
+			cmd.Wait() // the log is whole then
+		}
+	}
+	t.Cleanup(end)
 	var page string
-	for end := time.Now().Add(20 * time.Second); page == "" && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for late := time.Now().Add(20 * time.Second); page == "" && time.Now().Before(late); time.Sleep(50 * time.Millisecond) {
 		if resp, err := http.Get("http://" + addr + "/metrics"); err == nil {
 			body, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()
@@ -538,6 +546,7 @@ func TestNodeExporterTakesTheMetricsFile(t *testing.T) {
 			t.Errorf("node_exporter does not show %q", want)
 		}
 	}
+	end()
 	if strings.Contains(log.String(), "collected before") {
 		t.Errorf("node_exporter complains:\n%s", &log)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,9 +56,10 @@ func TestMetricsFileIsWrittenAtTransitionsAndEvery15Seconds(t *testing.T) {
 func TestMetricsFileThatCannotBeWrittenStopsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		m := &metricsFile{path: filepath.Join(t.TempDir(), "none"), log: slog.New(slog.NewTextHandler(&log, nil)), wake: make(chan struct{}, 1), write: func(string) error {
-			if broken {
+			if broken.Load() {
 				return fs.ErrPermission
 			}
 			return nil
@@ -66,7 +68,7 @@ func TestMetricsFileThatCannotBeWrittenStopsNothing(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- m.run(ctx) }()
 		time.Sleep(24 * time.Hour)
-		broken = false
+		broken.Store(false)
 		time.Sleep(time.Minute)
 		cancel()
 		<-ended
