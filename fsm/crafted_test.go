@@ -5,8 +5,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"otad/fsm"
 	"otad/hashing"
@@ -54,6 +56,7 @@ func TestReadyIsJudgedByTheBytes(t *testing.T) {
 				r.edit(func(j *journal.Journal) error { _, err := j.Update(tt.change); return err })
 			}
 			entries := len(r.edited().Outbox)
+			r.refuse("open", syscall.ENOSPC) // no file is made
 			r.open()
 			if got, want := r.Snapshot().State == fsm.Verifying, tt.reads; got != want {
 				t.Errorf("%s is shown before anything runs", r.Snapshot().State)
@@ -65,6 +68,9 @@ func TestReadyIsJudgedByTheBytes(t *testing.T) {
 				if s.State != fsm.Ready || len(r.journal.Record().Outbox) != entries {
 					t.Errorf("%s %s, reported again: %v", s.State, s.Error, r.journal.Record().Outbox)
 				}
+				if !strings.Contains(exposition(r.metrics), `ota_downloads_total{result="succeeded"} 0`) {
+					t.Error("counted again")
+				}
 				r.end()
 				if r.open(); r.Snapshot().State != fsm.Ready {
 					t.Errorf("the start after that is %s", r.Snapshot().State)
@@ -74,10 +80,29 @@ func TestReadyIsJudgedByTheBytes(t *testing.T) {
 			if s.State != fsm.Failed || !strings.HasPrefix(s.Error, tt.want) || s.NextTry != 0 {
 				t.Errorf("%s %q, tried again in %v", s.State, s.Error, s.NextTry)
 			}
+			r.faults.set(nil)
 			r.start(r.job())
 			r.fetched()
 		})
 	}
+}
+
+// An installer may delete the package while it is proved.
+func TestPackageIsInstalledWhileReadyIsProved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).begin()
+		r.fetched()
+		r.end()
+		must(t, os.Chtimes(r.path("u.bin"), time.Time{}, time.Unix(1, 0)))
+		if s := r.open().Snapshot(); s.State != fsm.Verifying {
+			t.Fatalf("%+v", s)
+		}
+		must(t, os.Remove(r.path("u.bin")))
+		r.boot()
+		if s := r.await(fsm.Ready); s.State != fsm.Ready {
+			t.Errorf("%s %s", s.State, s.Error)
+		}
+	})
 }
 
 // Another job need not wait until an earlier package is proved again.

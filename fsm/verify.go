@@ -30,7 +30,14 @@ func (u *Updater) newVerifier() *verifier {
 // that there is one way into Ready.
 func (v *verifier) verify(ctx context.Context) (err error) {
 	defer func() { v.count(ctx, err) }()
-	job := jobWithSize(v.journal.record())
+	rec := v.journal.record()
+	job := jobWithSize(rec)
+	if State(rec.State) == Ready { // see New; there is no partial file
+		if _, err := statPublished(v.dir, job.Name); errors.Is(err, fs.ErrNotExist) {
+			return nil // whoever installed the package has deleted it since
+		}
+		return v.provePublished(ctx, job)
+	}
 	file, err := v.dir.OpenPartial(job.Name)
 	if err != nil {
 		return err
@@ -76,9 +83,18 @@ func (v *verifier) isWhole(file Partial, size int64, job journal.Job) bool {
 }
 
 // finishPublished ends a Verifying that was cut after the rename: only the final
-// name is left. A package that is not there, or has another size, means that the
-// disk lost the bytes; the journal's claim to them ends first.
+// name is left.
 func (v *verifier) finishPublished(ctx context.Context, job journal.Job) error {
+	if err := v.provePublished(ctx, job); err != nil {
+		return err
+	}
+	return v.dir.RemovePartial(job.Name) // the empty one that was just opened
+}
+
+// provePublished digests the published file. A package that is not there, or has
+// another size, means that the disk lost the bytes; the journal's claim to them
+// ends first.
+func (v *verifier) provePublished(ctx context.Context, job journal.Job) error {
 	err := verifyPublished(ctx, v.dir, job, v.report.read)
 	var lost *Error
 	if errors.As(err, &lost) && lost.Reason == StorageLost {
@@ -86,10 +102,7 @@ func (v *verifier) finishPublished(ctx context.Context, job journal.Job) error {
 			return err
 		}
 	}
-	if err != nil {
-		return err
-	}
-	return v.dir.RemovePartial(job.Name) // the empty one that was just opened
+	return err
 }
 
 // readFile digests what the medium holds, not what the page cache holds.

@@ -101,6 +101,7 @@ func (u *Updater) finishWork(ctx context.Context) error {
 		published := remember(u.dir, u.journal.record())
 		change = func(r *journal.Record) { readyChange(r); published(r) }
 	}
+	again := State(u.journal.record().State) == Ready // see New: it was counted when it became Ready
 	if err := u.machine.fire(ctx, ev, change); err != nil {
 		if u.cfg.FailOnJournalError {
 			return u.unrecorded(w.err, err)
@@ -110,10 +111,10 @@ func (u *Updater) finishWork(ctx context.Context) error {
 	}
 	u.work = nil
 	w.cancel()
-	switch ev {
-	case evVerified:
+	switch {
+	case ev == evVerified && !again:
 		u.report.finished(metrics.Succeeded, u.started, nil)
-	case evFail:
+	case ev == evFail:
 		u.report.finished(metrics.Failed, u.started, why)
 	}
 	u.journal.tidy(u.dir, u.log)

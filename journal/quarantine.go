@@ -21,7 +21,6 @@ func setAside(d directory) error {
 	if err := d.remove(markerName); err != nil {
 		return err
 	}
-	d.hide(corruptName)
 	return d.sync()
 }
 
