@@ -46,18 +46,7 @@ func newBoard(t *testing.T, spec spec) *board {
 	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
 	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
 	b := &board{t: t}
-	// The signal of Command comes when the thread that has started the process
-	// ends.
-	b.init, err = otadrun.StartBy(cmd, func(cmd *exec.Cmd) error {
-		started := make(chan error)
-		go func() {
-			runtime.LockOSThread()
-			started <- cmd.Start()
-			_ = cmd.Process.Signal(syscall.Signal(0))
-			select {} // keeps the thread
-		}()
-		return <-started
-	})
+	b.init, err = otadrun.StartBy(cmd, startOnOwnThread)
 	check(t, err)
 	b.client = &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
 		b.inNetwork(func() { c, err = net.Dial(network, addr) })
@@ -72,41 +61,50 @@ func newBoard(t *testing.T, spec spec) *board {
 	return b
 }
 
+// startOnOwnThread starts cmd on a thread that lives on: the kernel ends a process
+// of otadrun.Command with the thread that has started it.
+func startOnOwnThread(cmd *exec.Cmd) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		started <- cmd.Start()
+		select {}
+	}()
+	return <-started
+}
+
 // newCgroup makes a cgroup for a board, so that its init system is the master of
-// a tree of its own.
+// a tree of its own. The tree's mount is seen by this process alone.
 func newCgroup(t *testing.T) *os.File {
 	t.Helper()
-	mounted := t.TempDir()
-	check(t, unix.Mount("cgroup2", mounted, "cgroup2", 0, ""))
-	own := filepath.Join(mounted, fmt.Sprintf("otad-init-%d-%s", os.Getpid(), t.Name()))
+	fs, err := unix.Fsopen("cgroup2", unix.FSOPEN_CLOEXEC)
+	check(t, err)
+	defer unix.Close(fs)
+	check(t, unix.FsconfigCreate(fs))
+	tree, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	check(t, err)
+	own := fmt.Sprintf("/proc/self/fd/%d/otad-init-%d-%s", tree, os.Getpid(), t.Name())
 	check(t, os.Mkdir(own, 0o755))
 	f, err := os.Open(own)
 	check(t, err)
 	t.Cleanup(func() {
 		f.Close()
-		// From the leaves to the root. The killed processes may still be there.
-		err := otadrun.Await(patience, "the board's cgroup is empty", func() (bool, error) {
-			var folders []string
-			_ = filepath.WalkDir(own, func(path string, d fs.DirEntry, err error) error {
-				if err == nil && d.IsDir() {
-					folders = append(folders, path)
-				}
-				return nil
-			})
-			for i := len(folders) - 1; i >= 0; i-- {
-				_ = os.Remove(folders[i])
-			}
-			_, err := os.Stat(own)
-			return os.IsNotExist(err), nil
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		if err := unix.Unmount(mounted, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
+		eventually(t, "the cgroup of the board is empty", func() bool { return removeTree(own) })
+		unix.Close(tree)
 	})
 	return f
+}
+
+// removeTree removes a folder of cgroups, and reports whether it is gone. The
+// killed processes may be in them for a moment.
+func removeTree(dir string) bool {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			removeTree(filepath.Join(dir, e.Name()))
+		}
+	}
+	return os.Remove(dir) == nil
 }
 
 // pid returns the process ID of the init system on this machine.

@@ -91,14 +91,20 @@ func makeSystem() error {
 		return err
 	}
 	for _, m := range []struct{ kind, dir string }{{"proc", "proc"}, {"sysfs", "sys"}, {"cgroup2", "sys/fs/cgroup"}, {"tmpfs", "run"}} {
-		if m.kind == "cgroup2" {
-			if err := os.MkdirAll(m.dir, 0o755); err != nil {
-				return err
-			}
+		flags := uintptr(0)
+		if m.kind == "sysfs" {
+			flags = unix.MS_RDONLY
 		}
-		if err := unix.Mount(m.kind, m.dir, m.kind, 0, ""); err != nil {
+		if err := unix.Mount(m.kind, m.dir, m.kind, flags, ""); err != nil {
 			return fmt.Errorf("mount %s: %w", m.kind, err)
 		}
+	}
+	// The settings of the kernel are this machine's, too.
+	if err := unix.Mount("proc/sys", "proc/sys", "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "proc/sys", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return err
 	}
 	for name, minor := range map[string]uint32{"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9} {
 		if err := unix.Mknod("dev/"+name, unix.S_IFCHR|0o666, int(unix.Mkdev(1, minor))); err != nil {
