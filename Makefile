@@ -14,7 +14,7 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-media test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
+.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-media test-board test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -56,6 +56,10 @@ test-metrics: ## the exposition against Prometheus' own promtool
 test-media: ## full disks, read-only and failing media, odd clocks (root)
 	@testdata/install e2fsprogs
 	go test -count=1 -v ./testdata/media
+
+test-board: ## the files of board/init under real init systems: systemd, BusyBox init (root)
+	@testdata/install systemd busybox-static util-linux
+	go test -count=1 -v -parallel 4 ./testdata/init
 
 test-powercut: ## power cuts: this kernel on a volatile disk, and boards in QEMU (root)
 	testdata/powercut/setup.sh
