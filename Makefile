@@ -59,6 +59,7 @@ test-media: ## full disks, read-only and failing media, odd clocks (root)
 
 test-board: ## the files of board/init under real init systems: systemd, BusyBox init (root)
 	@testdata/install systemd busybox-static util-linux
+	@testdata/powercut/setup.sh "" amd64
 	go test -count=1 -v -parallel 4 ./testdata/init
 
 test-powercut: ## power cuts: this kernel on a volatile disk, and boards in QEMU (root)
