@@ -232,7 +232,7 @@ func TestSystemdSocketActivation(t *testing.T) {
 // An otad that ran as root has left its directory and its secrets; the new one
 // goes on with them.
 func TestSystemdUpgradeFromRoot(t *testing.T) {
-	b := newSystemd(t, "rate-limit 1MB\ntoken-file /etc/otad.token\nheader-file\t/etc/otad.header\n")
+	b := newSystemd(t, "")
 	b.write("/etc/otad.token", "0123456789abcdef0123456789\n", 0o600)
 	b.write("/etc/otad.header", "X-Key: secret\n", 0o600)
 	b.write("/etc/otad.conf.d/other", "not otad's\n", 0o600)
@@ -241,7 +241,15 @@ func TestSystemdUpgradeFromRoot(t *testing.T) {
 	// As the old unit did, on a link that is slow enough to be cut.
 	b.run("timeout", "2", "/usr/bin/otad", "fetch", "-rate-limit", "1MB", "-version", job.Version, "-md5", job.MD5, "-size", fmt.Sprint(job.Size), "-name", job.Name, job.URL)
 	b.wantStat(stateIn+"/journal.db", "0:0 0600")
-	b.must("systemctl", "start", "otad")
+	b.write("/srv/open/header", "X-Key: secret\n", 0o600) // others can put a file there: not given away
+	check(t, os.Chmod(b.path("/srv/open"), 0o777))
+	b.write("/etc/otad.conf", "header-file /srv/open/header\n", 0o644)
+	if out, code := b.run("systemctl", "start", "otad"); code == 0 {
+		t.Errorf("otad can read root's file: %s", out)
+	}
+	b.wantStat("/srv/open/header", "0:0 0600")
+	b.write("/etc/otad.conf", "rate-limit 1MB\ntoken-file /etc/otad.token\n header-file\t/etc/otad.header\n", 0o644)
+	b.must("systemctl", "restart", "otad")
 	b.wantStat(stateIn, "990:990 0711")
 	b.wantStat(stateIn+"/journal.db", "990:990 0600")
 	b.wantStat("/etc/otad.token", "990:990 0600")
@@ -252,6 +260,20 @@ func TestSystemdUpgradeFromRoot(t *testing.T) {
 	}
 	b.awaitState("Ready")
 	b.wantPackage(job)
+}
+
+// A directory of the data partition takes the place of the state directory, as the
+// README has it.
+func TestSystemdDataPartition(t *testing.T) {
+	b := newSystemd(t, "")
+	b.write("/etc/fstab", "/data/otad /var/lib/otad none bind 0 0\n", 0o644)
+	b.write("/data/otad/u.bin", "of an otad that ran as root", 0o644)
+	b.must("systemctl", "daemon-reload")
+	b.must("systemctl", "start", "otad") // which mounts it
+	b.awaitState("Idle")
+	b.wantStat("/data/otad", "990:990 0711")
+	b.wantStat("/data/otad/journal.db", "990:990 0600")
+	b.wantStat("/data/otad/u.bin", "990:990 0644")
 }
 
 // The unit's sandbox is as tight as systemd can rate it, for a program that needs
