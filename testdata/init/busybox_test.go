@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -323,4 +324,53 @@ func TestBusyBoxUpgradeFromRoot(t *testing.T) {
 	b.write(stateIn+"/bait", "", 0o600)
 	b.wantScript("restart", 0, "OK")
 	b.wantStat(stateIn+"/bait", "0:0 0600")
+}
+
+// init itself starts the supervisor again, by the line for /etc/inittab that the
+// script has.
+func TestBusyBoxRespawnByInit(t *testing.T) {
+	text := strings.Replace(initFile(t, "S90otad"), "\nRESTART_SECONDS=10\n", "\nRESTART_SECONDS=1\n", 1)
+	line := regexp.MustCompile(`(?m)^#\s+(::respawn:.*)$`).FindStringSubmatch(text)
+	if line == nil {
+		t.Fatal("the script has no line for /etc/inittab")
+	}
+	const own = "/etc/init.d/otad.sh"
+	b := newBusyBox(t, map[string]string{script: "#!/bin/sh\n", own: text, "/etc/inittab": "::sysinit:/etc/init.d/rcS\n" + line[1] + "\n"})
+	b.awaitState("Idle")
+	pid := b.one(otadProcess, "")
+	b.must("kill", "-KILL", pid)
+	pid = b.one(otadProcess, pid)
+	b.wantLog(0, "otad ended with exit code 137")
+	// Without its supervisor it runs on, and when it ends, both come back.
+	old := b.one("^/bin/sh .*otad.sh supervise $", "")
+	b.must("kill", "-KILL", old)
+	b.must("kill", "-KILL", pid)
+	b.one(otadProcess, pid)
+	b.one("^/bin/sh .*otad.sh supervise $", old)
+	eventually(t, "it answers", func() bool { _, code := b.run(own, "status"); return code == 0 })
+}
+
+// The script needs no tool of BusyBox's own: dash, GNU's tools and the
+// start-stop-daemon of dpkg do.
+func TestScriptWithOtherTools(t *testing.T) {
+	b := newSystemd(t, "")
+	b.write(script, initFile(t, "S90otad"), 0o755)
+	b.must("mkdir", "-m", "755", stateIn)
+	b.write(stateIn+"/u.bin", "of an otad that ran as root", 0o644)
+	b.wantScript("start", 0, "OK")
+	b.awaitState("Idle")
+	b.wantStat(stateIn, "990:990 0711")
+	b.wantStat(stateIn+"/u.bin", "990:990 0644")
+	pid := b.one(otadProcess, "")
+	if status := b.read("/proc/" + pid + "/status"); !strings.Contains(status, "Uid:\t990\t990\t990\t990") {
+		t.Errorf("otad runs as another user:\n%s", status)
+	}
+	b.wantScript("status", 0, "Idle")
+	b.wantScript("reload", 0, "")
+	eventually(t, "the log has the reload", func() bool {
+		out, _ := b.run("journalctl", "-t", "otad", "--no-pager", "-q")
+		return strings.Contains(out, "msg=reloaded")
+	})
+	b.wantScript("stop", 0, "OK")
+	b.wantScript("status", 3, "stopped")
 }

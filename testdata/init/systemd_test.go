@@ -12,8 +12,8 @@ import (
 
 const systemd = "/usr/lib/systemd/systemd"
 
-// faster replaces the unit's waits, which are too long for a test.
-const faster = "[Service]\nRestartSec=1\nWatchdogSec=3\n"
+// faster shortens the unit's waits, which are too long for a test.
+var faster = strings.NewReplacer("\nRestartSec=10\n", "\nRestartSec=1\n", "\nWatchdogSec=300\n", "\nWatchdogSec=3\n")
 
 // masked are the units of this machine's /usr that a board does not need, or that
 // set something of the kernel.
@@ -37,10 +37,9 @@ func newSystemd(t *testing.T, conf string, units ...string) *board {
 		"/etc/machine-id":    "0123456789abcdef0123456789abcdef\n",
 		"/etc/os-release":    "ID=otad-test\n",
 		"/etc/otad.conf":     conf,
-		"/etc/systemd/system/otad.service.d/faster.conf": faster,
 	}
 	for _, name := range append(units, "otad.service") {
-		files["/etc/systemd/system/"+name] = initFile(t, name)
+		files["/etc/systemd/system/"+name] = faster.Replace(initFile(t, name))
 	}
 	links := map[string]string{}
 	for _, unit := range masked {
