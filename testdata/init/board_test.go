@@ -1,6 +1,7 @@
 package init_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -38,6 +40,8 @@ type board struct {
 func newBoard(t *testing.T, spec spec) *board {
 	t.Helper()
 	spec.Otad = binary
+	console := newConsole(t)
+	spec.Console = console.slave
 	text, err := json.Marshal(spec)
 	check(t, err)
 	group := newCgroup(t)
@@ -54,11 +58,57 @@ func newBoard(t *testing.T, spec spec) *board {
 	}}}
 	t.Cleanup(func() {
 		b.client.CloseIdleConnections()
+		if t.Failed() {
+			state, _ := os.ReadFile("/proc/" + b.pid() + "/status")
+			where, _ := os.ReadFile("/proc/" + b.pid() + "/stack")
+			t.Logf("process 1:\n%s%s", state, where)
+		}
 		if r := b.init.Kill(); t.Failed() {
-			t.Logf("the init system wrote:\n%s%s", r.Stdout, r.Stderr)
+			t.Logf("the init system wrote:\n%s%s%s", r.Stdout, r.Stderr, console.text())
 		}
 	})
 	return b
+}
+
+// console is the terminal of a board.
+type console struct {
+	slave string // its name on this machine
+	mu    sync.Mutex
+	out   bytes.Buffer // guarded by mu
+}
+
+// newConsole opens a terminal and reads what is written to it.
+func newConsole(t *testing.T) *console {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	check(t, err)
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	check(t, err)
+	check(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	c := &console{slave: fmt.Sprintf("/dev/pts/%d", n)}
+	// It is open here, too: without a process that has it open, a read fails.
+	slave, err := os.OpenFile(c.slave, os.O_RDWR|unix.O_NOCTTY, 0)
+	check(t, err)
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := master.Read(buf)
+			if err != nil {
+				return
+			}
+			c.mu.Lock()
+			c.out.Write(buf[:n])
+			c.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() { slave.Close(); master.Close() })
+	return c
+}
+
+func (c *console) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.String()
 }
 
 // startOnOwnThread starts cmd on a thread that lives on: the kernel ends a process

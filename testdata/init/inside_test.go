@@ -19,6 +19,7 @@ const insideVariable = "OTAD_INIT_BOARD"
 type spec struct {
 	Init    []string          // program and arguments of process 1
 	Usr     bool              // the board has this machine's /usr; what it writes there is its own
+	Console string            // terminal of this machine that is /dev/console
 	Otad    string            // is at /usr/bin/otad
 	Folders []string          // made before the files
 	Files   map[string]string // content by path; one in a folder of the name init.d may be run
@@ -44,6 +45,8 @@ func becomeInit(text string) error {
 		func() error { return os.Chdir(root) },
 		s.makeUsr,
 		makeSystem,
+		func() error { return put("dev/console", strings.NewReader(""), 0o600) },
+		func() error { return unix.Mount(s.Console, "dev/console", "", unix.MS_BIND, "") },
 		s.fill,
 		func() error { return unix.PivotRoot(".", "old") },
 		func() error { return os.Chdir("/") },

@@ -53,15 +53,17 @@ func newSystemd(t *testing.T, conf string, units ...string) *board {
 		Links:   links,
 		Copies:  map[string]string{"/etc/ld.so.cache": "/etc/ld.so.cache"},
 	})
+	// What hinders it, if it does not come up.
+	t.Cleanup(func() {
+		if t.Failed() {
+			jobs, _ := b.run("systemctl", "list-jobs", "--no-pager")
+			out, _ := b.run("journalctl", "-b", "--no-pager", "-n", "100")
+			t.Logf("the jobs of systemd:\n%s\nthe journal:\n%s", jobs, out)
+		}
+	})
 	eventually(t, "systemd is up", func() bool {
 		state, _ := b.run("systemctl", "is-system-running")
 		return state == "running" || state == "degraded"
-	})
-	t.Cleanup(func() {
-		if t.Failed() {
-			out, _ := b.run("journalctl", "-b", "--no-pager", "-n", "100")
-			t.Logf("the journal:\n%s", out)
-		}
 	})
 	return b
 }
