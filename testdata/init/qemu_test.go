@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -71,6 +72,8 @@ func TestBusyBoxOnQEMU(t *testing.T) {
 	check(t, os.WriteFile(initrd, a.Bytes(), 0o600))
 	log, err := os.Create(filepath.Join(dir, "console"))
 	check(t, err)
+	runtime.LockOSThread() // QEMU ends with the thread that has started it
+	defer runtime.UnlockOSThread()
 	guest, err := machine.Start(initrd, log, "-accel", "tcg,thread=multi",
 		"-drive", "if=none,id=disk,driver=null-co,size=1M", "-netdev", "user,id=net,restrict=on")
 	check(t, err)
