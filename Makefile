@@ -17,7 +17,7 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page test-media test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
+.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page test-media test-board test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -70,6 +70,11 @@ test-media: ## full disks, read-only and failing media, odd clocks (root)
 test-model: ## every state of the protocol's model, with Debian's spin
 	@testdata/install spin gcc libc6-dev
 	go test -count=1 -v -timeout 15m ./testdata/model
+
+test-board: ## the files of board/init under real init systems: systemd, BusyBox init (root)
+	@testdata/install systemd busybox-static util-linux
+	@testdata/powercut/setup.sh "" amd64
+	go test -count=1 -v -parallel 4 ./testdata/init
 
 test-powercut: ## power cuts: this kernel on a volatile disk, and boards in QEMU (root)
 	testdata/powercut/setup.sh

@@ -75,6 +75,8 @@ func (b *guestBoard) archive(otad string) ([]byte, error) {
 		conf = fmt.Appendf(conf, "%s %s\n", f.name, f.value)
 	}
 	a.File("etc/otad.conf", conf)
+	a.File("etc/passwd", []byte("root:x:0:0:root:/:/bin/sh\notad:x:990:990::/:/bin/false\n"))
+	a.File("etc/group", []byte("root:x:0:\notad:x:990:\n"))
 	for name, source := range map[string]string{"init": "init", "etc/inittab": "inittab", "etc/init.d/rcS": "rcS"} {
 		content, err := guestFiles.ReadFile("guest/" + source)
 		if err != nil {
