@@ -38,7 +38,7 @@ const (
 func rebuilt() Scenario {
 	job, opened := NewJob("a.bin", small), &Point{Unlink, "journal.opening", 1}
 	return Scenario{Name: "killed three times while the journal was opened", Steps: []Step{
-		{Job: job, Kill: &Point{Datasync, "a.bin.part", 3}},
+		{Job: job, Kill: &Point{Datasync, "a.bin.otad-part", 3}},
 		{Job: job, Kill: opened}, {Job: job, Kill: opened}, {Job: job, Kill: opened}, {Job: job}}}
 }
 

@@ -44,7 +44,7 @@ chan event = [0] of { byte, byte };
 
 /* The disk. dirty: not synced, so a cut may take it or leave it. */
 byte cur, curDirty, stored;             /* intervals that the file holds, and its end */
-bool part, partDirty;                   /* the name NAME.part */
+bool part, partDirty;                   /* the name NAME.otad-part */
 bool final, finalDirty;                 /* the rename to NAME */
 bool journal, journalDirty, journalHalf;/* the name journal.db, and whether its file is whole */
 byte onDisk, seen;                      /* the record: durable, and as processes see it */
