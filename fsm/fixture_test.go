@@ -70,6 +70,9 @@ func newRigOn(t *testing.T, c origintest.Config) *rig {
 		c.Object = sample(1, 5*interval+1234)
 	}
 	dir := memoryDir(t)
+	if c.Object.Len() > 1<<30 {
+		dir = t.TempDir() // the space is reserved
+	}
 	if err := os.WriteFile(filepath.Join(dir, journal.FileName), newJournal(), 0o600); err != nil {
 		t.Fatal(err)
 	}

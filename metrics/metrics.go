@@ -41,8 +41,7 @@ type BuildInfo struct {
 // Metrics has every series of otad. Its methods may be called from any
 // goroutine; they never fail and never block.
 type Metrics struct {
-	registry *prometheus.Registry // otad's own series
-	runtime  *prometheus.Registry // of the process and of the Go runtime
+	registry *prometheus.Registry
 
 	state       *stateSet
 	transitions pairSet
@@ -77,7 +76,7 @@ type Metrics struct {
 // state of l at 1, and free storage NaN until [Metrics.StorageFree] sets its
 // source.
 func New(l Labels, b BuildInfo) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), runtime: prometheus.NewRegistry()}
+	m := &Metrics{registry: prometheus.NewRegistry()}
 	factory := promauto.With(m.registry)
 	m.addMachine(factory, l)
 	m.addDownload(factory, l)
@@ -85,7 +84,6 @@ func New(l Labels, b BuildInfo) *Metrics {
 	m.addCallbacks(factory)
 	m.addProcess(factory)
 	addBuildInfo(factory, b)
-	addRuntime(m.runtime)
 	return m
 }
 
@@ -93,7 +91,7 @@ func New(l Labels, b BuildInfo) *Metrics {
 // The response is not compressed: it is small and mostly stays on the board.
 // Scrapes at the same time share one collection.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(prometheus.Gatherers{m.registry, m.runtime}, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(prometheus.Gatherers{m.registry, newRuntime()}, promhttp.HandlerOpts{
 		DisableCompression: true,
 		CoalesceGather:     true,
 		// One collector that cannot read its source must not hide the others.
@@ -189,9 +187,10 @@ func addBuildInfo(factory promauto.Factory, b BuildInfo) {
 		WithLabelValues(b.Version, b.Revision, b.GoVersion, b.GoArch).Set(1)
 }
 
-// addRuntime adds the process collector and, of the Go runtime, only the fixed
+// newRuntime returns the process collector and, of the Go runtime, only the fixed
 // base series and the total memory, so that a scrape is cheap.
-func addRuntime(registry *prometheus.Registry) {
+func newRuntime() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector(
@@ -201,6 +200,7 @@ func addRuntime(registry *prometheus.Registry) {
 			}),
 		),
 	)
+	return registry
 }
 
 // syncBuckets returns buckets in seconds, for a fast NVMe (under a millisecond)
