@@ -94,8 +94,7 @@ func (l limits) durability() []float64 {
 // String returns both ratios, and what storing costs against other programs.
 func (l limits) String() string {
 	line := func(what string, v []float64) string {
-		least := slices.Min(v)
-		return fmt.Sprintf("| %s | %.2f | %.2f |\n", what, middle(v), least)
+		return fmt.Sprintf("| %s | %.2f | %.2f |\n", what, middle(v), slices.Min(v))
 	}
 	return "| | median | best round |\n|---|---|---|\n" +
 		line("otad on tmpfs / hashing alone", l.processor()) +
