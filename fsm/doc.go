@@ -21,8 +21,9 @@
 //
 // The journal leads and the machine follows: a transition is durable before it
 // is visible. A checkpoint never claims a byte that a power cut can take; the
-// order is write, sync, commit, report (diskWriter.checkpoint enforces it). Ready
-// means that the digest of the bytes on disk is the job's.
+// order is write, sync, commit, report (diskWriter.checkpoint enforces it), and while
+// an interval is committed the next one is written and synced: at most two intervals
+// of stored bytes are fetched again. Ready means that the digest of the bytes on disk is the job's.
 //
 // # Errors
 //

@@ -119,7 +119,7 @@ func bench(s *stage, rounds int) error {
 // are compared. The values when the limits were chosen are in brackets.
 const (
 	maxProcessor   = 1.3  // wall time without a disk over hashing beside receiving (1.0)
-	maxDurability  = 1.4  // wall time over the slower of that and the disk alone (1.1)
+	maxDurability  = 1.3  // wall time over the slower of that and the disk alone (1.1)
 	maxWallOfCurls = 1.0  // wall time without a disk over curl && md5sum, which syncs nothing (0.7)
 	maxCPUOfCurls  = 1.0  // CPU over curl + md5sum (0.7)
 	maxRSS         = 20e6 // bytes (18.5 MB)
