@@ -93,7 +93,7 @@ bench: ## hashing, journal commit and the whole fetch, for benchstat
 	go test -run '^$$' -bench . -benchtime 1s ./hashing ./journal ./netio ./fsm .
 
 bench-peers: bin/otad ## otad against curl, wget, aria2c and the lower bounds: medians and ratios
-	@testdata/install nginx-light curl wget aria2 strace
+	@testdata/install nginx-light curl wget aria2 strace python3-httpx
 	@go run ./testdata/peers bench
 	@go run ./testdata/peers bench -tls
 	@go run ./testdata/peers bench -size 100000000

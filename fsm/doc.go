@@ -21,9 +21,11 @@
 //
 // The journal leads and the machine follows: a transition is durable before it
 // is visible. A checkpoint never claims a byte that a power cut can take; the
-// order is write, sync, commit, report (diskWriter.checkpoint enforces it). Ready
-// means that the digest of the bytes on disk is the job's: at a start, a journal
-// that says so is believed only while the file is the one that was verified.
+// order is write, sync, commit, report (diskWriter.checkpoint enforces it). While
+// an interval is committed the next one is written and synced, so at most two
+// intervals of stored bytes are fetched again. Ready means that the digest of the
+// bytes on disk is the job's: at a start, a journal that says so is believed only
+// while the file is the one that was verified.
 //
 // # Errors
 //

@@ -199,3 +199,21 @@ func TestHealthReportsAReadOnlyDiskWithoutAWrite(t *testing.T) {
 		}
 	})
 }
+
+// The commit is beside the transfer. One that fails while the network is silent ends
+// the transfer then, and not when the silence ends.
+func TestCommitThatFailsEndsATransferThatWaitsForTheNetwork(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, origintest.On(1).StallAt(interval+5))
+		r.before("commit", func() error {
+			time.Sleep(100 * time.Millisecond)
+			return syscall.EIO
+		})
+		begin := time.Now()
+		r.begin()
+		r.failed("DOWNLOAD_FAILED: write the journal: input/output error")
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}

@@ -51,7 +51,9 @@ const (
 	// A stop must finish within 2 s. After the signal, another block is written
 	// only if the write and the checkpoint after it are expected to end within
 	// storeBudget; a checkpoint is made only if it is expected to end within
-	// stopBudget. Expected times are those of the last write and checkpoint.
+	// stopBudget. Expected times are those of the last write, sync and commit.
+	// storeBudget is the smaller one: when a checkpoint was too late, so is every
+	// further block, and no third interval is stored.
 	storeBudget = 900 * time.Millisecond
 	stopBudget  = 1400 * time.Millisecond
 )

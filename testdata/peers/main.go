@@ -11,6 +11,7 @@
 //	go run ./testdata/peers memory [-rounds N] [-tls] the daemon's memory by use, and the effect of the collector's settings
 //	go run ./testdata/peers link [-rounds N] [-tls]   what otad adds to the time of a slow link
 //	go run ./testdata/peers guard                     like bench, short, and fails where a ratio is far off
+//	go run ./testdata/peers floor [-size BYTES] DIR   the write floor alone: the package's writes and syncs, nothing else
 //
 // It needs ./bin/otad, and the Debian packages that the Makefile installs.
 package main
@@ -55,6 +56,7 @@ func main() {
 		"resumes": func() error { return inScratch(func(s *stage) error { return resumes(s, *rounds) }) },
 		"memory":  withNginx(func(s *stage) error { return memory(s, *rounds) }),
 		"link":    withNginx(func(s *stage) error { return slowLinkTimes(s, *rounds) }),
+		"floor":   func() error { return writeFloor(flags.Arg(0), *size) },
 		"large":   func() error { return inScratch(func(s *stage) error { return large(s, flags.Args()) }) },
 	}[command]
 	if run == nil {
