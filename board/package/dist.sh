@@ -11,8 +11,8 @@ umask 022
 export LC_ALL=C TZ=UTC0 SOURCE_DATE_EPOCH
 
 # names BOARD: the architecture in the names of Go, with nfpm's digit for arm, and in
-# those of OpenWrt. Debian's name is nfpm's to know. An .ipk is for one type of
-# processor: -ipk-arch in README.md.
+# those of OpenWrt, whose packages are for one type of processor (README.md says how to
+# name another).
 names() {
 	case $1 in
 	amd64) echo amd64 "${IPK_ARCH_amd64:-x86_64}" ;;
@@ -46,25 +46,35 @@ shift
 PACKAGE_VERSION=$(package_version)
 rm -rf "$out"
 mkdir -p "$out"
-export PACKAGE_VERSION MAINTAINER ARCH STAGE
+export PACKAGE_VERSION MAINTAINER ARCH
+
+# quietly COMMAND ARG...: what it prints is shown if it fails.
+quietly() {
+	"$@" >"$log" 2>&1 || { cat "$log" >&2 && return 1; }
+}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
 for board; do
 	all=$(names "$board")
-	STAGE=bin/stage/$board
-	rm -rf "$STAGE"
-	$MAKE -s install DESTDIR="$STAGE" PREFIX=/usr SYSCONFDIR=/etc BINARY="bin/otad-$board"
+	rm -rf bin/stage
+	quietly "$MAKE" -s install DESTDIR=bin/stage PREFIX=/usr SYSCONFDIR=/etc BINARY="bin/otad-$board"
 	name=$out/otad_${PACKAGE_VERSION}
 
 	ARCH=${all% *}
 	deb=$(echo "$ARCH" | sed 's/arm7/armhf/; s/arm6/armhf-armv6/; s/mipsle/mipsel/')
-	$NFPM package -f board/package/nfpm.yaml -p deb -t "${name}_$deb.deb" >/dev/null
+	# shellcheck disable=SC2086 # a command
+	quietly $NFPM package -f board/package/nfpm.yaml -p deb -t "${name}_$deb.deb"
 
 	ARCH=${all#* }
 	# On OpenWrt /var is in memory.
-	sed -i 's|^#state-dir /var/lib/otad$|state-dir /srv/otad|' "$STAGE/etc/otad.conf"
-	grep -q '^state-dir /srv/otad' "$STAGE/etc/otad.conf"
-	$NFPM package -f board/package/nfpm.yaml -p ipk -t "${name}_$ARCH.ipk" >/dev/null
+	sed -i 's|^#state-dir /var/lib/otad$|state-dir /srv/otad|' bin/stage/etc/otad.conf
+	grep -q '^state-dir /srv/otad' bin/stage/etc/otad.conf
+	# shellcheck disable=SC2086
+	quietly $NFPM package -f board/package/nfpm.yaml -p ipk -t "${name}_$ARCH.ipk"
 
-	$CYCLONEDX bin -json -std -noserial -notimestamp -version "$VERSION" -output "${name}_$deb.cdx.json" "bin/otad-$board" 2>/dev/null
+	# shellcheck disable=SC2086
+	quietly $CYCLONEDX bin -json -std -noserial -notimestamp -version "$VERSION" -output "${name}_$deb.cdx.json" "bin/otad-$board"
 done
 cp bin/docs/copyright "$out/copyright"
 (cd "$out" && sha256sum -- * >SHA256SUMS)
