@@ -146,7 +146,7 @@ cross: $(CROSS) ## the binaries for boards, with their sizes
 # The man page, the completion of bash and the licences.
 DOCS := bin/docs/otad.8
 $(DOCS): $(SOURCES) Makefile bin/version LICENSE $(wildcard board/package/*.tmpl)
-	@go run ./board/package -date $(SOURCE_DATE_EPOCH) bin/docs
+	@$(PINNED) go run $(GOFLAGS) -tags $(TAGS) ./board/package -date $(SOURCE_DATE_EPOCH) bin/docs
 
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc

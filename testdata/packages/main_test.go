@@ -82,12 +82,16 @@ func clone(t *testing.T, name string) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	check(t, err)
+	cloning.Lock()
+	defer cloning.Unlock()
 	git := func(dir string, args ...string) string {
 		cmd := exec.Command("git", append([]string{"-c", "user.name=test", "-c", "user.email=test@localhost"}, args...)...)
 		cmd.Dir = dir
 		return must(t, cmd)
 	}
-	commit := git(root, "stash", "create")
+	if commit == "" {
+		commit = git(root, "stash", "create")
+	}
 	if commit == "" {
 		commit = git(root, "rev-parse", "HEAD")
 	}
@@ -98,6 +102,13 @@ func clone(t *testing.T, name string) string {
 	check(t, os.Remove(filepath.Join(dir, ".git/objects/info/alternates")))
 	return dir
 }
+
+// commit is what all clones have; a stash has the time when it was made. It is
+// guarded by cloning.
+var (
+	cloning sync.Mutex
+	commit  string
+)
 
 // packageDir returns a folder with the packages of this machine's architecture, as
 // make dist makes them of a version; "": that of git.
