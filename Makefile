@@ -180,6 +180,7 @@ dist: $(BOARDS:%=bin/otad-%) $(DOCS) ## .deb, .ipk, SBOM and SHA256SUMS in ./bin
 
 test-package: ## packages installed, started, upgraded and removed on Debian; the same bytes from two machines (root)
 	@testdata/install mandoc man-db mmdebstrap busybox-static
+	@testdata/packages/setup.sh
 	go test -count=1 ./board/package
 	go test -count=1 -v ./testdata/package
 

@@ -122,6 +122,7 @@ func (b *board) run(args ...string) (out string, code int) {
 	// With the root by its name, too: that is checked.
 	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"-t", b.pid(), "-m", "-n", "-p", "-i", "-u", "-C", "--root=" + b.path("/"), "--wd=" + b.path("/")}, args...)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TERM=dumb"}
+	cmd.WaitDelay = time.Second // a daemon may hold the pipe
 	text, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		b.t.Fatalf("%q: %v", args, err)

@@ -27,7 +27,8 @@ func newOpenWrt(t *testing.T) *board {
 	}
 	check(t, os.WriteFile(root+"/etc/passwd", []byte("root:x:0:0:root:/:/bin/sh\n"), 0o644))
 	check(t, os.WriteFile(root+"/etc/group", []byte("root:x:0:\n"), 0o644))
-	return newBoard(t, root, "/bin/sleep", "3600")
+	check(t, os.WriteFile(root+"/etc/inittab", []byte("::sysinit:/bin/true\n"), 0o644))
+	return newBoard(t, root, "/bin/init") // which takes the ends of daemons, as procd does
 }
 
 func ipk(t *testing.T, version string) string {

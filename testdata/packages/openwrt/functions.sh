@@ -2,10 +2,10 @@
 user_exists() { grep -q "^$1:" /etc/passwd; }
 group_exists() { grep -q "^$1:" /etc/group; }
 group_add_next() {
-	group_exists "$1" || addgroup -S "$1"
+	group_exists "$1" || echo "$1:x:32768:" >>/etc/group
 	sed -n "s/^$1:[^:]*:\([0-9]*\):.*/\1/p" /etc/group
 }
-user_add() { adduser -S -D -H -s /bin/false -G "$1" "$1"; }
+user_add() { echo "$1:x:32768:32768:$1:/var/run/$1:/bin/false" >>/etc/passwd; }
 
 default_postinst() {
 	info=/usr/lib/opkg/info/$(basename "${1%.*}")
