@@ -182,7 +182,7 @@ test-package: ## packages installed, started, upgraded and removed on Debian; th
 	@testdata/install mandoc man-db mmdebstrap busybox-static
 	@testdata/packages/setup.sh
 	go test -count=1 ./board/package
-	go test -count=1 -v ./testdata/package
+	go test -count=1 -v ./testdata/packages
 
 size: ## what each dependency costs in the boards' binaries
 	@for a in arm arm64; do GOOS=linux GOARCH=$$a GOARM=7 CGO_ENABLED=0 go build $(GOFLAGS) -tags $(TAGS) -o bin/$$a.symbols . || exit 1; done
