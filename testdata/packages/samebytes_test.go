@@ -31,6 +31,7 @@ func packagers(t *testing.T) (nfpm, cyclonedx string) {
 // settings of git and Go, and its modules come from a proxy that is a folder. All
 // files that make dist makes have to be the same.
 func TestSameBytesFromTwoMachinesAndTwoUsers(t *testing.T) {
+	t.Parallel()
 	one := packageDir(t, "")
 	source := clone(t, "another machine/src of otad") // the name has spaces, too
 	home := filepath.Join(work, "another machine", "home")
