@@ -1,14 +1,20 @@
 # otad: everything is built and tested from here. `make demo` and `make test` need Go alone.
-VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# Each command gives the same text whatever the user has set for git.
+VERSION    ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null || echo dev)
+REVISION   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --no-show-signature --format=%ct 2>/dev/null),0)
 # Without inlining in packages that no byte of a package goes through one by one,
 # boards' binaries are 0.7 MB smaller.
 COLD       := crypto/tls/... crypto/x509/... database/... encoding/... flag fmt log/... math/big mime/... net/... \
               regexp/... text/... time github.com/prometheus/... google.golang.org/protobuf/...
-GOFLAGS    := -trimpath $(foreach p,$(COLD),-gcflags=$(p)=-l)
+GOFLAGS    := -trimpath -buildvcs=false $(foreach p,$(COLD),-gcflags=$(p)=-l)
 # HTTP/2 is left out of the binary: range requests want one HTTP/1.1 connection.
 TAGS       := nethttpomithttp2
-LDFLAGS    := -s -w -X main.version=$(VERSION) $(shell git log -1 --format='-X main.revision=%h -X main.built=%ct' 2>/dev/null)
-BUILD      := CGO_ENABLED=0 go build $(GOFLAGS) -tags $(TAGS) -ldflags "$(LDFLAGS)"
+LDFLAGS    := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION) -X main.built=$(SOURCE_DATE_EPOCH)
+# What a user may have set and would change the bytes. (GOFLAGS itself is given as flags.)
+PINNED     := GOFLAGS=-buildvcs=false GOWORK=off GOEXPERIMENT= GOFIPS140=off CGO_ENABLED=0 \
+              GOAMD64=v1 GOARM64=v8.0 GORISCV64=rva20u64 GOMIPS=softfloat
+BUILD      := $(PINNED) go build $(GOFLAGS) -tags $(TAGS) -ldflags "$(LDFLAGS)"
 # The race detector needs a C compiler; without one the same tests run without it.
 RACE       := $(if $(shell command -v gcc || command -v clang),-race)
 SOURCES    := $(shell find . -name '*.go' -o -name go.mod -o -name go.sum)
@@ -17,13 +23,20 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page test-media test-board test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross size clean help
+.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page test-media test-board test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross install dist test-package size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
-bin/otad: $(SOURCES) Makefile
+bin/otad: $(SOURCES) Makefile bin/version
 	@echo build $@
 	@$(BUILD) -o $@ .
+
+# Changes when the version does: the next build is then a new one.
+bin/version: force
+	@mkdir -p bin
+	@echo '$(LDFLAGS)' | cmp -s - $@ || echo '$(LDFLAGS)' > $@
+
+.PHONY: force
 
 demo: bin/otad ## a download, killed in the middle, resumed exactly
 	@go run ./testdata/demo
@@ -121,13 +134,55 @@ guard: bin/otad ## fails where otad got much slower or larger than its peers
 	@testdata/install nginx-light curl
 	@go run ./testdata/peers guard
 
-bin/otad-%: $(SOURCES) Makefile
+GO_armv6 := GOARCH=arm GOARM=6
+bin/otad-%: $(SOURCES) Makefile bin/version
 	@echo build $@
-	@GOOS=linux GOARCH=$* GOARM=7 $(BUILD) -o $@ .
+	@GOOS=linux $(or $(GO_$*),GOARCH=$* GOARM=7) $(BUILD) -o $@ .
 
 CROSS := $(addprefix bin/otad-,amd64 arm64 arm riscv64)
 cross: $(CROSS) ## the binaries for boards, with their sizes
 	@stat -c '%n %s bytes' $(CROSS)
+
+# The man page, the completion of bash and the licences.
+DOCS := bin/docs/otad.8
+$(DOCS): $(SOURCES) Makefile bin/version LICENSE $(wildcard board/package/*.tmpl)
+	@$(PINNED) go run $(GOFLAGS) -tags $(TAGS) ./board/package -date $(SOURCE_DATE_EPOCH) bin/docs
+
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+BINARY     ?= bin/otad
+DOC        := $(DESTDIR)$(PREFIX)/share/doc/otad
+install: $(BINARY) $(DOCS) ## binary, unit, man page, completion, configuration: make install DESTDIR=d PREFIX=/usr
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/otad
+	for u in otad.service otad.socket; do \
+	  install -D -m 644 board/init/$$u $(DESTDIR)$(PREFIX)/lib/systemd/system/$$u && \
+	  sed -i 's|/usr/bin/otad|$(PREFIX)/bin/otad|; s|/etc/otad.conf|$(SYSCONFDIR)/otad.conf|' $(DESTDIR)$(PREFIX)/lib/systemd/system/$$u || exit 1; done
+	install -D -m 644 board/package/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/otad.conf
+	install -D -m 644 bin/docs/otad.8 $(DESTDIR)$(PREFIX)/share/man/man8/otad.8
+	install -D -m 644 bin/docs/otad.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/otad
+	install -D -m 644 bin/docs/copyright $(DOC)/copyright
+	for f in otad.conf S90otad otad.procd; do install -D -m 644 board/init/$$f $(DOC)/examples/$$f || exit 1; done
+	test -e $(DESTDIR)$(SYSCONFDIR)/otad.conf || install -D -m 644 board/init/otad.conf $(DESTDIR)$(SYSCONFDIR)/otad.conf
+
+# The packagers are built as otad is, so that what they write of themselves is the same everywhere.
+TOOL       := env -u GOOS -u GOARCH $(PINNED) go run -trimpath
+NFPM       ?= $(TOOL) github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+CYCLONEDX  ?= $(TOOL) github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+MAINTAINER ?= The otad authors <otad@localhost>
+BOARDS     ?= amd64 arm64 arm armv6 riscv64 mipsle
+DIST       ?= bin/dist
+TOOLCHAIN  := $(shell sed -n 's/^toolchain //p' go.mod)
+export VERSION SOURCE_DATE_EPOCH MAINTAINER MAKE NFPM CYCLONEDX
+dist: $(BOARDS:%=bin/otad-%) $(DOCS) ## .deb, .ipk, SBOM and SHA256SUMS in ./bin/dist: make dist BOARDS="arm arm64"
+	board/package/dist.sh $(DIST) $(BOARDS)
+	@cd $(DIST) && stat -c '%n %s bytes' *.deb *.ipk
+	@test "$$(go env GOVERSION)" = "$(TOOLCHAIN)" || echo "built by $$(go env GOVERSION), and go.mod names $(TOOLCHAIN): these are not the bytes of a release"
+
+test-package: ## packages installed, started, upgraded and removed on Debian; the same bytes from two machines (root)
+	@testdata/install mandoc man-db mmdebstrap busybox-static
+	@testdata/packages/setup.sh
+	go test -count=1 ./board/package
+	go test -count=1 -v ./testdata/packages
 
 size: ## what each dependency costs in the boards' binaries
 	@for a in arm arm64; do GOOS=linux GOARCH=$$a GOARM=7 CGO_ENABLED=0 go build $(GOFLAGS) -tags $(TAGS) -o bin/$$a.symbols . || exit 1; done

@@ -2,6 +2,8 @@ module otad
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require (
 	github.com/dustin/go-humanize v1.1.0
 	github.com/looplab/fsm v1.0.3

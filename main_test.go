@@ -333,6 +333,7 @@ var arrows = map[string][]string{
 	"board/console":    nil,
 	"fsm":              {"hashing", "journal", "metrics", "netio"},
 	"board/deviceapi":  {"fsm", "journal", "netio"},
+	"board/package":    {"board/config"},
 	"board/app":        {"board/storage", "board/systemd", "board/config", "board/console", "board/deviceapi", "fsm", "journal", "metrics", "netio"},
 	".":                {"board/storage", "board/app", "board/config", "fsm", "journal"},
 }

@@ -16,12 +16,19 @@ const (
 	helpCommand    = "help"
 )
 
-// command is one command as the help texts describe it.
-type command struct{ name, operands, summary, text string }
+// Command describes one command for the help texts and the other documents that
+// are generated.
+type Command struct {
+	Name     string
+	Operands string // begins with a space, "" for none
+	Summary  string // a few words
+	Text     string // sentences, in lines
+}
 
-// commands returns the commands in the order of the help text.
-func commands() []command {
-	return []command{
+// Commands returns the commands in the order of the help text. Any goroutine may
+// call it.
+func Commands() []Command {
+	return []Command{
 		{serveCommand, " [flags]", "run the daemon: API, callbacks, metrics",
 			"Runs the daemon: continues an unfinished download, and takes new ones over HTTP."},
 		{fetchCommand, " [flags] URL", "download one package in the foreground",
@@ -40,8 +47,8 @@ otad serve only warns about is an error here.`},
 
 func commandNames() []string {
 	var names []string
-	for _, c := range commands() {
-		names = append(names, c.name)
+	for _, c := range Commands() {
+		names = append(names, c.Name)
 	}
 	return names
 }

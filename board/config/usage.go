@@ -23,8 +23,8 @@ func helpFor(args []string) (string, error) {
 
 func overview() string {
 	var list strings.Builder
-	for _, c := range commands() {
-		fmt.Fprintf(&list, "  %-12s %s\n", c.name, c.summary)
+	for _, c := range Commands() {
+		fmt.Fprintf(&list, "  %-12s %s\n", c.Name, c.Summary)
 	}
 	return `usage: otad COMMAND [flags]
 
@@ -42,9 +42,9 @@ names (one "read-timeout 2m" a line). Flags win over environment over file.
 // commandHelp returns the help text of one command.
 func commandHelp(name string) string {
 	var text strings.Builder
-	for _, c := range commands() {
-		if c.name == name {
-			fmt.Fprintf(&text, "usage: otad %s%s\n\n%s\n", name, c.operands, c.text)
+	for _, c := range Commands() {
+		if c.Name == name {
+			fmt.Fprintf(&text, "usage: otad %s%s\n\n%s\n", name, c.Operands, c.Text)
 		}
 	}
 	flags := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -70,9 +70,9 @@ func defaultNote(o option) string {
 func markdown() string {
 	var table strings.Builder
 	table.WriteString("| Flag | Commands | Default | Meaning |\n|---|---|---|---|\n")
-	for _, o := range options(defaults("")) {
-		name := strings.TrimSpace("-" + o.name + " " + o.arg)
-		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", name, strings.Join(o.commands(), ", "), defaultCell(o), o.help)
+	for _, f := range Flags() {
+		name := strings.TrimSpace("-" + f.Name + " " + f.Arg)
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", name, strings.Join(f.Commands, ", "), f.Default, f.Help)
 	}
 	return table.String()
 }

@@ -86,13 +86,21 @@ func boolean(target *bool) value {
 	}}
 }
 
+// oneOf is a value with few possible texts.
+type oneOf struct {
+	value
+	allowed []string
+}
+
+func (o oneOf) words() []string { return o.allowed }
+
 func choice(target *string, allowed ...string) value {
-	return checked(target, func(s string) error {
+	return oneOf{checked(target, func(s string) error {
 		if !slices.Contains(allowed, s) {
 			return fmt.Errorf("want %s, %s", strings.Join(allowed, " or "), got(s))
 		}
 		return nil
-	})
+	}), allowed}
 }
 
 func tlsVersion(target *uint16) value {
@@ -107,15 +115,18 @@ func tlsVersion(target *uint16) value {
 }
 
 func level(target *slog.Level) value {
+	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 	name := func(l slog.Level) string { return strings.ToLower(l.String()) }
-	return field[slog.Level]{target, func(s string) (slog.Level, error) {
-		for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-			if s == name(l) {
-				return l, nil
-			}
+	var names []string
+	for _, l := range levels {
+		names = append(names, name(l))
+	}
+	return oneOf{field[slog.Level]{target, func(s string) (slog.Level, error) {
+		if i := slices.Index(names, s); i >= 0 {
+			return levels[i], nil
 		}
 		return 0, fmt.Errorf("want debug, info, warn or error, %s", got(s))
-	}, name}
+	}, name}, names}
 }
 
 // address is empty or host:port with a numeric port. The host may be empty, for
