@@ -62,7 +62,7 @@ for board; do
 	name=$out/otad_${PACKAGE_VERSION}
 
 	ARCH=${all% *}
-	deb=$(echo "$ARCH" | sed 's/arm7/armhf/; s/arm6/armhf-armv6/; s/mipsle/mipsel/')
+	deb=$(echo "$ARCH" | sed 's/^arm7$/armhf/; s/^arm6$/armhf-armv6/; s/^mipsle$/mipsel/')
 	# shellcheck disable=SC2086 # a command
 	quietly $NFPM package -f board/package/nfpm.yaml -p deb -t "${name}_$deb.deb"
 
