@@ -48,6 +48,7 @@ func startChange(job journal.Job, same bool) recordChange {
 			job.Size = max(job.Size, r.Job.Size)
 			r.Validator = keptValidator(*r, job.URL)
 		} else {
+			nameJob(r)
 			r.Generation++
 			r.Validator, r.Stats = journal.Validator{}, journal.Stats{}
 			if r.Job.Name != "" {
@@ -107,6 +108,7 @@ func readyChange(r *journal.Record) {
 // resetChange deletes the job and all that belongs to it. The outbox stays: its
 // transitions are still to be delivered.
 func resetChange(r *journal.Record) {
+	nameJob(r)
 	if r.Job.Name != "" {
 		r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 	}
@@ -122,6 +124,14 @@ func dropCheckpoints(r *journal.Record) {
 	r.Validator = journal.Validator{}
 }
 
+// nameJob writes the record's job, which is about to go, to its newest entry in
+// the outbox.
+func nameJob(r *journal.Record) {
+	if n := len(r.Outbox); n > 0 && r.Outbox[n-1].Job == (journal.EntryJob{}) {
+		r.Outbox[n-1].Job = r.Job.Entry()
+	}
+}
+
 // addToOutbox adds an entry that a callback is to deliver. A receiver that is
 // away for a week must not find its outbox full of one job's failures. So when a
 // job fails again in the way of an earlier try, the entry of that failure goes,
@@ -134,11 +144,14 @@ func addToOutbox(r *journal.Record, e journal.OutboxEntry) {
 }
 
 // withoutFailure returns the outbox without the failure that e repeats. Only the
-// tries at the end are looked at: what rests in another state ends them.
+// tries at the end are looked at: what rests in another state ends them, and so
+// does another job.
 func withoutFailure(outbox []journal.OutboxEntry, e journal.OutboxEntry) []journal.OutboxEntry {
 	next := len(outbox) // the failure after the one at i
 	for i, old := range slices.Backward(outbox) {
 		switch {
+		case old.Job != (journal.EntryJob{}):
+			return outbox
 		case State(old.State).Active():
 			continue
 		case old.State != e.State:
@@ -174,7 +187,7 @@ func sameObject(a, b string) bool {
 func (u *Updater) commitTransition(from, to State, c recordChange) error {
 	entries := 0 // before the outbox is cut to its bound
 	rec, err := u.journal.update(func(r *journal.Record) {
-		kept, generation, before := u.journal.checkpoints(), r.Generation, State(r.State)
+		kept, generation, before, job := u.journal.checkpoints(), r.Generation, State(r.State), r.Job
 		c(r)
 		r.State = string(to)
 		if r.Generation != generation {
@@ -183,8 +196,12 @@ func (u *Updater) commitTransition(from, to State, c recordChange) error {
 		if u.cfg.KeepOutbox && from != to && before != to { // else it is Ready again, see New
 			s := recorded(*r, kept, u.cfg.Readback)
 			r.OutboxSeq++
-			addToOutbox(r, journal.OutboxEntry{Seq: r.OutboxSeq, State: r.State, Progress: s.Progress,
-				Message: s.Message, Error: s.Error, Code: r.Code, Reason: r.Reason})
+			e := journal.OutboxEntry{Seq: r.OutboxSeq, State: r.State, Progress: s.Progress,
+				Message: s.Message, Error: s.Error, Code: r.Code, Reason: r.Reason}
+			if to == Idle {
+				e.Job = job.Entry() // which was deleted
+			}
+			addToOutbox(r, e)
 		}
 		entries = len(r.Outbox)
 	})

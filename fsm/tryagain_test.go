@@ -254,6 +254,38 @@ func TestFailuresThatAlternateTakeOnePlaceEach(t *testing.T) {
 	})
 }
 
+// A receiver that is away is told later which job each transition was about: one
+// that failed, one that took its place, and the deletion of that one.
+func TestOutboxNamesTheJobOfEachTransition(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, always().Status(http.StatusNotFound))
+		r.cfg.KeepOutbox = true
+		r.boot()
+		first, second := r.job(), r.other()
+		for _, job := range []journal.Job{first, second} {
+			r.start(job)
+			r.failed("DOWNLOAD_FAILED: ")
+		}
+		must(t, r.Reset(t.Context()))
+		r.start(first)
+		r.failed("DOWNLOAD_FAILED: ")
+		rec, _ := r.record()
+		var got []string
+		for _, e := range rec.Outbox {
+			text := e.State
+			if e.Job != (journal.EntryJob{}) {
+				text += " " + e.Job.Name + " " + e.Job.Version + " " + e.Job.MD5
+			}
+			got = append(got, text)
+		}
+		of := func(state string, j journal.Job) string { return state + " " + j.Name + " " + j.Version + " " + j.MD5 }
+		want := []string{"Downloading", of("Failed", first), "Downloading", of("Failed", second), of("Idle", second), "Downloading", "Failed"}
+		if !slices.Equal(got, want) {
+			t.Errorf("the outbox is\n%q, want\n%q", got, want)
+		}
+	})
+}
+
 func TestAWeekWithoutAnOriginIsFewLines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := forever(newRig(t))

@@ -52,6 +52,11 @@ func TestCraftedRecord(t *testing.T) {
 			func(r journal.Record) bool { return fmt.Sprint(r.PendingDeletes) == "[ok.zip]" }},
 		{"packages elsewhere", `{"published":[{"name":"../a"},{"name":"/etc/passwd"},{"name":"ok.zip"}]}`, false,
 			func(r journal.Record) bool { return len(r.Published) == 1 && r.Published[0].Name == "ok.zip" }},
+		{"entries of jobs that cannot be", `{"outbox":[{"seq":1,"job":{"name":"../a"}},{"seq":2,"job":{"name":"a","version":"1\r\n2"}},{"seq":3,"job":{"name":"a","md5":"-"}},{"seq":4,"job":{"name":"a"}}]}`, false,
+			func(r journal.Record) bool {
+				none := journal.EntryJob{}
+				return len(r.Outbox) == 4 && r.Outbox[0].Job == none && r.Outbox[1].Job == none && r.Outbox[2].Job == none && r.Outbox[3].Job.Name == "a"
+			}},
 		{"too many entries", `{"outbox":[` + strings.Repeat(`{"seq":1},`, 99) + `{"seq":2,"error":"` + long + `"}]}`, false,
 			func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[15].Error) == 512 }},
 		{"numbers below zero", `{"tries":-1,"try_step":-9223372036854775808,"try_offset":-1,"take_ups":-5,"validator":{"total":-1}}`, false,

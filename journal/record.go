@@ -72,6 +72,25 @@ type OutboxEntry struct {
 	Error    string `json:"error,omitempty"` // empty unless failed
 	Code     string `json:"code,omitempty"`
 	Reason   string `json:"reason,omitempty"`
+
+	// Job names the job of this entry and of those before it, back to the next
+	// entry that names one. Zero on the entries of the record's own job.
+	Job EntryJob `json:"job,omitzero"`
+}
+
+// EntryJob is what the receiver of an entry gets of its job.
+type EntryJob struct {
+	Version string `json:"version,omitempty"`
+	Name    string `json:"name"`
+	MD5     string `json:"md5,omitempty"`
+}
+
+// Entry returns what the outbox keeps of j.
+func (j Job) Entry() EntryJob { return EntryJob{Version: j.Version, Name: j.Name, MD5: j.MD5} }
+
+// isSound reports whether j could be a job's.
+func (j EntryJob) isSound() bool {
+	return storedNameProblem(j.Name) == "" && (j.Version == "" || VersionProblem(j.Version) == "") && (j.MD5 == "" || DigestProblem(j.MD5, 32) == "")
 }
 
 // Published is a package that otad has given its final name. Size, Inode and
@@ -125,6 +144,9 @@ func (r Record) bounded() Record {
 	for i := range r.Outbox {
 		e := &r.Outbox[i]
 		e.Message, e.Error = boundedText(e.Message), boundedText(e.Error)
+		if !e.Job.isSound() {
+			e.Job = EntryJob{}
+		}
 	}
 	r.Error = boundedText(r.Error)
 	r.Validator.ETag = boundedTag(r.Validator.ETag)

@@ -37,7 +37,7 @@ func fullRecord() journal.Record {
 		Restarts:      3,
 		RestartsSeq:   41,
 		Outbox: []journal.OutboxEntry{
-			{Seq: 8, State: "Downloading", Progress: 0, Message: "downloading 1.2.3"},
+			{Seq: 8, State: "Downloading", Progress: 0, Message: "downloading 1.2.3", Job: journal.EntryJob{Version: "1.2.2", Name: "first.zip", MD5: goodJob().MD5}},
 			{Seq: 9, State: "Failed", Progress: 55, Message: "failed", Error: "DOWNLOAD_FAILED: HTTP 404", Code: "DOWNLOAD_FAILED", Reason: "HTTP_404"},
 		},
 		OutboxSeq:      9,
@@ -48,10 +48,10 @@ func fullRecord() journal.Record {
 }
 
 // recordWithoutPublished is fullRecord as it was before published packages were
-// remembered and the suffix of partial files was stored.
+// remembered, and the suffix of partial files and the jobs of entries were stored.
 func recordWithoutPublished() journal.Record {
 	r := fullRecord()
-	r.Published, r.OwnSuffix = nil, false
+	r.Published, r.OwnSuffix, r.Outbox[0].Job = nil, false, journal.EntryJob{}
 	return r
 }
 

@@ -5,7 +5,6 @@ import (
 
 	"otad/board/config"
 	"otad/board/deviceapi"
-	"otad/fsm"
 	"otad/journal"
 	"otad/metrics"
 )
@@ -22,25 +21,20 @@ func newCallbacks(cfg *config.Config, token string, s *services) (*deviceapi.Cal
 // yet.
 type outbox struct{ journal *journal.Journal }
 
-func (o outbox) Job() journal.Job { return o.journal.Record().Job }
+func (o outbox) Job() journal.EntryJob { return o.journal.Record().Job.Entry() }
 
 func (o outbox) Pending() []deviceapi.Transition { return transitions(o.journal.Record()) }
 
 // transitions returns the outbox of rec with the jobs of its entries. An entry
-// has no job of its own in the journal. Those of the current job are the newest
-// ones, back to the newest start of a download; whether an earlier one is of the
-// same job is not known.
+// that names a job names it for those before it, too.
 func transitions(rec journal.Record) []deviceapi.Transition {
 	out := make([]deviceapi.Transition, len(rec.Outbox))
-	job := rec.Job
+	job := rec.Job.Entry()
 	for i, e := range slices.Backward(rec.Outbox) {
-		if e.State == string(fsm.Idle) {
-			job = journal.Job{} // deleted; which one it was is not known
+		if e.Job != (journal.EntryJob{}) {
+			job = e.Job
 		}
 		out[i] = deviceapi.Transition{Entry: e, Job: job}
-		if e.State == string(fsm.Downloading) {
-			job = journal.Job{}
-		}
 	}
 	return out
 }

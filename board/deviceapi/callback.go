@@ -18,8 +18,8 @@ import (
 type Outbox interface {
 	// Pending returns the transitions, oldest first.
 	Pending() []Transition
-	// Job returns the current job, the zero Job for none.
-	Job() journal.Job
+	// Job returns the current job, the zero EntryJob for none.
+	Job() journal.EntryJob
 	// Delivered removes the entry with that Seq durably. A missing entry is no
 	// error.
 	Delivered(seq uint64) error
@@ -28,7 +28,7 @@ type Outbox interface {
 // Transition is an outbox entry with the job that it is about.
 type Transition struct {
 	Entry journal.OutboxEntry
-	Job   journal.Job // zero: not known, or there is none
+	Job   journal.EntryJob // zero: there is none
 }
 
 // CallbackConfig configures NewCallbacks. Run calls the functions in it, and

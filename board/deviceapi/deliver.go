@@ -85,7 +85,7 @@ func (c *Callbacks) postProgress(ctx context.Context) {
 	}
 	job := c.cfg.Outbox.Job()
 	if job.Version != version || job.Name != name {
-		job = journal.Job{} // a newer one since: the progress is not of it
+		job = journal.EntryJob{} // a newer one since: the progress is not of it
 	}
 	c.lastPost = *body
 	c.send(ctx, callback{body: *body, job: job})

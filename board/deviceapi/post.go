@@ -43,8 +43,8 @@ func (b callbackBody) sameStep(o callbackBody) bool {
 // number of the transition.
 type callback struct {
 	body callbackBody
-	job  journal.Job // zero: not known, or there is none
-	seq  uint64      // 0: progress, which has no number
+	job  journal.EntryJob // zero: not known, or there is none
+	seq  uint64           // 0: progress, which has no number
 }
 
 // setHeader sets the fields of c that are known. A name may have letters that a

@@ -32,7 +32,7 @@ func (o *outbox) Pending() (entries []deviceapi.Transition) {
 	o.mu.Lock()
 	empty := o.empty
 	for _, e := range o.entries {
-		entries = append(entries, deviceapi.Transition{Entry: e, Job: o.job})
+		entries = append(entries, deviceapi.Transition{Entry: e, Job: o.job.Entry()})
 	}
 	if len(entries) > 0 {
 		empty = nil
@@ -46,10 +46,10 @@ func (o *outbox) Pending() (entries []deviceapi.Transition) {
 	return entries
 }
 
-func (o *outbox) Job() journal.Job {
+func (o *outbox) Job() journal.EntryJob {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.job
+	return o.job.Entry()
 }
 
 func (o *outbox) Delivered(seq uint64) error {
