@@ -74,6 +74,10 @@ type Recorder struct {
 // overtaken is how long a sync waits for the operations that are to overtake it.
 const overtaken = 3 * time.Millisecond
 
+// finished is how long a killed program waits for what its other threads have
+// begun: those operations are in the log, so they have to happen.
+const finished = 20 * time.Millisecond
+
 // Run runs the program at path to its end and returns its exit code, -1 when it
 // was killed. Its changes of the directory and its output are added to the log.
 func (r *Recorder) Run(path string, args ...string) (int, error) {
@@ -109,6 +113,7 @@ func (r *Recorder) record(listener int, program *os.Process, call unotify.Notifi
 	r.fail(err)
 	for _, o := range ops {
 		if r.Kill != nil && r.Kill(o) {
+			time.Sleep(finished)
 			program.Kill()
 			return
 		}
