@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -20,8 +21,10 @@ import (
 )
 
 // TestMain lets more tests run at a time than there are processors, unless
-// -parallel is given: a test waits for syncs more than it computes.
+// -parallel is given, and with two more processors than there are, as otad does:
+// the stages wait for each other and for syncs.
 func TestMain(m *testing.M) {
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		if err := parallel.Value.Set(fmt.Sprint(atATime)); err != nil {
@@ -31,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const atATime = 8
+const atATime = 6
 
 // interval is the checkpoint interval of a rig.
 const interval = 64 << 10

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,16 +68,17 @@ func TestWaitOfAFailedJob(t *testing.T) {
 }
 
 // refuses makes every dial fail until up is called.
-func refuses(r *rig, err error) (up func(), dials *int) {
-	down, dials := true, new(int)
+func refuses(r *rig, err error) (up func(), dials *atomic.Int64) {
+	var isUp atomic.Bool
+	dials = new(atomic.Int64)
 	r.net.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		*dials++
-		if down {
+		dials.Add(1)
+		if !isUp.Load() {
 			return nil, err
 		}
 		return r.origin.Dial(ctx, network, addr)
 	}
-	return func() { down = false }, dials
+	return func() { isUp.Store(true) }, dials
 }
 
 var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
@@ -92,8 +94,8 @@ func TestOriginThatComesBackIsFoundWithoutHelp(t *testing.T) {
 			t.Errorf("failed once: %+v, next try in %v s", s, r.metric("ota_download_next_try_seconds"))
 		}
 		time.Sleep(10 * time.Minute)
-		if *dials > 40 {
-			t.Errorf("%d requests within ten minutes", *dials)
+		if dials.Load() > 40 {
+			t.Errorf("%d requests within ten minutes", dials.Load())
 		}
 		if s := r.Snapshot(); s.Tries < 4 || s.Tries > 7 {
 			t.Errorf("after ten minutes: %+v", s)
@@ -298,7 +300,7 @@ func TestAWeekWithoutAnOriginIsFewLines(t *testing.T) {
 		time.Sleep(7 * 24 * time.Hour)
 		r.stop()
 		lines := strings.Count(log.String(), "\n")
-		t.Logf("%d lines, %d requests", lines, *dials)
+		t.Logf("%d lines, %d requests", lines, dials.Load())
 		if lines > 250 || strings.Count(log.String(), "still fails") < 100 {
 			t.Errorf("%d lines:\n%s", lines, log.String())
 		}
