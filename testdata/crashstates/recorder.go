@@ -64,7 +64,8 @@ type Recorder struct {
 	// program gets SIGTERM.
 	Stop func(Op) bool
 
-	syncs int // that were begun
+	syncs  int  // that were begun; of the goroutine of record
+	killed bool // the program was; of the goroutine of record
 
 	mu     sync.Mutex    // guards Log and the fields below
 	err    error         // the first thing that could not be recorded
@@ -88,7 +89,7 @@ func (r *Recorder) Run(path string, args ...string) (int, error) {
 		return 0, err
 	}
 	defer unix.Close(listener)
-	r.logged = make(chan struct{})
+	r.logged, r.killed = make(chan struct{}), false
 	ended := make(chan struct{})
 	var served sync.WaitGroup
 	served.Go(func() {
@@ -108,12 +109,16 @@ func (r *Recorder) Run(path string, args ...string) (int, error) {
 // sync is logged when it has ended, since only then it has made something durable.
 // Other threads go on meanwhile.
 func (r *Recorder) record(listener int, program *os.Process, call unotify.Notification, served *sync.WaitGroup) {
+	if r.killed {
+		return // there is nobody whose memory could be read
+	}
 	c := &caller{tid: int(call.PID), dir: r.Dir}
 	ops, err := c.decode(call)
 	r.fail(err)
 	for _, o := range ops {
 		if r.Kill != nil && r.Kill(o) {
 			time.Sleep(finished)
+			r.killed = true
 			program.Kill()
 			return
 		}
