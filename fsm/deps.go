@@ -13,8 +13,8 @@ import (
 )
 
 // Journal is what the machine needs of *journal.Journal. What a method was given
-// is durable when it returns without an error. Run's goroutine and the goroutine
-// of the work call it at the same time.
+// is durable when it returns without an error. Run's goroutine and those of the
+// work call it at the same time, but Commit only one, and one after the other.
 type Journal interface {
 	Record() journal.Record
 	Update(func(*journal.Record)) (journal.Record, error)
