@@ -35,8 +35,8 @@ type reporter struct {
 const silenceShown = 5 * time.Second
 
 // load replaces the snapshot by what the journal says. The same job keeps its
-// retries and the offset that it was resumed from.
-// nextTry is when a failed job is started again, zero when it is not.
+// retries and the offset that it was resumed from. nextTry is when a failed job is
+// started again, zero when it is not.
 func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint, nextTry time.Time) Snapshot {
 	next := recorded(rec, checkpoints, r.readback)
 	r.mu.Lock()
@@ -163,11 +163,7 @@ func (r *reporter) message(text string) {
 }
 
 // nextTry reports when the failed job is started again.
-func (r *reporter) nextTry(at time.Time) {
-	r.mu.Lock()
-	r.next = at
-	r.mu.Unlock()
-}
+func (r *reporter) nextTry(at time.Time) { r.change(func(*Snapshot) { r.next = at }) }
 
 // secondsToNextTry returns NaN when no try is due.
 func (r *reporter) secondsToNextTry() float64 {

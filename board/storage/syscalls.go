@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syscalls holds the system calls whose order and errors this package's
-// promises depend on, and what else it asks the system. Tests replace them to record the order and to inject
-// errors.
+// syscalls holds the system calls whose order and errors this package's promises
+// depend on, and what else it asks the system. Tests replace them to record the
+// order and to inject errors.
 type syscalls struct {
 	fsync     func(fd int) error
 	fdatasync func(fd int) error
