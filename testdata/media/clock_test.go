@@ -201,6 +201,7 @@ func TestDatesAreReadInFewPlaces(t *testing.T) {
 		"netio/response.go":      "the time that stands in for a Date that is missing",
 		"netio/s3error.go":       "the end of a signed URL, by the server's clock",
 		"board/deviceapi/api.go": "the limit of commands, by differences",
+		"board/package/main.go":  "the date in the man page, given by the build",
 		"netio/fetch.go":         "the default of Config.Now",
 		"fsm/published.go":       "whether a file is still the one, by equality",
 		"netio/tls.go":           "certificates, and the clock that is to blame",

@@ -143,9 +143,9 @@ test("a package is ready at 100 %", async () => {
 test("a retry says what it waits for", async () => {
   status = 503;
   await end("SIGTERM");
-  await start("-retry-status", "503", "-retries", "1");
+  await start("-retry-status", "503");
   await post("1.2.4", "v.zip");
-  await page.waitForFunction(() => /retry 1 of 1 in .*503/.test(document.querySelector("#message").innerText), null, { timeout: 20000 });
+  await page.waitForFunction(() => /retry \d of 3 in .*503/.test(document.querySelector("#message").innerText), null, { timeout: 20000 });
   await picture("retry");
 });
 

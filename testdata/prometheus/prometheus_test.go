@@ -61,7 +61,14 @@ scrape_configs:
 	p, err := otadrun.Start(otadrun.Command(program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=warn"))
 	check(t, err)
 	t.Cleanup(func() { p.Kill() })
-	check(t, p.AwaitListener(addr, patience))
+	check(t, p.Await(patience, "Prometheus is ready", func() (bool, error) {
+		resp, err := http.Get("http://" + addr + "/-/ready")
+		if err != nil {
+			return false, nil
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK, nil
+	}))
 	return server{addr}
 }
 
