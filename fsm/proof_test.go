@@ -53,7 +53,8 @@ func (v *invariants) openChecked(ctx context.Context, s fsm.Source, r netio.Requ
 // isProved checks, before the journal gives up bytes of a job that goes on, that
 // there is a proof: the object changed, the offset is refused, the digest does
 // not match, the answer that is to replace them has its first interval there, or
-// the disk has lost them, or has not read them in three tries. held is what the journal claims, left what it will.
+// the disk has lost them, or has not read them in three tries. held is what the
+// journal claims, left what it will.
 func (v *invariants) isProved(from, to journal.Record, held, left int64) {
 	if left >= held || stateIn(from) == fsm.Ready || to.Job.Name == "" || !from.Job.Same(to.Job) {
 		return // nothing is given up, or a person has decided it

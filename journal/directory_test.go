@@ -80,21 +80,27 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 }
 
+// closedJournal makes a journal with every field set and closes it.
+func closedJournal(t *testing.T, dir string) (journal.Record, []journal.Checkpoint) {
+	t.Helper()
+	j := mustOpen(t, dir)
+	defer j.Close()
+	mustUpdate(t, j, func(r *journal.Record) { *r = fullRecord() })
+	mustCommit(t, j, checkpointAt(5))
+	return j.Record(), j.Checkpoints()
+}
+
 // A journal with a second name is copied: what bbolt writes must not be in a
 // file that somebody else keeps.
 func TestJournalWithTwoNamesIsCopied(t *testing.T) {
 	dir := t.TempDir()
-	j := mustOpen(t, dir)
-	mustUpdate(t, j, func(r *journal.Record) { *r = fullRecord() })
-	mustCommit(t, j, checkpointAt(5))
-	record, checkpoints := j.Record(), j.Checkpoints()
-	j.Close()
+	record, checkpoints := closedJournal(t, dir)
 	backup := filepath.Join(t.TempDir(), "backup")
 	if err := os.Link(filepath.Join(dir, journal.FileName), backup); err != nil {
 		t.Fatal(err)
 	}
 	before := readFile(t, dir)
-	j = mustOpen(t, dir)
+	j := mustOpen(t, dir)
 	if got := j.Recovery(); got.Result != journal.Rebuilt || !strings.Contains(got.Reason, "2 names") {
 		t.Errorf("recovery %+v", got)
 	}
@@ -157,11 +163,7 @@ func TestJournalOfAnotherUserIsRefused(t *testing.T) {
 // of a journal that holds leaves behind.
 func TestRebuildCutShort(t *testing.T) {
 	dir := t.TempDir()
-	j := mustOpen(t, dir)
-	mustUpdate(t, j, func(r *journal.Record) { *r = fullRecord() })
-	mustCommit(t, j, checkpointAt(5))
-	record, checkpoints := j.Record(), j.Checkpoints()
-	j.Close()
+	record, checkpoints := closedJournal(t, dir)
 	old := readFile(t, dir)
 	for range 3 {
 		failToOpen(t, dir)
