@@ -206,7 +206,9 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 		if same && isProved(u.dir, rec) {
 			return nil
 		}
-		same = false // the package was taken away: fetch it anew
+		// The package was taken away: fetch it anew. What is on a device is looked at
+		// first.
+		same = same && job.Output != ""
 	}
 	u.cause = metrics.CauseNewURL
 	u.started = time.Now()

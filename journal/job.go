@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,6 +15,7 @@ const (
 	MaxURL     = 4096
 	MaxName    = 128
 	MaxVersion = 64
+	MaxOutput  = 255
 )
 
 // Job is one package to fetch. Its JSON keys are part of the journal's format,
@@ -25,13 +27,14 @@ type Job struct {
 	Size    int64  `json:"size,omitempty"`    // bytes; 0: taken from the first response
 	MD5     string `json:"md5,omitempty"`     // lower-case hex; may be empty
 	SHA256  string `json:"sha256,omitempty"`  // lower-case hex; may be empty
+	Output  string `json:"output,omitempty"`  // path of the device that it goes to; empty: a file. An older otad fetches a file
 }
 
 // Same reports whether j and o are the same job: the same name, version,
-// digests and size, where a size of 0 is not known yet and equals any. The URL
+// digests, output and size, where a size of 0 is not known yet and equals any. The URL
 // does not count: a pre-signed URL is different each time it is signed.
 func (j Job) Same(o Job) bool {
-	return j.Name == o.Name && j.Version == o.Version && j.MD5 == o.MD5 && j.SHA256 == o.SHA256 &&
+	return j.Name == o.Name && j.Version == o.Version && j.MD5 == o.MD5 && j.SHA256 == o.SHA256 && j.Output == o.Output &&
 		(j.Size == o.Size || j.Size == 0 || o.Size == 0)
 }
 
@@ -47,6 +50,7 @@ const (
 	FieldSize    Field = "size"
 	FieldMD5     Field = "MD5"
 	FieldSHA256  Field = "SHA-256"
+	FieldOutput  Field = "output"
 )
 
 // FieldError is the error of [Job.Validate]: a field and what is wrong with it.
@@ -81,6 +85,7 @@ func (j Job) check(withURL bool, nameProblem func(string) string) error {
 		{FieldMD5, j.MD5 == "" && j.SHA256 == "", "is missing, and there is no SHA-256 in its place"},
 		{FieldMD5, j.MD5 != "", DigestProblem(j.MD5, 32)},
 		{FieldSHA256, j.SHA256 != "", DigestProblem(j.SHA256, 64)},
+		{FieldOutput, j.Output != "", OutputProblem(j.Output)},
 	} {
 		if check.applies && check.problem != "" {
 			return &FieldError{Field: check.field, Problem: check.problem}
@@ -122,6 +127,20 @@ func DigestProblem(text string, digits int) string {
 	return ""
 }
 
+// OutputProblem returns why path cannot be the path of a device, as the end of a
+// sentence that begins with it, or "".
+func OutputProblem(path string) string {
+	switch {
+	case !strings.HasPrefix(path, "/") || path != filepath.Clean(path):
+		return "is not an absolute path such as /dev/mmcblk0p3"
+	case len(path) > MaxOutput:
+		return fmt.Sprintf("is longer than %d bytes", MaxOutput)
+	case !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl):
+		return "contains bytes that are not printable text"
+	}
+	return ""
+}
+
 func urlProblem(url string) string {
 	switch {
 	case url == "":
@@ -143,8 +162,10 @@ func NameProblem(name string) string {
 	if problem := storedNameProblem(name); problem != "" {
 		return problem
 	}
-	if strings.HasSuffix(strings.ToLower(name), ".otad-part") {
-		return "ends in .otad-part, which marks unfinished packages"
+	for _, own := range [...]string{".otad-part", ".otad-slot"} {
+		if strings.HasSuffix(strings.ToLower(name), own) {
+			return "ends in " + own + ", which marks unfinished packages"
+		}
 	}
 	previous, alphabet := rune(0), (*unicode.RangeTable)(nil)
 	for i, r := range name {

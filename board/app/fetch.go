@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 			Elapsed: time.Since(began), Verified: digestNames(job)})
 	}
 	queue.flush(flushLimit) // on a terminal the result comes last
-	path := filepath.Join(s.dir.Path(), last.Name)
+	path := cmp.Or(last.Output, filepath.Join(s.dir.Path(), last.Name))
 	shown := path
 	if console.IsTerminal(stdout) {
 		shown = netio.Printable(path) // a program gets the name as it is
@@ -91,6 +92,7 @@ func flagError(err error) error {
 		journal.FieldURL:    "the URL",
 		journal.FieldMD5:    "-md5",
 		journal.FieldSHA256: "-sha256",
+		journal.FieldOutput: "-output",
 	}[field.Field]
 	if !ok {
 		flag = "-" + string(field.Field) // -version, -name, -size

@@ -50,6 +50,7 @@ type Config struct {
 	Format     string   // of graph: mermaid or dot
 	HoldFile   string   // serve and fetch make no request while it exists, "" for none
 	Warnings   []string // one line for each unknown name that serve ignores, without a value
+	Output     Outputs  // devices that packages may be written to
 	HeaderFile string   // holds header fields of the requests to the origin, "" for none
 
 	// Source and Machine hold the flags that serve and fetch share, each in the
