@@ -20,7 +20,7 @@ import (
 func fullRecord() journal.Record {
 	return journal.Record{
 		State:         "Failed",
-		Job:           goodJob(),
+		Job:           jobWithOutput(),
 		Generation:    7,
 		Validator:     journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600, Absent: true},
 		Error:         "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
@@ -47,10 +47,23 @@ func fullRecord() journal.Record {
 	}
 }
 
+func jobWithOutput() journal.Job {
+	j := goodJob()
+	j.Output = "/dev/mmcblk0p3"
+	return j
+}
+
+// recordWithoutOutput is fullRecord as it was before a package could go to a device.
+func recordWithoutOutput() journal.Record {
+	r := fullRecord()
+	r.Job.Output = ""
+	return r
+}
+
 // recordWithoutPublished is fullRecord as it was before published packages were
 // remembered, and the suffix of partial files and the jobs of entries were stored.
 func recordWithoutPublished() journal.Record {
-	r := fullRecord()
+	r := recordWithoutOutput()
 	r.Published, r.OwnSuffix, r.Outbox[0].Job = nil, false, journal.EntryJob{}
 	return r
 }
@@ -81,7 +94,8 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 		"record-v1":           recordWithoutCode(),
 		"record-v1-code":      recordWithoutTries(),
 		"record-v1-tries":     recordWithoutPublished(),
-		"record-v1-published": fullRecord(),
+		"record-v1-published": recordWithoutOutput(),
+		"record-v1-output":    fullRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			frozen := golden(t, name)
@@ -280,6 +294,7 @@ func worstCase(n int, salt byte) journal.Record {
 	r := fullRecord()
 	r.Job.URL = strings.Repeat(string('a'+rune(salt%26)), journal.MaxURL)
 	r.Job.Name = strings.Repeat("n", journal.MaxName)
+	r.Job.Output = "" // with one, the oldest of 16 such entries has no room
 	r.Error, r.Code, r.Reason = strings.Repeat("e", journal.MaxText), longestCode, longestReason
 	r.Stats = journal.Stats{Seconds: math.MaxInt64, Received: math.MaxInt64, Discarded: math.MaxInt64, Resumes: math.MaxInt64, Retries: math.MaxInt64}
 	r.Tries, r.TryStep, r.TryOffset = math.MaxInt, math.MaxInt, math.MaxInt64
