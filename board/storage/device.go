@@ -120,7 +120,7 @@ func (d *StateDir) claimFile(path string, f *os.File, st *unix.Stat_t) error {
 	}
 	err = ignoringEINTR(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return &UnfitError{path, "is in use: another program has locked it", err}
+		return &UnfitError{path, "is in use: another program has locked it", unix.EBUSY}
 	}
 	return nil // a file system without locks has no other otad
 }
