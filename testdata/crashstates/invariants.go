@@ -40,8 +40,10 @@ func (w *Invariants) after(o Op) *Invariants {
 		for line := range strings.Lines(string(o.Data)) {
 			next.observe(line)
 		}
-	case w.Job == nil || o.Name != w.Job.part():
+	case w.Job == nil || o.Name != w.Job.part() && o.Name != slotName:
 		return w
+	case o.Name == slotName && o.At < slotHead:
+		return w // its head comes and goes
 	case o.Kind == Write:
 		next.Written = o.At + int64(len(o.Data))
 	case o.Kind == Truncate:
