@@ -44,11 +44,12 @@ demo: bin/otad ## a download, killed in the middle, resumed exactly
 test: ## every test that needs nothing but Go
 	go test $(RACE) -shuffle=on -count=1 ./...
 	go test -count=1 ./testdata/alive
+	go test -count=1 -short ./testdata/slots
 	go test -count=1 -v ./testdata/crashstates
 
 test-long: ## what make test does, for longer: more months in the field, every crash state
 	go test $(RACE) -count=1 -run Month ./fsm -long
-	go test -count=1 -timeout 15m ./testdata/crashstates -states 0
+	go test -count=1 -timeout 15m ./testdata/crashstates -states 0 -devicestates 6000
 
 check: ## gofmt, go vet, staticcheck, govulncheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
@@ -76,9 +77,10 @@ test-page: bin/otad ## the page of the daemon in Chromium
 	@npm install --prefix testdata/page --no-save --no-package-lock --no-audit --no-fund --silent playwright-core@1.65.1
 	node --test testdata/page/page.test.mjs
 
-test-media: ## full disks, read-only and failing media, odd clocks (root)
-	@testdata/install e2fsprogs
+test-media: ## full disks, read-only and failing media, odd clocks, packages on loop devices (root)
+	@testdata/install e2fsprogs squashfs-tools erofs-utils util-linux
 	go test -count=1 -v ./testdata/media
+	go test -count=1 -v ./testdata/slots
 
 test-model: ## every state of the protocol's model, with Debian's spin
 	@testdata/install spin gcc libc6-dev
