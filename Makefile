@@ -23,7 +23,7 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page test-media test-board test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross install dist test-package size clean help
+.PHONY: all demo demo-device test test-long check test-nginx test-servers test-metrics test-page test-media test-board test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross install dist test-package size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -40,6 +40,9 @@ bin/version: force
 
 demo: bin/otad ## a download, killed in the middle, resumed exactly
 	@go run ./testdata/demo
+
+demo-device: bin/otad ## a package straight to a partition, killed twice, mounted only at the end
+	@go run ./testdata/demo -device
 
 test: ## every test that needs nothing but Go
 	go test $(RACE) -shuffle=on -count=1 ./...

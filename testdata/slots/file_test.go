@@ -184,3 +184,20 @@ func TestDeviceThatLeftTheListIsNotWritten(t *testing.T) {
 		t.Error("the device was written to")
 	}
 }
+
+// No earlier package makes room on a device.
+func TestTooSmallDeviceCostsNoEarlierPackage(t *testing.T) {
+	t.Parallel()
+	b := newBoard(t, newPlainFile(t, 4*mib), noise(t, 3*mib, "new"))
+	r := start(t, otadrun.FetchArgs(b.dir, b.md5, b.origin.URLFor("/earlier.img"), "-min-free", "0")...).Wait()
+	if r.Code != 0 {
+		t.Fatalf("ended with %d: %s", r.Code, r.LastLine())
+	}
+	check(t, os.Truncate(b.device, 2*mib))
+	if r := b.fetch("-keep", "0"); r.Code != 4 {
+		t.Errorf("ended with %d: %s", r.Code, r.LastLine())
+	}
+	if size, err := otadrun.FileSize(filepath.Join(b.dir, "earlier.img")); size != 3*mib {
+		t.Errorf("the earlier package has %d bytes, %v", size, err)
+	}
+}
