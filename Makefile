@@ -23,7 +23,7 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo demo-device test test-long check test-nginx test-servers test-metrics test-page test-media test-board test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross install dist test-package size clean help
+.PHONY: all demo demo-device test test-long check test-nginx test-servers test-metrics test-page test-media test-board test-model test-powercut test-powercut-device soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross install dist test-package size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -101,6 +101,11 @@ test-powercut: ## power cuts: this kernel on a volatile disk, and boards in QEMU
 	go run ./testdata/powercut -board amd64 -n 100
 	go run ./testdata/powercut -board arm64 -n 20
 	go run ./testdata/powercut -board armhf -n 20
+
+test-powercut-device: ## power cuts of boards whose packages go straight to a second disk (root)
+	testdata/powercut/setup.sh "" amd64
+	go run ./testdata/powercut -device -n 300
+	go run ./testdata/powercut -board amd64 -device -n 50
 
 N ?= 1000
 soak-powercut: ## the same for longer: make soak-powercut N=1000
