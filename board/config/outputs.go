@@ -9,6 +9,8 @@ import (
 	"otad/journal"
 )
 
+const outputOption = "output"
+
 // Output is a device that a package may be written to, and the name by which a
 // request asks for it.
 type Output struct{ Name, Device string }
@@ -37,8 +39,26 @@ func (o Outputs) Devices() (paths []string) {
 	return paths
 }
 
+// checkOutputFlags returns an error for an -output on the command line that is the
+// other command's: serve needs a name for each device, fetch has one device.
+func checkOutputFlags(command string, flags []assignment) error {
+	for _, a := range flags {
+		if a.option.name != outputOption {
+			continue
+		}
+		named := !strings.HasPrefix(a.text, "/")
+		if command == fetchCommand && named {
+			return usagef("%s: otad fetch takes a DEVICE without a name", a.source)
+		}
+		if command == serveCommand && !named {
+			return usagef("%s: otad serve takes NAME=DEVICE: a request asks for the device by its name", a.source)
+		}
+	}
+	return nil
+}
+
 // outputs is a list of NAME=DEVICE, and one DEVICE. Each Set adds to it. The two
-// commands that have it may share a file, so each ignores what is the other's.
+// commands that have it may share a file, where each ignores what is the other's.
 type outputs struct{ target *Outputs }
 
 func (o outputs) clear() { *o.target = Outputs{} }

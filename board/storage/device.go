@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// headSize is the end in bytes of what mount(8), blkid(8) and boot loaders
-// recognize the common images of a slot by: all of them lie in the first MiB.
+// headSize is how many bytes at the beginning of a device hold what mount(8),
+// blkid(8) and boot loaders recognize an image by.
 const headSize = 1 << 20
 
 // device is a block device that is open for this process alone, or a plain file
@@ -51,7 +51,7 @@ func (d *StateDir) openDevice(path string) (_ *device, err error) {
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFBLK && kind != unix.S_IFREG {
 		return nil, &UnfitError{path, "is neither a block device nor a plain file", nil}
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL, 0)
 	if errors.Is(err, unix.EBUSY) {
 		return nil, &UnfitError{path, "is in use: " + d.sys.system.holderOf(uint64(st.Rdev)), err}
 	}
@@ -128,7 +128,7 @@ func (d *StateDir) claimFile(path string, f *os.File, st *unix.Stat_t) error {
 // openDeviceDirect opens the device a second time, for direct reads and writes;
 // nil where there are none.
 func openDeviceDirect(path string, d *StateDir, is *unix.Stat_t) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT, 0)
 	if err != nil {
 		if isDirectRefusal(err) {
 			return nil, nil

@@ -201,3 +201,36 @@ func TestTooSmallDeviceCostsNoEarlierPackage(t *testing.T) {
 		t.Errorf("the earlier package has %d bytes, %v", size, err)
 	}
 }
+
+// DELETE in the middle leaves a device from which nothing is taken, and nothing in
+// the state directory.
+func TestResetLeavesNoHead(t *testing.T) {
+	t.Parallel()
+	b := newBoard(t, newPlainFile(t, 40*mib), noise(t, 30*mib, "new"))
+	addr, err := otadrun.FreeAddress("127.0.0.1")
+	check(t, err)
+	p := start(t, "serve", "-state-dir", b.dir, "-listen", addr, "-min-free", "0", "-output", "b="+b.device)
+	check(t, p.AwaitListener(addr, 20*time.Second))
+	c := otadrun.NewClient(addr)
+	defer c.Close()
+	r, err := c.Post(context.Background(), b.job("b"))
+	check(t, err)
+	check(t, r.Err())
+	check(t, otadrun.Await(20*time.Second, "3 MiB are durable", func() (bool, error) {
+		r, err := c.Progress(context.Background())
+		return r.Data.Durable > 3*mib, err
+	}))
+	req, err := http.NewRequest(http.MethodDelete, "http://"+addr+"/api/v1.0/download", nil)
+	check(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	check(t, err)
+	resp.Body.Close()
+	_, err = c.AwaitState(context.Background(), "Idle", 10*time.Second)
+	check(t, err)
+	if b.hasHead() {
+		t.Error("the device has a head")
+	}
+	if left, _ := filepath.Glob(filepath.Join(b.dir, "u.img*")); left != nil {
+		t.Errorf("left behind: %v", left)
+	}
+}
