@@ -1,9 +1,10 @@
 package storage
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,21 +19,19 @@ func (s system) holderOf(rdev uint64) string {
 	if readLine(dir, "partition") != "" {
 		near = append(near, filepath.Dir(dir))
 	}
-	parts, _ := filepath.Glob(filepath.Join(dir, "*", "partition"))
-	for _, part := range parts {
-		near = append(near, filepath.Dir(part))
+	for _, name := range namesIn(dir) {
+		if part := filepath.Join(dir, name); readLine(part, "partition") != "" {
+			near = append(near, part)
+		}
 	}
 	var users []string
 	for _, d := range near {
-		var major, minor uint32
-		if n, _ := fmt.Sscanf(readLine(d, "dev"), "%d:%d", &major, &minor); n == 2 {
-			devices[unix.Mkdev(major, minor)] = true
-		}
-		holders, _ := os.ReadDir(filepath.Join(d, "holders"))
-		for _, h := range holders {
-			users = append(users, "used by "+h.Name())
+		devices[parseDevice(readLine(d, "dev"))] = true
+		for _, h := range namesIn(filepath.Join(d, "holders")) {
+			users = append(users, "used by "+h)
 		}
 	}
+	delete(devices, 0)
 	users = append(s.mountsOf(devices), users...)
 	if swaps, err := os.ReadFile(filepath.Join(s.proc, "swaps")); err == nil {
 		for line := range strings.Lines(string(swaps)) {
@@ -58,9 +57,7 @@ func (s system) mountsOf(devices map[uint64]bool) (where []string) {
 		if !ok || len(fields) < 5 || len(source) < 2 {
 			continue
 		}
-		var major, minor uint32
-		n, _ := fmt.Sscanf(fields[2], "%d:%d", &major, &minor)
-		if n == 2 && devices[unix.Mkdev(major, minor)] || devices[rdevOf(unescape(source[1]))] {
+		if devices[parseDevice(fields[2])] || devices[rdevOf(unescape(source[1]))] {
 			where = append(where, "mounted at "+unescape(fields[4]))
 		}
 	}
@@ -69,15 +66,38 @@ func (s system) mountsOf(devices map[uint64]bool) (where []string) {
 
 // loopOf returns the loop device that a file is attached to, "" for none.
 func (s system) loopOf(st *unix.Stat_t) string {
-	files, _ := filepath.Glob(filepath.Join(s.sys, "block/loop*/loop/backing_file"))
-	for _, file := range files {
+	blocks := filepath.Join(s.sys, "block")
+	for _, name := range namesIn(blocks) {
 		var backing unix.Stat_t
-		if unix.Stat(readLine(filepath.Dir(file), "backing_file"), &backing) == nil &&
-			backing.Dev == st.Dev && backing.Ino == st.Ino {
-			return filepath.Base(filepath.Dir(filepath.Dir(file)))
+		file := readLine(filepath.Join(blocks, name), "loop/backing_file")
+		if file != "" && unix.Stat(file, &backing) == nil && backing.Dev == st.Dev && backing.Ino == st.Ino {
+			return name
 		}
 	}
 	return ""
+}
+
+// namesIn returns the names in a directory, none if it cannot be read.
+func namesIn(dir string) []string {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	slices.Sort(names)
+	return names
+}
+
+// parseDevice returns the number of a device that is written as 179:3, 0 for none.
+func parseDevice(text string) uint64 {
+	major, minor, _ := strings.Cut(text, ":")
+	m, err := strconv.ParseUint(major, 10, 32)
+	n, minorErr := strconv.ParseUint(minor, 10, 32)
+	if err != nil || minorErr != nil {
+		return 0
+	}
+	return unix.Mkdev(uint32(m), uint32(n))
 }
 
 // rdevOf returns the number of the block device at path, 0 for none.

@@ -1,9 +1,9 @@
 package storage
 
 import (
-	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -94,11 +94,14 @@ func (s system) identify(st *unix.Stat_t, size int64) deviceID {
 // no link in its path; its parent is the disk of a partition.
 func (s system) block(rdev uint64) string {
 	link := filepath.Join(s.sys, "dev/block", fmt.Sprintf("%d:%d", unix.Major(rdev), unix.Minor(rdev)))
-	dir, err := filepath.EvalSymlinks(link)
+	target, err := os.Readlink(link)
 	if err != nil {
 		return link // without sysfs there is nothing in it
 	}
-	return dir
+	if filepath.IsAbs(target) {
+		return target
+	}
+	return filepath.Join(filepath.Dir(link), target)
 }
 
 // bootID returns what differs from one boot to the next (random(4)).
@@ -131,9 +134,8 @@ func (s system) writes(st *unix.Stat_t) string {
 
 // number returns a number for a text, another one for another text.
 func number(text string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(text))
-	return cmp.Or(h.Sum64(), 1)
+	sum := sha256.Sum256([]byte(text))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // bounded cuts what a disk says of itself.

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"golang.org/x/sys/unix"
 )
 
 // Slot is a package that goes straight to a device: its first MiB is in
@@ -24,27 +22,6 @@ type Slot struct {
 	headWritten, deviceWritten bool // since the last sync
 	readsBack                  bool // DropCache was called
 }
-
-// DeviceSizeError means that a package is larger than the device. It matches
-// [unix.ENOSPC].
-type DeviceSizeError struct {
-	Path       string
-	Need, Free int64 // bytes of the package and of the device
-}
-
-func (e *DeviceSizeError) Error() string {
-	return fmt.Sprintf("%s is too small: need %d bytes, it has %d", e.Path, e.Need, e.Free)
-}
-
-// Space returns Need and Free, both in bytes.
-func (e *DeviceSizeError) Space() (need, free int64) { return e.Need, e.Free }
-
-// Fixed returns true: nothing that is deleted makes room. It is how a caller that
-// does not know this type finds that out.
-func (*DeviceSizeError) Fixed() bool { return true }
-
-// Unwrap makes the error match [unix.ENOSPC].
-func (e *DeviceSizeError) Unwrap() error { return unix.ENOSPC }
 
 // Size returns how many bytes can be read. Nothing counts that the package's own
 // checkpoints do not describe: a device has no length of its own.
