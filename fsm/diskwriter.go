@@ -16,8 +16,10 @@ type diskWriter struct {
 		io.WriterAt
 		Sync() error
 	}
-	synced   func(time.Duration) // reports the time of a checkpoint's writes and sync
-	takeOver func() error        // gives up the held bytes; nil: it was called, or there are none
+	synced func(time.Duration) // reports the time of a checkpoint's writes and sync
+	// takeOver makes the first blocks of a body durable and claims them in place of
+	// the held bytes. nil: it was called, or there are none.
+	takeOver func(first []*block) error
 	free     chan<- *block
 	interval int64
 	size     int64 // of the package

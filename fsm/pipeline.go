@@ -74,10 +74,11 @@ type block struct {
 // returned, joined with what was wrong with the answer. cancel ends a read of the
 // body. No goroutine outlives the call.
 //
-// takeOver, where it is not nil, gives up the held bytes for the body, which then
-// begins at 0. It is called when the body's first interval is in memory, and not
-// at all when the answer ends before: a page of somebody else's costs nothing.
-func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.Reader, size int64, takeOver func() error) error {
+// takeOver, where it is not nil, claims the first blocks of the body, which then
+// begins at 0, in place of the held bytes. It is called when the body's first
+// interval is in memory, and not at all when the answer ends before: a page of
+// somebody else's costs nothing.
+func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.Reader, size int64, takeOver func(first []*block) error) error {
 	received, hashed := make(chan *block, blockCount), make(chan *block, blockCount)
 	from, digest := t.at.saved.Offset, t.at.digest
 	if takeOver != nil {
@@ -96,8 +97,8 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 		next: journal.Checkpoint{Offset: from}, claimed: t.at.saved.Offset, saved: t.at.saved, pace: t.pace, first: first, dropped: t.report.discarded}
 	claim := &committer{commit: t.journal.commit, durable: t.report.durable, broken: cancel}
 	if takeOver != nil {
-		disk.takeOver = func() error {
-			err := takeOver()
+		disk.takeOver = func(first []*block) error {
+			err := takeOver(first)
 			if disk.saved, disk.claimed = t.at.saved, t.at.saved.Offset; err == nil {
 				t.at.digest = digest
 			}
