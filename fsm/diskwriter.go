@@ -82,7 +82,7 @@ func (w *diskWriter) storeAll(ctx context.Context, in <-chan *block) error {
 // store writes b, and makes a checkpoint where one is due.
 func (w *diskWriter) store(ctx context.Context, b *block) error {
 	begun := time.Now()
-	_, err := w.file.WriteAt(b.data, b.offset)
+	_, err := w.file.WriteAt(b.data, b.offset())
 	w.pace.write = time.Since(begun)
 	w.spent += w.pace.write
 	digest := append(w.next.Digest[:0], b.after.Digest...) // b will be filled again

@@ -106,7 +106,7 @@ func (t *transfer) takeOver(ctx context.Context, first []*block, asked journal.R
 // storeAt makes the blocks of the beginning of the package durable at off.
 func (t *transfer) storeAt(off int64, first []*block) error {
 	for _, b := range first {
-		if _, err := t.file.WriteAt(b.data, off+b.offset); err != nil {
+		if _, err := t.file.WriteAt(b.data, off+b.offset()); err != nil {
 			return err
 		}
 	}
