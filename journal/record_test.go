@@ -44,13 +44,8 @@ func fullRecord() journal.Record {
 		PendingDeletes: []string{"old.zip"},
 		OwnSuffix:      true,
 		Published:      []journal.Published{{Name: "first.zip", Size: 104857600, Inode: 1<<64 - 1, Modified: 1795550000123456789}},
+		Staged:         105381888,
 	}
-}
-
-func jobWithOutput() journal.Job {
-	j := goodJob()
-	j.Output = "/dev/mmcblk0p3"
-	return j
 }
 
 // recordWithoutOutput is fullRecord as it was before a package could go to a device.
@@ -60,10 +55,18 @@ func recordWithoutOutput() journal.Record {
 	return r
 }
 
+// recordWithoutStaged is fullRecord as it was before an answer that takes over was
+// staged.
+func recordWithoutStaged() journal.Record {
+	r := recordWithoutOutput()
+	r.Staged = 0
+	return r
+}
+
 // recordWithoutPublished is fullRecord as it was before published packages were
 // remembered, and the suffix of partial files and the jobs of entries were stored.
 func recordWithoutPublished() journal.Record {
-	r := recordWithoutOutput()
+	r := recordWithoutStaged()
 	r.Published, r.OwnSuffix, r.Outbox[0].Job = nil, false, journal.EntryJob{}
 	return r
 }
@@ -94,8 +97,9 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 		"record-v1":           recordWithoutCode(),
 		"record-v1-code":      recordWithoutTries(),
 		"record-v1-tries":     recordWithoutPublished(),
-		"record-v1-published": recordWithoutOutput(),
-		"record-v1-output":    fullRecord(),
+		"record-v1-published": recordWithoutStaged(),
+		"record-v1-staged":    recordWithoutOutput(),
+		"record-v1-output":    outputRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			frozen := golden(t, name)
@@ -140,21 +144,21 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 		{"bytes that are not UTF-8 are replaced", func(r *journal.Record) { r.Error = "a\xffb" },
 			func(r journal.Record) bool { return r.Error == "a\uFFFDb" }},
 		{"the texts of an entry are cut", func(r *journal.Record) { r.Outbox = []journal.OutboxEntry{{Message: long, Error: long}} },
-			func(r journal.Record) bool { return len(r.Outbox[0].Message) == 512 && len(r.Outbox[0].Error) == 512 }},
+			func(r journal.Record) bool { return len(r.Outbox[0].Message) == 384 && len(r.Outbox[0].Error) == 384 }},
 		{"the newest entries stay", func(r *journal.Record) { r.Outbox = outbox(17, "short") },
 			func(r journal.Record) bool { return len(r.Outbox) == 16 && r.Outbox[15].Seq == 17 }},
-		{"16 entries with 512-byte errors and the longest URL fit", func(r *journal.Record) {
+		{"16 entries with the longest errors and the longest URL fit", func(r *journal.Record) {
 			*r = worstCase(16, 0)
-		}, func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[0].Error) == 512 }},
+		}, func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[0].Error) == 384 }},
 		{"what does not fit goes, oldest first", func(r *journal.Record) { r.Outbox = outbox(16, strings.Repeat("\x01", 512)) },
 			func(r journal.Record) bool {
 				n := len(r.Outbox)
-				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 512
+				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 384
 			}},
 		{"the newest packages are remembered", func(r *journal.Record) { r.Published = published(65) },
 			func(r journal.Record) bool { return len(r.Published) == 64 && r.Published[63].Size == 65 }},
 		{"packages go before entries", func(r *journal.Record) { *r = worstCase(16, 0); r.Published = published(64) },
-			func(r journal.Record) bool { return len(r.Published) == 0 && len(r.Outbox) == 16 }},
+			func(r journal.Record) bool { return len(r.Published) < 40 && len(r.Outbox) == 16 }},
 		{"as many packages as fit are remembered", func(r *journal.Record) { *r = worstCase(12, 0); r.Published = published(64) },
 			func(r journal.Record) bool {
 				n := len(r.Published)
@@ -294,7 +298,7 @@ func worstCase(n int, salt byte) journal.Record {
 	r := fullRecord()
 	r.Job.URL = strings.Repeat(string('a'+rune(salt%26)), journal.MaxURL)
 	r.Job.Name = strings.Repeat("n", journal.MaxName)
-	r.Job.Output = "" // with one, the oldest of 16 such entries has no room
+	r.Job.Output = "/" + strings.Repeat("o", journal.MaxOutput-1)
 	r.Error, r.Code, r.Reason = strings.Repeat("e", journal.MaxText), longestCode, longestReason
 	r.Stats = journal.Stats{Seconds: math.MaxInt64, Received: math.MaxInt64, Discarded: math.MaxInt64, Resumes: math.MaxInt64, Retries: math.MaxInt64}
 	r.Tries, r.TryStep, r.TryOffset = math.MaxInt, math.MaxInt, math.MaxInt64

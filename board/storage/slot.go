@@ -19,6 +19,7 @@ type Slot struct {
 	head   *Partial   // NAME.otad-part; nil while the record is written
 	record slotRecord // as it is in the state directory
 
+	headFull                   bool // its file is known to be as long as it
 	headWritten, deviceWritten bool // since the last sync
 	readsBack                  bool // DropCache was called
 }
@@ -40,10 +41,15 @@ func (s *Slot) Size() (int64, error) {
 }
 
 // WriteAt writes b at offset. The first call of a package takes the device: it
-// zeroes its head, durably.
+// zeroes its head, durably. As in a file, what lies between the end and offset is
+// zeros, or what was there. Behind the end of the device there is no room.
 func (s *Slot) WriteAt(b []byte, offset int64) (n int, err error) {
-	if s.record.written() {
+	end := offset + int64(len(b))
+	switch {
+	case s.record.written():
 		return 0, fmt.Errorf("write at %d: the package on %s is whole", offset, s.device.path)
+	case end > s.device.size: // a plain file would grow
+		return 0, &DeviceSizeError{Path: s.device.path, Need: end, Free: s.device.size}
 	}
 	if !s.record.begun() {
 		if err := s.begin(); err != nil {
@@ -54,6 +60,11 @@ func (s *Slot) WriteAt(b []byte, offset int64) (n int, err error) {
 		s.headWritten = true
 		if n, err = s.head.WriteAt(b[:k], offset); err != nil || n == len(b) {
 			return n, err
+		}
+	}
+	if n == 0 {
+		if err := s.fillHead(); err != nil {
+			return 0, err
 		}
 	}
 	s.deviceWritten = true
@@ -105,62 +116,8 @@ func (s *Slot) Truncate(size int64) error {
 	if size >= headSize {
 		return nil
 	}
-	s.headWritten = true
+	s.headWritten, s.headFull = true, false
 	return s.head.Truncate(size)
-}
-
-// forget ends the claim to what was written.
-func (s *Slot) forget() (err error) {
-	if err := s.dir.removeSlotRecord(s.name); err != nil {
-		return err
-	}
-	// A crash here leaves the device as it is, of which nothing is known.
-	s.record = slotRecord{}
-	s.head, err = s.emptyHead()
-	return err
-}
-
-// takeBack makes a package that was whole one that is not: a block behind its
-// head was lost.
-func (s *Slot) takeBack() error {
-	head, free := MapBuffer(int(min(headSize, s.record.Size)))
-	defer free()
-	if _, err := s.device.file.ReadAt(head, 0); err != nil {
-		return err
-	}
-	file, err := s.emptyHead()
-	if err != nil {
-		return err
-	}
-	s.head = file
-	if _, err = file.WriteAt(head, 0); err == nil {
-		err = file.Sync()
-	}
-	if err != nil {
-		return err
-	}
-	// A crash here leaves the record of a whole package, and a file that counts
-	// for nothing.
-	r := slotRecord{Device: s.record.Device, ID: s.record.ID}
-	if err := s.dir.writeSlotRecord(s.name, r); err != nil {
-		return err
-	}
-	// A crash here leaves a head that the next start zeroes.
-	s.record = r
-	return s.device.zeroHead()
-}
-
-// emptyHead returns NAME.otad-part with nothing in it.
-func (s *Slot) emptyHead() (*Partial, error) {
-	p, err := s.dir.OpenPartial(s.name)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.Truncate(0); err != nil {
-		p.Close()
-		return nil, err
-	}
-	return p, nil
 }
 
 // Reserve makes sure that the package fits on the device, and its head into the

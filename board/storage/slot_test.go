@@ -467,3 +467,37 @@ func TestHeadThatTheDeviceLosesIsFoundByReadback(t *testing.T) {
 		})
 	}
 }
+
+// An answer that takes over is stored behind the package's end first. As in a file,
+// what is behind a short head counts.
+func TestBytesBehindThePackage(t *testing.T) {
+	r := newSlotRig(t)
+	s := r.open()
+	_, err := s.WriteAt(r.image[:1000], 0)
+	r.check(err)
+	_, err = s.WriteAt(r.image[:5000], head+512<<10)
+	r.check(err, s.Sync(), s.Close())
+	s = r.open()
+	got := make([]byte, 5000)
+	_, err = s.ReadAt(got, head+512<<10)
+	size, sizeErr := s.Size()
+	if err != nil || sizeErr != nil || !bytes.Equal(got, r.image[:5000]) || size < head+512<<10+5000 {
+		t.Errorf("%d bytes are there, %v, %v", size, err, sizeErr)
+	}
+	r.check(s.Truncate(1000))
+	if size, err := s.Size(); size != 1000 || err != nil {
+		t.Errorf("cut to %d bytes, %v", size, err)
+	}
+	r.hasNoHead()
+}
+
+func TestDeviceDoesNotGrow(t *testing.T) {
+	r := newSlotRig(t)
+	s := r.open()
+	if n, err := s.WriteAt(make([]byte, 10), 2*head-9); n != 0 || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("wrote %d bytes behind the end, %v", n, err)
+	}
+	if !bytes.Equal(r.content(), r.old) {
+		t.Error("the device was changed")
+	}
+}

@@ -36,8 +36,12 @@ type Job struct {
 	toSlot bool   // it goes to the device
 	output string // path of that in the recorded run
 	every  int64  // checkpoint interval; 0: Interval
-	url    string // of the recorded run's origin
-	addr   string // of that
+	// replaced: an answer takes over, so that only the first kept bytes that are
+	// reported durable are promised. Its report may be late.
+	replaced bool
+	kept     int64
+	url      string // of the recorded run's origin
+	addr     string // of that
 }
 
 // NewJob returns a job for a package of size bytes. The bytes are generated

@@ -2,10 +2,13 @@ package crashstates
 
 import (
 	"flag"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"otad/netio/origintest"
 )
 
 // A state with a device takes longer than others: its package is larger.
@@ -40,7 +43,23 @@ func slotScenarios() []Scenario {
 	for i := range list {
 		list[i].Slot = slotRoom
 	}
+	// The first interval of such an answer is stored behind the package's end.
+	for _, at := range []int64{2 * 4 * Interval, slotHead + 1} { // in the head, and behind it
+		list = append(list,
+			Scenario{Name: fmt.Sprint("device, an answer takes over at ", at), Slot: 3 << 20, Steps: []Step{{Job: replaced(at, 4*Interval)}}},
+			Scenario{Name: fmt.Sprint("device without room, an answer takes over at ", at), Slot: slotRoom, Steps: []Step{{Job: replaced(at, 0)}}})
+	}
 	return list
+}
+
+// replaced is a job whose first answer is of another object and ends at an
+// offset, and whose others begin at 0. Without room for both, the first bytes go
+// before the others come.
+func replaced(at, kept int64) *Job {
+	j := NewSlotJob("a.bin", slotSize)
+	j.replaced, j.kept = true, kept
+	j.Script = []*origintest.Rule{origintest.On(1).Replace(origintest.Object{Size: slotSize, Seed: 99}).ResetAt(at + 1234), origintest.From(2).IgnoreRange()}
+	return j
 }
 
 var slotKills = []struct {
