@@ -46,11 +46,9 @@ func isProved(dir StateDir, rec journal.Record) bool {
 // isUnproved reports whether the record is Ready with a file that nobody has
 // compared with the digest: somebody replaced the file, or the record was written
 // by an otad that did not remember it. Without a file there is nothing to
-// compare: whoever installed the package has deleted it. A package on a device is
-// compared when it is asked for again: once a board runs from the device, what is
-// there changes by right.
+// compare: whoever installed the package has deleted it.
 func isUnproved(dir StateDir, rec journal.Record) bool {
-	if stateOf(rec) != Ready || rec.Job.Output != "" || isProved(dir, rec) {
+	if stateOf(rec) != Ready || isProved(dir, rec) {
 		return false
 	}
 	_, err := statPublished(dir, rec.Job.Name)

@@ -46,6 +46,11 @@ func (s system) holderOf(rdev uint64) string {
 	return strings.Join(users, ", ")
 }
 
+// isMounted reports whether a block device is mounted.
+func (s system) isMounted(rdev uint64) bool {
+	return rdev != 0 && len(s.mountsOf(map[uint64]bool{rdev: true})) > 0
+}
+
 // mountsOf returns where the devices are mounted (proc_pid_mountinfo(5)). The
 // number in the third field is made up for btrfs, so the source counts too.
 func (s system) mountsOf(devices map[uint64]bool) (where []string) {

@@ -180,16 +180,16 @@ func (s *Slot) Publish(size int64) error {
 }
 
 // Doubtful reports whether the device may have been written to since the package
-// was whole: the kernel's counts say so, or there are none, as after a boot. Only
-// the digest of all bytes shows then whether it still is.
+// was whole: the kernel's counts say so, or there was a boot. Only the digest of
+// all bytes shows then whether it still is.
 func (s *Slot) Doubtful() bool {
-	return s.record.written() && (s.record.Writes == "" || s.record.Writes != s.device.writes())
+	return s.record.written() && s.record.Writes != s.device.evidence(s.record.Size)
 }
 
 // Trust notes that the digest of all bytes was compared.
 func (s *Slot) Trust() error {
 	r := s.record
-	r.Writes = s.device.writes()
+	r.Writes = s.device.evidence(r.Size)
 	if err := s.dir.writeSlotRecord(s.name, r); err != nil {
 		return err
 	}

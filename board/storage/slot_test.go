@@ -210,20 +210,24 @@ func TestHeadWithoutItsRecordGoes(t *testing.T) {
 func TestWrittenOverIsDoubtful(t *testing.T) {
 	r := newSlotRig(t)
 	r.written()
-	open := func() error {
+	stat := func() fs.FileInfo {
 		f, err := r.slots.Published("u.img", r.path)
-		if err == nil {
-			f.Close()
-		}
-		return err
+		r.check(err)
+		defer f.Close()
+		info, err := f.Stat()
+		r.check(err)
+		return info
 	}
-	r.check(open())
+	first := stat()
+	if again := stat(); !again.ModTime().Equal(first.ModTime()) || first.Size() != int64(len(r.image)) {
+		t.Errorf("%v is not %v", again, first)
+	}
 	f, err := os.OpenFile(r.path, os.O_RDWR, 0)
 	r.check(err)
 	_, err = f.WriteAt([]byte("x"), head+5)
 	r.check(err, f.Close())
-	if err := open(); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("believed although it was written over: %v", err)
+	if info := stat(); os.SameFile(first, info) || info.ModTime().Equal(first.ModTime()) {
+		t.Error("believed although it was written over")
 	}
 	s := r.open()
 	if !s.Doubtful() {
@@ -233,7 +237,6 @@ func TestWrittenOverIsDoubtful(t *testing.T) {
 	if s.Doubtful() {
 		t.Error("it is doubtful after its digest was compared")
 	}
-	r.check(open())
 }
 
 // A package that was whole and is given up stays as it is until the first byte of

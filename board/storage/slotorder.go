@@ -125,7 +125,7 @@ func (s *Slot) publish(size int64) error {
 	}
 	// A crash here leaves the whole package. The next start zeroes the head and
 	// comes here again: nothing says yet that it was written.
-	r := slotRecord{Device: s.device.path, ID: s.device.id, Size: size, Writes: s.device.writes()}
+	r := slotRecord{Device: s.device.path, ID: s.device.id, Size: size, Writes: s.device.evidence(size)}
 	if err := s.dir.writeSlotRecord(s.name, r); err != nil {
 		return err
 	}

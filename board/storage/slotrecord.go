@@ -28,7 +28,7 @@ type slotRecord struct {
 	Device string   `json:"device,omitempty"` // its path
 	ID     deviceID `json:"id,omitzero"`
 	Size   int64    `json:"size,omitempty"`   // bytes of the whole package on the device; 0: it is not whole
-	Writes string   `json:"writes,omitempty"` // system.writes after the last write; empty: not known
+	Writes string   `json:"writes,omitempty"` // device.evidence after the last write
 }
 
 // begun reports whether the device may hold a part of the package, but for its
@@ -104,11 +104,21 @@ func recordSum(body []byte) string {
 	return fmt.Sprintf("%08x\n", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
 }
 
-// writes returns what shows whether the device was written to.
-func (v *device) writes() string {
+// evidence returns what is another text when the package of size bytes was written
+// over since. Where nobody counts the writes, the first and the last block of the
+// package have to do, within one boot.
+func (v *device) evidence(size int64) string {
+	sys := v.file.dir.sys.system
 	var st unix.Stat_t
-	if v.file.dir.fstat(v.file.f, &st) != nil {
-		return ""
+	if v.file.dir.fstat(v.file.f, &st) == nil {
+		if writes := sys.writes(&st); writes != "" {
+			return writes
+		}
 	}
-	return v.file.dir.sys.system.writes(&st)
+	const block = 4096
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	for _, at := range [...]int64{0, max(0, size-block)} {
+		_, _ = io.Copy(sum, io.NewSectionReader(v.file, at, min(block, size))) // an error is another sum
+	}
+	return fmt.Sprintf("%s %08x", sys.bootID(), sum.Sum32())
 }

@@ -118,12 +118,12 @@ func (d *StateDir) zeroBegun(r slotRecord) error {
 // WrittenSlot is a whole package on a device, open for reading.
 type WrittenSlot struct {
 	file   *os.File
-	record slotRecord
+	record slotRecord // with the present evidence
 }
 
-// Published opens the package name on the device at path for reading. It matches
-// [fs.ErrNotExist] if there is none, or if the device may have been written to
-// since; OpenPartial finds out with the digest whether it was.
+// Published opens the package name on the device at path for reading. The error
+// matches [fs.ErrNotExist] if there is none, and if the device was written to since
+// and is mounted: then it is in use, and no package any more.
 func (s *Slots) Published(name, path string) (_ *WrittenSlot, err error) {
 	missing := &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 	r, err := s.dir.readSlotRecord(name)
@@ -139,11 +139,16 @@ func (s *Slots) Published(name, path string) (_ *WrittenSlot, err error) {
 	}
 	v := &device{path: path, file: &Partial{dir: s.dir, name: path, f: f}}
 	var st unix.Stat_t
-	if err := s.dir.fstat(f, &st); err != nil || v.measure(&st) != nil || r.ID.differs(v.id) != "" ||
-		r.Writes == "" || r.Writes != v.writes() {
+	if err := s.dir.fstat(f, &st); err != nil || v.measure(&st) != nil || r.ID.differs(v.id) != "" {
 		f.Close()
 		return nil, missing
 	}
+	now := v.evidence(r.Size)
+	if r.Writes != now && s.dir.sys.system.isMounted(uint64(st.Rdev)) {
+		f.Close()
+		return nil, missing
+	}
+	r.Writes = now
 	return &WrittenSlot{f, r}, nil
 }
 

@@ -234,3 +234,50 @@ func TestResetLeavesNoHead(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// A start finds a package that is Ready, and may have been written over since, as
+// after a boot: it is digested. One that was written over is still Ready, because a
+// board that has run from it changes it by right, and is fetched anew when it is
+// asked for.
+func TestReadyIsLookedAtAgainByAStart(t *testing.T) {
+	t.Parallel()
+	b := newBoard(t, newPlainFile(t, 8*mib), noise(t, 5*mib, "new"))
+	b.ready("-version", "1.2.3")
+	write := func(at int64, content []byte) {
+		f, err := os.OpenFile(b.device, os.O_RDWR, 0)
+		check(t, err)
+		_, err = f.WriteAt(content, at)
+		check(t, err)
+		check(t, f.Close())
+	}
+	daemon := func(requests int) {
+		t.Helper()
+		addr, err := otadrun.FreeAddress("127.0.0.1")
+		check(t, err)
+		p := start(t, "serve", "-state-dir", b.dir, "-listen", addr, "-min-free", "0", "-output", "b="+b.device)
+		check(t, p.AwaitListener(addr, 20*time.Second))
+		c := otadrun.NewClient(addr)
+		defer c.Close()
+		_, err = c.AwaitState(context.Background(), "Ready", 20*time.Second)
+		check(t, err)
+		r, err := c.Post(context.Background(), otadrun.Job{Version: "1.2.3", URL: b.origin.URLFor("/u.img"), Name: "u.img",
+			Size: int64(len(b.image)), MD5: b.md5, Output: "b"})
+		check(t, err)
+		check(t, r.Err())
+		_, err = c.AwaitState(context.Background(), "Ready", 20*time.Second)
+		check(t, err)
+		if !b.isWhole() {
+			t.Error("the device does not hold the package")
+		}
+		if n := len(b.origin.Requests()); n != requests {
+			t.Errorf("%d requests, want %d", n, requests)
+		}
+		_, err = p.Stop(10 * time.Second)
+		check(t, err)
+	}
+	write(0, b.image[:1]) // the same byte
+	daemon(1)
+	write(2*mib, []byte{b.image[2*mib] ^ 1})
+	daemon(2)
+	daemon(2)
+}
