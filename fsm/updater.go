@@ -192,9 +192,9 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	}
 	rec := u.journal.record()
 	same := rec.Job.Same(job)
-	if same && job.Output != "" && State(rec.State) == Ready && u.machine.current() == Verifying {
-		// What is on the device is being looked at, see New. The transfer does that
-		// too, and fetches it anew if it is not the package.
+	if rec.Job.Output != "" && State(rec.State) == Ready && u.machine.current() == Verifying {
+		// What is on the device is being looked at, see New. The transfer of the same
+		// job does that too, and fetches it anew if it is not the package.
 		u.stopWork()
 		u.machine = newMachine(Ready, u.commitTransition, u.observe)
 	}

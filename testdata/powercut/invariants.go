@@ -82,6 +82,8 @@ func (w *invariants) checkFirstResponse(a otadrun.Response) error {
 		return nil
 	case w.ready != nil && d.State == "Ready" && d.Version == w.ready.version:
 		return nil
+	case w.ready != nil && w.toSlot && d.State == "Verifying" && d.Version == w.ready.version:
+		return nil // after a boot it is digested once more
 	case w.ready == nil:
 		return violated("nothing was accepted, and otad is %s with %q", d.State, d.Version)
 	default:
