@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"otad/journal"
@@ -103,4 +104,12 @@ func (u *Updater) tryAgain(ctx context.Context) {
 		u.log.Warn("the job cannot be started again", "tries", rec.Tries, "err", err)
 		u.report.nextTry(u.armTry(rec))
 	}
+}
+
+// secondsToNextTry returns NaN when no try is due.
+func (r *reporter) secondsToNextTry() float64 {
+	if next := r.snapshot().NextTry; next > 0 {
+		return next.Seconds()
+	}
+	return math.NaN()
 }
