@@ -70,10 +70,20 @@ func (r *room) take(fact string) string {
 }
 
 func amount(s State) string {
+	if s.Size <= 0 && s.Done <= 0 {
+		return ""
+	}
 	if s.Size <= 0 {
 		return bytes(s.Done)
 	}
 	return bytes(s.Done) + " of " + bytes(s.Size)
+}
+
+// Pace returns a speed, in bytes a second, and the time left, below 0: not known,
+// as [Line] shows them.
+func Pace(bytesPerSecond int64, left time.Duration) string {
+	s := State{BytesPerSecond: bytesPerSecond, Left: left}
+	return strings.TrimSpace(speed(s) + gap + timeLeft(s))
 }
 
 func speed(s State) string {
