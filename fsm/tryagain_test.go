@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -64,6 +66,42 @@ func TestWaitOfAFailedJob(t *testing.T) {
 				t.Errorf("without a URL %v", got)
 			}
 		})
+	}
+}
+
+// Boards that lose an origin at the same moment, and find it again after an outage,
+// come back spread: in no ten seconds more than twice as many as on average, until
+// nearly all are there. (The last few may be late without harm.)
+func TestBoardsThatLostAnOriginTogetherComeBackSpread(t *testing.T) {
+	const boards, outage, window = 3000, 2 * time.Minute, 10 * time.Second
+	again := fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var back []time.Duration // after the outage
+	for range boards {
+		now, job := time.Duration(0), journal.Record{Job: journal.Job{URL: "https://h/"}, Code: string(fsm.DownloadFailed), Reason: string(fsm.RetriesSpent)}
+		for now < outage {
+			for n := 0; n < 3 && now < outage; n++ { // the retries of one try
+				now += fsm.Backoff(n, rnd.Float64())
+			}
+			if now < outage {
+				wait, _ := fsm.TryAgainWait(again, job, rnd.Float64())
+				now += wait
+				job.TryStep++
+			}
+		}
+		back = append(back, now-outage)
+	}
+	slices.Sort(back)
+	most := make(map[time.Duration]int)
+	for _, at := range back {
+		most[at/window]++
+	}
+	nearly := back[boards*95/100]
+	average := float64(boards) * 0.95 * float64(window) / float64(nearly)
+	peak := slices.Max(slices.Collect(maps.Values(most)))
+	t.Logf("95 %% of %d boards are back after %v, the last one after %v; at most %d come in %v, %.0f on average", boards, nearly, back[boards-1], peak, window, average)
+	if float64(peak) > 2*average {
+		t.Errorf("%d of %d boards come back within %v, %.1f times the average", peak, boards, window, float64(peak)/average)
 	}
 }
 
