@@ -29,10 +29,10 @@ func Watch(ctx context.Context, look func() (string, bool, error), show func(str
 	w := &watcher{finish: func() {}}
 	w.look = func() (report, error) {
 		state, running, err := look()
-		return report{Running: running, Progress: deviceapi.Progress{State: state}}, err
+		return report{running: running, progress: deviceapi.Progress{State: state}}, err
 	}
 	w.show = func(r report) error {
-		show(r.State)
+		show(r.progress.State)
 		return nil
 	}
 	return w.run(ctx)

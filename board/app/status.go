@@ -31,10 +31,10 @@ func Printed(err error) bool { return err == ErrJobFailed || err == ErrNobodyRun
 
 // report is what status found out.
 type report struct {
-	Source  string `json:"source"`  // daemon or journal
-	Running bool   `json:"running"` // an otad is at work on the state directory
-	deviceapi.Progress
-	prefix string // says who speaks, "" for the daemon
+	source   string // daemon or journal
+	running  bool   // an otad is at work on the state directory
+	progress deviceapi.Progress
+	prefix   string // says who speaks, "" for the daemon
 }
 
 // The sources of a report.
@@ -79,7 +79,7 @@ func find(ctx context.Context, cfg *config.Config) (report, error) {
 	p, err := ask(ctx, cfg.Listen, dir)
 	switch {
 	case err == nil:
-		return report{Source: fromDaemon, Running: true, Progress: p}, nil
+		return report{source: fromDaemon, running: true, progress: p}, nil
 	case errors.Is(err, deviceapi.ErrOtherStateDir):
 		return recorded(cfg.StateDir, err.Error()+"; ")
 	case errors.Is(err, deviceapi.ErrNotServing):
@@ -107,7 +107,7 @@ func recorded(dir, known string) (report, error) {
 	case err != nil:
 		return report{}, err
 	}
-	r := report{Source: fromJournal, Running: running, Progress: deviceapi.ProgressOf(fsm.SnapshotOf(rec, checkpoints)),
+	r := report{source: fromJournal, running: running, progress: deviceapi.ProgressOf(fsm.SnapshotOf(rec, checkpoints)),
 		prefix: "no daemon runs; the journal says "}
 	switch {
 	case running: // fetch, or a daemon with another -listen
@@ -121,9 +121,9 @@ func recorded(dir, known string) (report, error) {
 // result returns the error that stands for the exit code.
 func (r report) result() error {
 	switch {
-	case !r.Running:
+	case !r.running:
 		return ErrNobodyRuns
-	case r.State == string(fsm.Failed):
+	case r.progress.State == string(fsm.Failed):
 		return ErrJobFailed
 	}
 	return nil
@@ -135,15 +135,20 @@ func (r report) json(indent string) (string, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(r)
+	err := enc.Encode(struct {
+		Source  string `json:"source"`
+		Running bool   `json:"running"`
+		deviceapi.Progress
+	}{r.source, r.running, r.progress})
 	return string(netio.PrintableLines(b.Bytes())), err
 }
 
 // line returns the report as one line of text.
 func (r report) line() string {
-	text := fmt.Sprintf("%s%s %d%%", r.prefix, r.State, r.Progress.Progress)
-	if r.PackageName != "" {
-		text += fmt.Sprintf("  %s %s  %d of %d bytes", r.PackageName, r.Version, r.BytesDurable, r.PackageSize)
+	p := r.progress
+	text := fmt.Sprintf("%s%s %d%%", r.prefix, p.State, p.Progress)
+	if p.PackageName != "" {
+		text += fmt.Sprintf("  %s %s  %d of %d bytes", p.PackageName, p.Version, p.BytesDurable, p.PackageSize)
 	}
 	if now := r.activity(); now != "" {
 		text += "  " + now
@@ -154,30 +159,30 @@ func (r report) line() string {
 // activity returns what goes on: the rate and the time left, or in words. Only a
 // daemon starts a failed job again.
 func (r report) activity() string {
-	switch {
-	case r.Error == nil && r.BytesPerSecond > 0:
-		return console.Pace(r.BytesPerSecond, r.left())
-	case r.Error == nil && r.Message == r.State:
+	switch p := r.progress; {
+	case p.Error == nil && p.BytesPerSecond > 0:
+		return console.Pace(p.BytesPerSecond, r.left())
+	case p.Error == nil && p.Message == p.State:
 		return ""
-	case r.Error == nil:
-		return r.Message
-	case r.Source != fromDaemon:
-		return *r.Error
-	case r.NextTrySeconds == nil:
-		return *r.Error + "; not tried again"
+	case p.Error == nil:
+		return p.Message
+	case r.source != fromDaemon:
+		return *p.Error
+	case p.NextTrySeconds == nil:
+		return *p.Error + "; not tried again"
 	}
-	return *r.Error + "; " + r.nextTry()
+	return *r.progress.Error + "; " + r.nextTry()
 }
 
 // nextTry says when the failed job is started again.
 func (r report) nextTry() string {
-	return fmt.Sprintf("try %d in %v", r.Tries+1, time.Duration(*r.NextTrySeconds)*time.Second)
+	return fmt.Sprintf("try %d in %v", r.progress.Tries+1, time.Duration(*r.progress.NextTrySeconds)*time.Second)
 }
 
 // left returns the time until the download is complete, below 0: not known.
 func (r report) left() time.Duration {
-	if r.ETASeconds == nil {
+	if r.progress.ETASeconds == nil {
 		return -1
 	}
-	return time.Duration(*r.ETASeconds) * time.Second
+	return time.Duration(*r.progress.ETASeconds) * time.Second
 }

@@ -58,7 +58,7 @@ func newWatcher(cfg *config.Config, out *os.File, look func() (report, error)) *
 	default:
 		w.show = func(r report) error {
 			of := r // the rate changes all the time
-			of.BytesPerSecond, of.ETASeconds, of.BytesDurable, of.NextTrySeconds = 0, nil, 0, nil
+			of.progress.BytesPerSecond, of.progress.ETASeconds, of.progress.BytesDurable, of.progress.NextTrySeconds = 0, nil, 0, nil
 			return change(of.line(), r.line()+"\n")
 		}
 	}
@@ -83,10 +83,10 @@ func (w *watcher) run(ctx context.Context) error {
 			}
 			result = r.result()
 		}
-		if err == nil && r.Running {
+		if err == nil && r.running {
 			ranAt = time.Now()
 		}
-		if err == nil && r.Running && r.ended() || time.Since(ranAt) >= watchPatience {
+		if err == nil && r.running && r.ended() || time.Since(ranAt) >= watchPatience {
 			return result
 		}
 		select {
@@ -99,27 +99,28 @@ func (w *watcher) run(ctx context.Context) error {
 
 // ended reports whether nothing more happens to the job by itself.
 func (r report) ended() bool {
-	switch fsm.State(r.State) {
+	switch fsm.State(r.progress.State) {
 	case fsm.Ready:
 		return true
 	case fsm.Failed:
-		return r.NextTrySeconds == nil
+		return r.progress.NextTrySeconds == nil
 	}
 	return false
 }
 
 // console returns the report as a line of a terminal.
 func (r report) console() console.State {
-	s := console.State{Name: netio.Printable(r.PackageName), Percent: r.Progress.Progress, Done: r.BytesDurable, Durable: r.BytesDurable,
-		Size: r.PackageSize, BytesPerSecond: r.BytesPerSecond, Left: r.left(), ResumedFrom: r.ResumedFrom}
-	if r.BytesPerSecond == 0 || r.Source != fromDaemon || r.Error != nil {
+	p := r.progress
+	s := console.State{Name: netio.Printable(p.PackageName), Percent: p.Progress, Done: p.BytesDurable, Durable: p.BytesDurable,
+		Size: p.PackageSize, BytesPerSecond: p.BytesPerSecond, Left: r.left(), ResumedFrom: p.ResumedFrom}
+	if p.BytesPerSecond == 0 || r.source != fromDaemon || p.Error != nil {
 		s.Message = netio.Printable(r.activity())
 	}
-	if r.Error != nil && r.NextTrySeconds != nil { // first, because a long error is cut
-		s.Message = netio.Printable(r.nextTry() + ": " + *r.Error)
+	if p.Error != nil && p.NextTrySeconds != nil { // first, because a long error is cut
+		s.Message = netio.Printable(r.nextTry() + ": " + *p.Error)
 	}
-	if r.Source != fromDaemon {
-		s.Message = strings.TrimSuffix(netio.Printable(r.prefix+r.State+"  "+s.Message), "  ")
+	if r.source != fromDaemon {
+		s.Message = strings.TrimSuffix(netio.Printable(r.prefix+p.State+"  "+s.Message), "  ")
 	}
 	return s
 }
