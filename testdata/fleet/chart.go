@@ -67,27 +67,12 @@ func (c chart) draw() []byte {
 	band0, band1 := x((c.down - c.from).Seconds()), x((c.up - c.from).Seconds())
 	fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>
 <text x="%.1f" y="%d" text-anchor="middle">the origin fails for %.0f s</text>
-`, band0, chartTop, band1-band0, plotHeight, bandFill, (band0+band1)/2, chartTop-8, (c.up - c.down).Seconds())
+`, band0, chartTop, band1-band0, plotHeight, bandFill, (band0+band1)/2, chartTop-20, (c.up - c.down).Seconds())
 	for n := 0; n <= highest; n += step {
 		fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%d</text>
 `, chartLeft, y(float64(n)), chartWidth-chartRight, chartLeft-6, y(float64(n))+4, n)
 	}
-	width := max(0.8, float64(plotWidth)/float64(len(good))-0.6)
-	for i := range good {
-		g, all := float64(good[i]), float64(good[i]+refused[i])
-		if all > g {
-			fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>
-`, x(float64(i)), y(all), width, y(g)-y(all), lightBar)
-		}
-		if g > 0 {
-			fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>
-`, x(float64(i)), y(g), width, y(0)-y(g), darkBar)
-		}
-		if int(all) > highest && isPeak(good, refused, i) {
-			fmt.Fprintf(&b, `<text x="%.1f" y="%d" font-size="11">%.0f</text>
-`, x(float64(i))+width+2, chartTop+10, all)
-		}
-	}
+	drawBars(&b, good, refused, highest, x, y)
 	c.drawSpread(&b, x, y)
 	for s := 0; s < len(good); s += 30 {
 		fmt.Fprintf(&b, `<path d="M%.1f %dv5" stroke="black"/><text x="%.1f" y="%d" text-anchor="middle">%d s</text>
@@ -97,11 +82,33 @@ func (c chart) draw() []byte {
 <text x="%d" y="22" font-size="15" font-weight="bold">Requests a second at the origin</text>
 <rect x="%d" y="%d" width="11" height="11" fill="%s"/><text x="%d" y="%d">answered with the package</text>
 <rect x="%d" y="%d" width="11" height="11" fill="%s"/><text x="%d" y="%d">answered 503</text>
+<path d="M%d %dh22" stroke="black" stroke-width="2"/><text x="%d" y="%d">boards that came back, mean of %.0f s</text>
 </svg>
 `, chartLeft, chartTop, chartTop+plotHeight, chartWidth-chartRight, chartLeft,
 		chartLeft, chartHeight-18, darkBar, chartLeft+17, chartHeight-8,
-		chartLeft+230, chartHeight-18, lightBar, chartLeft+247, chartHeight-8)
+		chartLeft+230, chartHeight-18, lightBar, chartLeft+247, chartHeight-8,
+		chartLeft+380, chartHeight-12, chartLeft+408, chartHeight-8, window.Seconds())
 	return b.Bytes()
+}
+
+// drawBars draws a bar for each second.
+func drawBars(b *bytes.Buffer, good, refused []int, highest int, x, y func(float64) float64) {
+	width := max(0.8, float64(plotWidth)/float64(len(good))-0.6)
+	for i := range good {
+		g, all := float64(good[i]), float64(good[i]+refused[i])
+		if all > g {
+			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>
+`, x(float64(i)), y(all), width, y(g)-y(all), lightBar)
+		}
+		if g > 0 {
+			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>
+`, x(float64(i)), y(g), width, y(0)-y(g), darkBar)
+		}
+		if int(all) > highest && isPeak(good, refused, i) {
+			fmt.Fprintf(b, `<text x="%.1f" y="%d" font-size="11" text-anchor="middle">%.0f</text>
+`, x(float64(i))+width/2, chartTop-4, all)
+		}
+	}
 }
 
 // isPeak reports whether no second near i has more requests.
@@ -121,6 +128,12 @@ func (c chart) drawSpread(b *bytes.Buffer, x, y func(float64) float64) {
 		return
 	}
 	from, to := x((c.up - c.from).Seconds()), x((c.up - c.from + s.nearly).Seconds())
+	fmt.Fprintf(b, `<path d="M%.1f %.1f`, from, y(0))
+	for i, n := range s.windows {
+		fmt.Fprintf(b, `V%.1fH%.1f`, y(float64(n)/window.Seconds()), x((c.up - c.from + time.Duration(i+1)*window).Seconds()))
+	}
+	fmt.Fprintf(b, `" fill="none" stroke="black" stroke-width="2"/>
+`)
 	for factor, name := range []string{"", "average", "twice the average"} {
 		if factor > 0 {
 			at := y(float64(factor) * s.average)
@@ -129,5 +142,5 @@ func (c chart) drawSpread(b *bytes.Buffer, x, y func(float64) float64) {
 		}
 	}
 	fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">95 %% are back within %.0f s</text>
-`, (from+to)/2, chartTop-8, s.nearly.Seconds())
+`, (from+to)/2, chartTop-20, s.nearly.Seconds())
 }

@@ -14,6 +14,7 @@ type spread struct {
 	back    int           // boards that came back
 	nearly  time.Duration // from the end of the outage until 95 % of them were there
 	last    time.Duration // until all were
+	windows []int         // boards that came back in each window
 	peak    float64       // boards a second in the busiest window
 	average float64       // boards a second until 95 % were there, and at least for half the outage
 }
@@ -32,19 +33,19 @@ func spreadOf(all []request, begin, end time.Duration) spread {
 		}
 	}
 	var back []time.Duration
-	count := map[time.Duration]int{}
 	for _, at := range first {
 		back = append(back, at)
-		count[at/window]++
 	}
 	if len(back) == 0 {
 		return spread{}
 	}
 	slices.Sort(back)
 	s := spread{back: len(back), nearly: back[(len(back)*95+99)/100-1], last: back[len(back)-1]}
-	for _, n := range count {
-		s.peak = max(s.peak, float64(n)/window.Seconds())
+	s.windows = make([]int, s.last/window+1)
+	for _, at := range back {
+		s.windows[at/window]++
 	}
+	s.peak = float64(slices.Max(s.windows)) / window.Seconds()
 	s.average = float64(len(back)) * 0.95 / max(s.nearly, (end-begin)/2).Seconds()
 	return s
 }
