@@ -72,7 +72,9 @@ func find(ctx context.Context, cfg *config.Config) (report, error) {
 	dir := ""
 	if cfg.DirGiven {
 		var err error
-		if dir, err = storage.Identity(cfg.StateDir); err != nil {
+		if dir, err = storage.Identity(cfg.StateDir); errors.Is(err, fs.ErrNotExist) {
+			return report{}, missing(cfg.StateDir)
+		} else if err != nil {
 			return report{}, err
 		}
 	}
@@ -88,12 +90,16 @@ func find(ctx context.Context, cfg *config.Config) (report, error) {
 	return report{}, err
 }
 
+func missing(dir string) error {
+	return fmt.Errorf("the state directory %s is missing: mount it, start otad serve, or name the right -state-dir", dir)
+}
+
 // recorded returns what the journal in dir says, after what is known of daemons.
 // The journal is read without its lock, so that status disturbs no other otad.
 func recorded(dir, known string) (report, error) {
 	running, err := storage.InUse(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return report{}, fmt.Errorf("%sno daemon answers, and %s is missing: start otad serve, or name the right -state-dir", known, dir)
+		return report{}, missing(dir)
 	}
 	if err != nil {
 		return report{}, err
@@ -103,7 +109,7 @@ func recorded(dir, known string) (report, error) {
 	case errors.Is(err, fs.ErrNotExist) && running:
 		return report{}, fmt.Errorf("%san otad starts on %s: ask again", known, dir)
 	case errors.Is(err, fs.ErrNotExist):
-		return report{}, fmt.Errorf("%sno daemon answers, and there is no journal in %s: start otad serve, or name the right -state-dir: %w", known, dir, ErrNobodyRuns)
+		return report{}, fmt.Errorf("%s%w, and there is no journal in %s: start otad serve, or name the right -state-dir", known, ErrNobodyRuns, dir)
 	case err != nil:
 		return report{}, err
 	}
