@@ -61,6 +61,8 @@ type Stats struct {
 	Discarded int64 `json:"discarded,omitempty"` // bytes of them that were not kept
 	Resumes   int64 `json:"resumes,omitempty"`
 	Retries   int64 `json:"retries,omitempty"`
+
+	Progress Progress `json:"progress,omitzero"` // the last one; an older otad forgets it
 }
 
 // OutboxEntry is a transition that is not yet delivered to the callback URL.
@@ -128,6 +130,7 @@ type Record struct {
 	PendingDeletes []string      `json:"garbage,omitempty"`       // names of files to be removed
 	OwnSuffix      bool          `json:"own_suffix,omitempty"`    // partial files are NAME.otad-part; false: NAME.part, as an earlier build wrote them
 	Published      []Published   `json:"published,omitempty"`     // oldest first; an older otad forgets them
+	Last           Last          `json:"last,omitzero"`           // the job that ended last; an older otad forgets it
 }
 
 func (r Record) clone() Record {
@@ -154,6 +157,7 @@ func (r Record) bounded() Record {
 	r.Validator.Total = max(0, r.Validator.Total)
 	r.Tries, r.TryStep, r.TryOffset = max(0, r.Tries), max(0, r.TryStep), max(0, r.TryOffset)
 	r.Restarts = max(0, r.Restarts)
+	r.Last, r.Stats.Progress = r.Last.bounded(), r.Stats.Progress.bounded()
 	r.PendingDeletes = slices.DeleteFunc(slices.Clone(r.PendingDeletes), func(name string) bool { return storedNameProblem(name) != "" })
 	r.Published = slices.DeleteFunc(slices.Clone(r.Published), func(p Published) bool { return storedNameProblem(p.Name) != "" })
 	r.Published = r.Published[max(0, len(r.Published)-MaxPublished):]
@@ -180,8 +184,8 @@ func boundedTag(s string) string {
 }
 
 // fit returns r cut to the bounds, and its stored form. While the record is too
-// large it drops the oldest published packages, whose files then stay, and after
-// them the oldest outbox entries.
+// large it drops the oldest published packages, whose files then stay, after them
+// the time of the last progress, and then the oldest outbox entries.
 func fit(r Record) (Record, []byte, error) {
 	r = r.bounded()
 	for {
@@ -191,6 +195,10 @@ func fit(r Record) (Record, []byte, error) {
 		}
 		if len(r.Published) > 0 {
 			r.Published = slices.Delete(r.Published, 0, 1)
+			continue
+		}
+		if r.Stats.Progress != (Progress{}) {
+			r.Stats.Progress = Progress{}
 			continue
 		}
 		if len(r.Outbox) == 0 {
