@@ -70,8 +70,11 @@ func TestJobFillsItsSeries(t *testing.T) {
 	}
 }
 
-func TestLintOfTheJob(t *testing.T) {
+// withJob returns metrics with every series there is.
+func withJob() *metrics.Metrics {
 	m := newMetrics()
 	m.Job(func() metrics.Job { job := idleJob(); job.Package = "u.zip"; return job })
-	lint(t, m)
+	return m
 }
+
+func TestLintOfTheJob(t *testing.T) { lint(t, withJob()) }

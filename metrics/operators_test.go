@@ -41,7 +41,7 @@ func TestAlertsNameSeriesAndSectionsThatExist(t *testing.T) {
 	if alerts := strings.Count(string(rules), "- alert: "); alerts == 0 || len(links) != alerts {
 		t.Errorf("%d alerts have %d runbooks", alerts, len(links))
 	}
-	page, err := io.ReadAll(scrape(t, newMetrics(), nil).Body)
+	page, err := io.ReadAll(scrape(t, withJob(), nil).Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestAlertsNameSeriesAndSectionsThatExist(t *testing.T) {
 // No Grafana runs here. What it needs of a dashboard to be imported, and what a
 // reader needs of each panel, is checked.
 func TestDashboardsAreCompleteAndNameSeriesThatExist(t *testing.T) {
-	page, err := io.ReadAll(scrape(t, newMetrics(), nil).Body)
+	page, err := io.ReadAll(scrape(t, withJob(), nil).Body)
 	if err != nil {
 		t.Fatal(err)
 	}
