@@ -39,15 +39,10 @@ func lastJob(rec journal.Record) journal.Last {
 func (u *Updater) jobMetrics() metrics.Job {
 	rec, cps, now := u.journal.record(), u.journal.checkpoints(), u.report.jobStats()
 	last := lastJob(rec)
-	job := metrics.Job{Retries: now.Retries, Resumes: now.Resumes, Received: now.Received,
-		FutileStarts: futileStarts(rec, cps), ProgressAge: u.report.progressAge(),
+	return metrics.Job{Package: rec.Job.Name, Version: rec.Job.Version, Retries: now.Retries, Resumes: now.Resumes, Received: now.Received,
+		FutileStarts: futileStarts(rec, cps), LastProgress: float64(now.Progress.Unix), ProgressAge: u.report.progressAge(),
 		LastResult: metrics.Result(last.Result), LastCode: last.Code, LastSeconds: float64(last.Seconds),
 		NeededBytes: u.neededBytes(rec, newestOffset(cps))}
-	if stateOf(rec) != Idle {
-		job.Package, job.Version = rec.Job.Name, rec.Job.Version
-		job.LastProgress = float64(now.Progress.Unix)
-	}
-	return job
 }
 
 // futileStarts returns how often in a row otad was started without a checkpoint

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -185,6 +186,53 @@ func TestAgeOfTheLastProgress(t *testing.T) {
 	})
 }
 
+// A job that is posted again begins anew, and so does that of an otad that did
+// not store the time.
+func TestAgeOfTheLastProgressBeginsAnew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, on(1).Status(404), span(2, 3).StallAt(0)).begin()
+		r.failed("DOWNLOAD_FAILED")
+		time.Sleep(time.Hour)
+		r.start(r.job())
+		time.Sleep(7 * time.Second)
+		if got := r.metric("ota_download_progress_age_seconds"); got != 7 {
+			t.Errorf("%v s after the job was posted again, want 7", got)
+		}
+		r.kill()
+		r.edit(func(j *journal.Journal) error {
+			_, err := j.Update(func(rec *journal.Record) { rec.Stats.Progress = journal.Progress{} })
+			return err
+		})
+		begun := time.Now().Add(-time.Hour)
+		r.cfg.Boot, r.cfg.Uptime = "one", func() time.Duration { return time.Since(begun) }
+		r.boot()
+		time.Sleep(3 * time.Second)
+		if got := r.metric("ota_download_progress_age_seconds"); got != 3 {
+			t.Errorf("%v s after the first start of an otad that counts them, want 3", got)
+		}
+	})
+}
+
+// A package that is verified again, because its file was touched, is no new end.
+func TestPackageThatIsVerifiedAgainIsNoNewEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).begin()
+		r.fetched()
+		r.end()
+		must(t, os.Chtimes(r.path("u.bin"), time.Time{}, time.Unix(1, 0)))
+		r.edit(func(j *journal.Journal) error {
+			_, err := j.Update(func(rec *journal.Record) { rec.Stats.Seconds = 99 })
+			return err
+		})
+		r.boot()
+		r.fetched()
+		if n := r.metric(`ota_verifications_total{result="match"}`); n != 1 {
+			t.Errorf("%v verifications, want 1", n)
+		}
+		r.wantResult("succeeded in 0 s")
+	})
+}
+
 // A failed job that is started again by itself has an age, one that waits for
 // somebody has none.
 func TestAgeOfTheLastProgressOfAFailedJob(t *testing.T) {
@@ -224,6 +272,15 @@ func TestStartsWithoutProgressAreShown(t *testing.T) {
 		r.open()
 		if got := r.metric("ota_job_starts_without_progress"); got != starts {
 			t.Errorf("%v starts without progress are shown after %d crashes", got, starts)
+		}
+		r.end()
+		r.edit(func(j *journal.Journal) error { // as if a checkpoint had come since
+			_, err := j.Update(func(rec *journal.Record) { rec.RestartsSeq-- })
+			return err
+		})
+		r.open()
+		if got := r.metric("ota_job_starts_without_progress"); got != 0 {
+			t.Errorf("%v starts without progress are shown after a checkpoint", got)
 		}
 		r.boot()
 		r.origin.Release()
