@@ -173,7 +173,7 @@ func TestPrometheusSeesADownloadThroughTroubleAndAReboot(t *testing.T) {
 		1000*prometheus.value(t, "quantile_over_time(0.5, scrape_duration_seconds[5m])"), prometheus.value(t, "scrape_samples_scraped"))
 	testDashboards(t, prometheus)
 	time.Sleep(4 * scrape)
-	picture{file: "board", title: "otad: a board", about: "12 MiB at 2 MiB/s through a 503, a reset, a kill and a reboot",
+	picture{file: "board", title: "otad: a board", about: "12 MiB at 2 MiB/s through a 503, a reset, a kill, a hold and a reboot",
 		panels: []string{"State", "How the last job ended", "Progress", "Rate", "Retries and resumes of the job", "Since the last progress"},
 		marks:  marks}.draw(t, prometheus, begun)
 }
