@@ -396,7 +396,7 @@ func TestPromtool(t *testing.T) {
 		t.Skip("promtool is not on the PATH; TestLint has covered what the library can check")
 	}
 	check := exec.Command(promtool, "check", "metrics")
-	check.Stdin = scrape(t, newMetrics(), nil).Body
+	check.Stdin = scrape(t, withJob(), nil).Body
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
