@@ -131,7 +131,7 @@ func (r *rig) startBoards(dir string) error {
 		starts.Go(func() {
 			defer func() { <-turns }()
 			flags := []string{"-try-again", r.tryAgain, "-retry-status", "429,500,502,503,504"} // the README's
-			if i >= r.boards { // done in the middle of the others' outage
+			if i >= r.boards {                                                                  // done in the middle of the others' outage
 				flags = append(flags, "-rate-limit", fmt.Sprint(r.size/int64((r.before+r.outage/2).Seconds())))
 			}
 			r.all[i], errs[i] = startBoard(r.program, filepath.Join(dir, fmt.Sprint("board", i)), flags...)
