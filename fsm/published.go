@@ -65,3 +65,13 @@ func remember(dir StateDir, rec journal.Record) recordChange {
 	}
 	return func(r *journal.Record) { r.Published = list }
 }
+
+// stopLooking puts the machine back to the journal's Ready while a package on a
+// device is being looked at, see New. A job that comes now needs no end of that: the
+// transfer of the same job does it too, and fetches the package anew if it is gone.
+func (u *Updater) stopLooking(rec journal.Record) {
+	if rec.Job.Output != "" && State(rec.State) == Ready && u.machine.current() == Verifying {
+		u.stopWork()
+		u.machine = newMachine(Ready, u.commitTransition, u.observe)
+	}
+}

@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -59,9 +60,14 @@ func New(d Deps, c Config) (*Updater, error) {
 	if c.AllocBuffer == nil {
 		c.AllocBuffer = func(size int) ([]byte, func()) { return make([]byte, size), func() {} }
 	}
+	begun := time.Now()
+	if c.Boot == "" || c.Uptime == nil {
+		c.Boot = fmt.Sprintf("process %x", rand.Uint32())
+		c.Uptime = func() time.Duration { return time.Since(begun) }
+	}
 	w := &journalWriter{journal: d.Journal}
 	u := &Updater{cfg: c, dir: d.StateDir, source: d.Source, log: d.Log, journal: w,
-		report:   &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: time.Now()},
+		report:   &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: begun, boot: c.Boot, uptime: c.Uptime},
 		restarts: &restartCounter{journal: w, log: d.Log},
 		commands: make(chan command), newURL: make(chan struct{}, 1), replaced: make(chan error, 1)}
 	w.stats = u.report.jobStats
@@ -76,6 +82,7 @@ func New(d Deps, c Config) (*Updater, error) {
 	u.machine = newMachine(state, u.commitTransition, u.observe)
 	u.report.load(rec, w.checkpoints(), time.Time{})
 	d.Metrics.NextTry(u.report.secondsToNextTry)
+	d.Metrics.Job(u.jobMetrics)
 	return u, nil
 }
 
@@ -192,12 +199,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	}
 	rec := u.journal.record()
 	same := rec.Job.Same(job)
-	if rec.Job.Output != "" && State(rec.State) == Ready && u.machine.current() == Verifying {
-		// What is on the device is being looked at, see New. The transfer of the same
-		// job does that too, and fetches it anew if it is not the package.
-		u.stopWork()
-		u.machine = newMachine(Ready, u.commitTransition, u.observe)
-	}
+	u.stopLooking(rec)
 	switch state := u.machine.current(); {
 	case state.Active() && !same && rec.Tries == 0 && State(rec.State) != Ready:
 		return ErrBusy
@@ -218,7 +220,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	}
 	u.cause = metrics.CauseNewURL
 	u.started = time.Now()
-	if err := u.machine.fire(ctx, evStart, startChange(job, same)); err != nil {
+	if err := u.machine.fire(ctx, evStart, startChange(job, same, u.report.progressNow())); err != nil {
 		return err
 	}
 	u.journal.tidy(u.dir, u.log)
