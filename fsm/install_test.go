@@ -55,7 +55,7 @@ func TestInstallationIsDurableBeforeItIsShown(t *testing.T) {
 			func(i *journal.Install) { i.State, i.Reboot = "rebooting", "boot" },
 			func(i *journal.Install) { i.State = "running" },
 			func(i *journal.Install) { i.State, i.Error, i.Code = "failed", "INSTALL_FAILED: exit 1", "INSTALL_FAILED" },
-			func(i *journal.Install) { i.State, i.Reboot = "waiting", "" },
+			func(i *journal.Install) { i.State, i.Reboot, i.Error, i.Code = "waiting", "", "", "" },
 			func(i *journal.Install) { i.State = "success" },
 		} {
 			must(t, r.set(change))
