@@ -75,6 +75,7 @@ type OutboxEntry struct {
 	Error    string `json:"error,omitempty"` // empty unless failed
 	Code     string `json:"code,omitempty"`
 	Reason   string `json:"reason,omitempty"`
+	Install  string `json:"install,omitempty"` // stage of the installation; empty: a transition of the machine
 
 	// Job names the job of this entry and of those before it, back to the next
 	// entry that names one. Zero on the entries of the record's own job.
@@ -133,6 +134,7 @@ type Record struct {
 	Published      []Published   `json:"published,omitempty"`     // oldest first; an older otad forgets them
 	Staged         int64         `json:"staged,omitempty"`        // where in the partial file the bytes before the only checkpoint are, until they are moved to 0
 	Last           Last          `json:"last,omitzero"`           // the job that ended last; an older otad forgets it
+	Install        Install       `json:"install,omitzero"`        // of the package that is Ready
 }
 
 func (r Record) clone() Record {
@@ -163,6 +165,7 @@ func (r Record) bounded() Record {
 	r.PendingDeletes = slices.DeleteFunc(slices.Clone(r.PendingDeletes), func(name string) bool { return storedNameProblem(name) != "" })
 	r.Published = slices.DeleteFunc(slices.Clone(r.Published), func(p Published) bool { return storedNameProblem(p.Name) != "" })
 	r.Published = r.Published[max(0, len(r.Published)-MaxPublished):]
+	r.Install = r.Install.bounded()
 	return r
 }
 

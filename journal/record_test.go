@@ -47,13 +47,14 @@ func fullRecord() journal.Record {
 		Published:      []journal.Published{{Name: "first.zip", Size: 104857600, Inode: 1<<64 - 1, Modified: 1795550000123456789}},
 		Staged:         105381888,
 		Last:           journal.Last{Result: "failed", Code: "DISK_FULL", Seconds: 4711, Size: 52428800},
+		Install:        fullInstall(),
 	}
 }
 
 // recordWithoutLast is fullRecord as it was before the end of the last job and the
 // time of the last progress were stored.
 func recordWithoutLast() journal.Record {
-	r := fullRecord()
+	r := recordWithoutInstall()
 	r.Last, r.Stats.Progress = journal.Last{}, journal.Progress{}
 	return r
 }
@@ -102,7 +103,8 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 		"record-v1-tries":     recordWithoutPublished(),
 		"record-v1-published": recordWithoutStaged(),
 		"record-v1-staged":    recordWithoutLast(),
-		"record-v1-last":      fullRecord(),
+		"record-v1-last":      recordWithoutInstall(),
+		"record-v1-install":   fullRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			frozen := golden(t, name)
@@ -315,7 +317,7 @@ func worstCase(n int, salt byte) journal.Record {
 	r.Outbox = outbox(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
 	r.Stats.Progress = journal.Progress{Unix: math.MaxInt64, Uptime: math.MaxInt64, Boot: strings.Repeat("b", 64)}
 	r.Last = journal.Last{Result: strings.Repeat("r", 64), Code: strings.Repeat("c", 64), Seconds: math.MaxInt64, Size: math.MaxInt64}
-	r.Published = nil
+	r.Published, r.Install = nil, journal.Install{} // only a package that is Ready has one, and no URL
 	return r
 }
 

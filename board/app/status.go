@@ -129,7 +129,7 @@ func (r report) result() error {
 	switch {
 	case !r.running:
 		return ErrNobodyRuns
-	case r.progress.State == string(fsm.Failed):
+	case r.progress.State == string(fsm.Failed), r.progress.Stage == string(fsm.StageFailed): // the installation
 		return ErrJobFailed
 	}
 	return nil

@@ -106,6 +106,9 @@ func complete(c *Config, hasURL bool) error {
 	if limit := c.Source.RateLimit; limit > 0 && c.Source.MinRate > limit {
 		return usagef("-min-rate %s is above -rate-limit %s: every transfer would be broken off", formatSize(c.Source.MinRate), formatSize(limit))
 	}
+	if c.Command == serveCommand || c.Command == checkCommand {
+		return c.Serve.Install.check()
+	}
 	if c.Command != fetchCommand {
 		return nil
 	}
