@@ -17,8 +17,9 @@ import (
 type reporter struct {
 	metrics  *metrics.Metrics
 	onChange func(Snapshot)
-	readback bool      // Verifying reads the file back
-	start    time.Time // of the process: the rate must not see the board's clock jump
+	readback bool        // Verifying reads the file back
+	signed   func() bool // signatures are asked for
+	start    time.Time   // of the process: the rate must not see the board's clock jump
 
 	mu       sync.Mutex // guards the fields below
 	shown    Snapshot
@@ -39,6 +40,9 @@ const silenceShown = 5 * time.Second
 // started again, zero when it is not.
 func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint, nextTry time.Time) Snapshot {
 	next := recorded(rec, checkpoints, r.readback)
+	if !r.signed() {
+		next.SignedBy = "" // of an earlier process, with keys
+	}
 	r.mu.Lock()
 	if next.State != Idle && next.Name == r.shown.Name && next.Version == r.shown.Version {
 		next.Retries, next.ResumedFrom = r.shown.Retries, r.shown.ResumedFrom

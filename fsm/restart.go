@@ -18,7 +18,7 @@ func (t *transfer) startOver(why metrics.RestartReason, also recordChange) error
 	if err != nil {
 		return err
 	}
-	return t.reposition(position{digest: hashing.New(algorithms(rec.Job))}, jobWithSize(rec).Size)
+	return t.reposition(position{digest: hashing.New(algorithms(signedJob(rec)))}, jobWithSize(rec).Size)
 }
 
 // rewind goes back to a checkpoint that was left behind.
@@ -49,7 +49,7 @@ func (t *transfer) cutDigest() (err error) {
 // digestAt returns the digest of the bytes before a checkpoint of this process.
 func (t *transfer) digestAt(cp journal.Checkpoint) (*hashing.Digest, error) {
 	if cp.Offset == 0 {
-		return hashing.New(algorithms(t.journal.record().Job)), nil
+		return hashing.New(algorithms(signedJob(t.journal.record()))), nil
 	}
 	return hashing.Resume(cp.Digest)
 }
