@@ -125,7 +125,12 @@ func (g judge) refused(err error) error {
 		return err
 	}
 	g.report.signature(string(problem.Problem))
-	return &Error{Code: SignatureInvalid, Reason: signatureReason(problem.Problem), Detail: problem.Detail, Err: err}
+	return RefusedSignature(problem)
+}
+
+// RefusedSignature returns the error of a job whose signature has that problem.
+func RefusedSignature(err *signature.Error) *Error {
+	return &Error{Code: SignatureInvalid, Reason: signatureReason(err.Problem), Detail: err.Detail, Err: err}
 }
 
 func signatureReason(p signature.Problem) Reason { return Reason(strings.ToUpper(string(p))) }

@@ -213,7 +213,7 @@ func TestSignatureIsFetchedBeforeTheFirstByte(t *testing.T) {
 		{"valid", nil, nil, 1, "", false},
 		{"after a lost connection and a 503", nil, []*origintest.Rule{origintest.On(1).ResetEarly(), origintest.On(2).Status(503)}, 3, "", false},
 		{"without a length", nil, []*origintest.Rule{origintest.Always().Chunked()}, 1, "", false},
-		{"long, without a length", func(s *signedRig) string { return strings.Repeat("x", 1<<20) }, []*origintest.Rule{origintest.Always().Chunked()}, 1, "SIGNATURE_INVALID: MALFORMED the signature is longer", false},
+		{"long, without a length", func(s *signedRig) string { return strings.Repeat("x", 1<<20) }, []*origintest.Rule{origintest.Always().Chunked()}, 1, "SIGNATURE_INVALID: MALFORMED what is at the URL", false},
 		{"none there", nil, []*origintest.Rule{origintest.Always().Status(404)}, 1, "SIGNATURE_INVALID: MISSING the signature: HTTP 404", false},
 		{"gone", nil, []*origintest.Rule{origintest.Always().Status(410)}, 1, "SIGNATURE_INVALID: MISSING the signature: HTTP 410", false},
 		{"forbidden", nil, []*origintest.Rule{origintest.Always().Status(403)}, 1, "DOWNLOAD_FAILED: the signature: HTTP 403", true},

@@ -125,13 +125,16 @@ func lineOf(s fsm.Snapshot) console.State {
 
 // digestNames names the digests of the job, all of which have matched when it is
 // Ready.
-func digestNames(j journal.Job) string {
+func digestNames(j journal.Job, s fsm.Snapshot) string {
 	var names []string
 	if j.MD5 != "" {
 		names = append(names, "MD5")
 	}
-	if j.SHA256 != "" {
+	if j.SHA256 != "" || s.SignedBy != "" {
 		names = append(names, "SHA-256")
+	}
+	if s.SignedBy != "" {
+		names = append(names, "signature of "+s.SignedBy)
 	}
 	return strings.Join(names, " and ")
 }

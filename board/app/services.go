@@ -8,10 +8,12 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"otad/board/config"
 	"otad/board/storage"
 	"otad/fsm"
+	"otad/hashing/signature"
 	"otad/journal"
 	"otad/metrics"
 	"otad/netio"
@@ -26,6 +28,7 @@ type services struct {
 	metrics *metrics.Metrics
 	updater *fsm.Updater
 	pulse   *pulse
+	trust   atomic.Pointer[signature.Trust] // never nil after open
 }
 
 // open opens the services. change sets the fields of the machine's configuration
@@ -43,6 +46,12 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 		return nil, err
 	}
 	s.origin.replace(fetcher)
+	trust, err := readTrust(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.trust.Store(&trust)
+	logTrust(log, trust)
 	if s.dir, err = storage.OpenStateDir(cfg.StateDir); err != nil {
 		return nil, err
 	}
@@ -72,7 +81,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 	})
 	machine := cfg.Machine
 	machine.Pulse, machine.PulseEvery = s.pulse.beat, s.pulse.every()
-	machine.AllocBuffer = storage.MapBuffer
+	machine.AllocBuffer, machine.Trust = storage.MapBuffer, s.trusts
 	machine.Held = s.origin.heldOrCut(held(cfg.HoldFile, log))
 	change(&machine)
 	s.updater, err = fsm.New(fsm.Deps{
@@ -137,7 +146,7 @@ func (s *services) reportRecovery() {
 }
 
 func newMetrics(b Build) *metrics.Metrics {
-	labels := metrics.Labels{Failures: fsm.Failures()}
+	labels := metrics.Labels{Failures: fsm.Failures(), Signatures: fsm.SignatureResults()}
 	for _, s := range fsm.States() {
 		labels.States = append(labels.States, s.Label())
 	}

@@ -65,6 +65,9 @@ func line(p deviceapi.Progress, served bool) string {
 	if p.PackageName != "" {
 		text += fmt.Sprintf("  %s %s  %d of %d bytes", p.PackageName, p.Version, p.BytesDurable, p.PackageSize)
 	}
+	if p.SignedBy != "" {
+		text += "  signed by " + p.SignedBy
+	}
 	switch {
 	case p.Error == nil:
 		text += "  " + p.Message

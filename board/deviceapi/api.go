@@ -209,6 +209,8 @@ func commandFailed(err error) reply {
 		return problem(http.StatusConflict, "OPERATION_IN_PROGRESS: "+fsm.ErrBusy.Error())
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return problem(http.StatusServiceUnavailable, "UNAVAILABLE: the updater did not take the command, try again")
+	case errors.As(err, &job) && job.Code == fsm.SignatureInvalid:
+		return problem(http.StatusBadRequest, job.Error())
 	case errors.As(err, &job):
 		return problem(http.StatusInternalServerError, job.Error())
 	default:

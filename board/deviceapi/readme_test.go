@@ -35,7 +35,8 @@ func firstColumn(t *testing.T, header string) (names []string) {
 func TestReadmeHasTheKeysOfTheCode(t *testing.T) {
 	var progress []string
 	for field := range reflect.TypeFor[deviceapi.Progress]().Fields() {
-		progress = append(progress, field.Tag.Get("json"))
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		progress = append(progress, name)
 	}
 	var stages []string
 	for _, s := range []fsm.State{fsm.Idle, fsm.Downloading, fsm.Verifying, fsm.Ready, fsm.Failed} {
