@@ -391,6 +391,39 @@ func TestKeyIsTakenAway(t *testing.T) {
 	}
 }
 
+// The package was signed anew, with another key, and its signature is at its URL.
+func TestReadyPackageIsSignedAnew(t *testing.T) {
+	for _, when := range []string{"failed", "ready", "being proved"} {
+		run(t, when, func(t *testing.T) {
+			s := newSignedRig(t)
+			s.boot()
+			s.start(s.signedJob())
+			s.fetched()
+			requests := len(s.requests())
+			s.serves(successor.Sign(s.comment()))
+			s.trusts(successor)
+			switch when {
+			case "failed":
+				must(t, s.Recheck(t.Context()))
+				s.failed("SIGNATURE_INVALID: UNKNOWN_KEY ")
+			case "being proved":
+				s.end()
+				s.open()
+				must(t, s.StartBeforeRun(t.Context(), s.plainJob(), false))
+				requests = 0
+				s.boot()
+			}
+			if when != "being proved" {
+				s.start(s.plainJob())
+			}
+			s.fetched()
+			if now := s.Snapshot(); now.SignedBy != successor.KeyID() || len(s.requests()) != requests || s.asked.Load() != 1 {
+				t.Errorf("%+v, %d requests, %d for the signature", now, len(s.requests())-requests, s.asked.Load())
+			}
+		})
+	}
+}
+
 // The key of a package that is Ready is taken away while otad runs, and the
 // package had been taken away before.
 func TestRecheck(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"otad/journal"
@@ -107,10 +106,7 @@ func (t *transfer) download(ctx context.Context) (err error) {
 // more has its final name, and all its bytes are claimed.
 func (t *transfer) mayBeReady(rec journal.Record) bool {
 	size := jobWithSize(rec).Size
-	return !State(rec.State).known() || t.journal.durable() == size &&
-		slices.ContainsFunc(rec.Published, func(p journal.Published) bool {
-			return p.Name == rec.Job.Name && p.Size == size && isStill(t.dir, p)
-		})
+	return !State(rec.State).known() || size > 0 && t.journal.durable() == size
 }
 
 // isReady reports whether the job is published already.

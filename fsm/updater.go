@@ -221,14 +221,15 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 		}
 	case state.Active() && State(rec.State) != Ready:
 		return u.refresh(job, signed)
-	case State(rec.State) == Ready && same && isThere(u.dir, rec):
-		return u.proveAgain(job, signed)
 	case State(rec.State) == Ready:
-		if state.Active() { // it was taken away just now
+		same = same && isThere(u.dir, rec) // else it was taken away: fetch it anew
+		if same && (job.Signature != "" || !u.judge.required()) {
+			return u.proveAgain(job, signed)
+		} // else the signature is fetched, and the package is there
+		if state.Active() {
 			u.stopWork()
 			u.show(Ready)
 		}
-		same = false // the package was taken away: fetch it anew
 	}
 	u.cause = metrics.CauseNewURL
 	u.started = time.Now()
