@@ -58,7 +58,7 @@ func TestReadmeHasTheCodesOfTheCode(t *testing.T) {
 	}
 	codes := []string{
 		string(fsm.DownloadFailed), string(fsm.MD5Mismatch), string(fsm.SHA256Mismatch),
-		string(fsm.PackageSizeMismatch), string(fsm.DiskFull),
+		string(fsm.PackageSizeMismatch), string(fsm.DiskFull), string(fsm.SignatureInvalid),
 	}
 	for _, name := range files {
 		source, err := os.ReadFile(name)
@@ -82,7 +82,7 @@ func TestReadmeHasTheCodesOfTheCode(t *testing.T) {
 	for _, m := range regexp.MustCompile("`([A-Z][A-Z0-9_]{5,})`").FindAllStringSubmatch(tables, -1) {
 		documented = append(documented, m[1])
 	}
-	documented = slices.DeleteFunc(documented, func(s string) bool { return s == "URL_EXPIRED" || s == "CRASH_LOOP" }) // details
+	documented = slices.DeleteFunc(documented, func(s string) bool { return s == "URL_EXPIRED" || s == "CRASH_LOOP" || s == "PACKAGE_DAMAGED" }) // details
 	slices.Sort(codes)
 	slices.Sort(documented)
 	if got, want := slices.Compact(documented), slices.Compact(codes); !slices.Equal(got, want) {

@@ -104,7 +104,8 @@ func FuzzDownloadRequest(f *testing.F) {
 			t.Fatalf("%+v was accepted: %v", job, err)
 		}
 		again, err := json.Marshal(map[string]any{"version": job.Version, "package_url": job.URL, "package_name": job.Name,
-			"package_size": job.Size, "package_md5": job.MD5, "package_sha256": job.SHA256})
+			"package_size": job.Size, "package_md5": job.MD5, "package_sha256": job.SHA256,
+			"package_signature": job.Signature, "package_signature_url": job.SignatureURL})
 		if err != nil {
 			t.Fatal(err)
 		}
