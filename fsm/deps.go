@@ -19,6 +19,8 @@ import (
 type Journal interface {
 	Record() journal.Record
 	Update(func(*journal.Record)) (journal.Record, error)
+	// Replace is Update with a checkpoint that becomes the only one.
+	Replace(journal.Checkpoint, func(*journal.Record)) (journal.Record, error)
 	Commit(journal.Checkpoint) error
 	Rewind(journal.Checkpoint) error
 	Checkpoints() []journal.Checkpoint

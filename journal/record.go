@@ -14,6 +14,7 @@ import (
 const (
 	MaxOutbox = 16  // entries of the outbox; the newest are kept
 	MaxText   = 512 // bytes of an error or message text
+	MaxEntry  = 384 // bytes of such a text in the outbox
 	MaxTag    = 512 // bytes of an ETag or Last-Modified; a longer one, or one not in UTF-8, is left out
 
 	MaxPublished = 64 // packages that are remembered; the newest are kept, as far as there is room
@@ -141,6 +142,7 @@ type Record struct {
 	PendingDeletes []string      `json:"garbage,omitempty"`       // names of files to be removed
 	OwnSuffix      bool          `json:"own_suffix,omitempty"`    // partial files are NAME.otad-part; false: NAME.part, as an earlier build wrote them
 	Published      []Published   `json:"published,omitempty"`     // oldest first; an older otad forgets them
+	Staged         int64         `json:"staged,omitempty"`        // where in the partial file the bytes before the only checkpoint are, until they are moved to 0
 	Signed         Signed        `json:"signed,omitzero"`         // by a trusted key; an older otad forgets it
 }
 
@@ -157,17 +159,17 @@ func (r Record) bounded() Record {
 	r.Outbox = slices.Clone(r.Outbox[max(0, len(r.Outbox)-MaxOutbox):])
 	for i := range r.Outbox {
 		e := &r.Outbox[i]
-		e.Message, e.Error = boundedText(e.Message), boundedText(e.Error)
+		e.Message, e.Error = boundedText(e.Message, MaxEntry), boundedText(e.Error, MaxEntry)
 		if !e.Job.isSound() {
 			e.Job = EntryJob{}
 		}
 	}
-	r.Error = boundedText(r.Error)
+	r.Error = boundedText(r.Error, MaxText)
 	r.Validator.ETag = boundedTag(r.Validator.ETag)
 	r.Validator.LastModified = boundedTag(r.Validator.LastModified)
 	r.Validator.Total = max(0, r.Validator.Total)
 	r.Tries, r.TryStep, r.TryOffset = max(0, r.Tries), max(0, r.TryStep), max(0, r.TryOffset)
-	r.Restarts = max(0, r.Restarts)
+	r.Restarts, r.Staged = max(0, r.Restarts), max(0, r.Staged)
 	if !r.Signed.isSound() {
 		r.Signed = Signed{}
 	}
@@ -177,13 +179,13 @@ func (r Record) bounded() Record {
 	return r
 }
 
-// boundedText returns the longest valid UTF-8 prefix of s within MaxText bytes.
-func boundedText(s string) string {
+// boundedText returns the longest valid UTF-8 prefix of s within most bytes.
+func boundedText(s string, most int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= MaxText {
+	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:MaxText], "")
+	return strings.ToValidUTF8(s[:most], "")
 }
 
 // boundedTag returns s, or "" if s cannot be stored unchanged. Part of an ETag,

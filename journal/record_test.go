@@ -44,6 +44,7 @@ func fullRecord() journal.Record {
 		PendingDeletes: []string{"old.zip"},
 		OwnSuffix:      true,
 		Published:      []journal.Published{{Name: "first.zip", Size: 104857600, Inode: 1<<64 - 1, Modified: 1795550000123456789}},
+		Staged:         105381888,
 		Signed:         journal.Signed{Key: "3D7F0A91C3E5B721", Version: "1.2.3", Size: 104857600, SHA256: strings.Repeat("5a", 32)},
 	}
 }
@@ -55,10 +56,18 @@ func recordWithoutSigned() journal.Record {
 	return r
 }
 
+// recordWithoutStaged is fullRecord as it was before an answer that takes over was
+// staged.
+func recordWithoutStaged() journal.Record {
+	r := recordWithoutSigned()
+	r.Staged = 0
+	return r
+}
+
 // recordWithoutPublished is fullRecord as it was before published packages were
 // remembered, and the suffix of partial files and the jobs of entries were stored.
 func recordWithoutPublished() journal.Record {
-	r := recordWithoutSigned()
+	r := recordWithoutStaged()
 	r.Published, r.OwnSuffix, r.Outbox[0].Job = nil, false, journal.EntryJob{}
 	return r
 }
@@ -89,7 +98,8 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 		"record-v1":           recordWithoutCode(),
 		"record-v1-code":      recordWithoutTries(),
 		"record-v1-tries":     recordWithoutPublished(),
-		"record-v1-published": recordWithoutSigned(),
+		"record-v1-published": recordWithoutStaged(),
+		"record-v1-staged":    recordWithoutSigned(),
 		"record-v1-signed":    fullRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,16 +193,16 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 		{"bytes that are not UTF-8 are replaced", func(r *journal.Record) { r.Error = "a\xffb" },
 			func(r journal.Record) bool { return r.Error == "a\uFFFDb" }},
 		{"the texts of an entry are cut", func(r *journal.Record) { r.Outbox = []journal.OutboxEntry{{Message: long, Error: long}} },
-			func(r journal.Record) bool { return len(r.Outbox[0].Message) == 512 && len(r.Outbox[0].Error) == 512 }},
+			func(r journal.Record) bool { return len(r.Outbox[0].Message) == 384 && len(r.Outbox[0].Error) == 384 }},
 		{"the newest entries stay", func(r *journal.Record) { r.Outbox = outbox(17, "short") },
 			func(r journal.Record) bool { return len(r.Outbox) == 16 && r.Outbox[15].Seq == 17 }},
-		{"16 entries with 512-byte errors and the longest URL fit", func(r *journal.Record) {
+		{"16 entries with the longest errors and the longest URL fit", func(r *journal.Record) {
 			*r = worstCase(16, 0)
-		}, func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[0].Error) == 512 }},
+		}, func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[0].Error) == 384 }},
 		{"what does not fit goes, oldest first", func(r *journal.Record) { r.Outbox = outbox(16, strings.Repeat("\x01", 512)) },
 			func(r journal.Record) bool {
 				n := len(r.Outbox)
-				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 512
+				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 384
 			}},
 		{"the longest signature takes the room of entries", func(r *journal.Record) {
 			*r = worstCase(16, 0)
@@ -203,7 +213,7 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 		{"the newest packages are remembered", func(r *journal.Record) { r.Published = published(65) },
 			func(r journal.Record) bool { return len(r.Published) == 64 && r.Published[63].Size == 65 }},
 		{"packages go before entries", func(r *journal.Record) { *r = worstCase(16, 0); r.Published = published(64) },
-			func(r journal.Record) bool { return len(r.Published) == 0 && len(r.Outbox) == 16 }},
+			func(r journal.Record) bool { return len(r.Published) < 40 && len(r.Outbox) == 16 }},
 		{"as many packages as fit are remembered", func(r *journal.Record) { *r = worstCase(12, 0); r.Published = published(64) },
 			func(r journal.Record) bool {
 				n := len(r.Published)
