@@ -186,6 +186,10 @@ func (a *api) command(w http.ResponseWriter, r *http.Request, writes bool, do fu
 		if failed.body.Code < http.StatusInternalServerError {
 			giveBack() // refused without a write
 		}
+		var job *fsm.Error
+		if errors.As(err, &job) && job.Code == fsm.SignatureInvalid {
+			a.refusals.note(r, failed.body.Msg) // it may be an attack
+		}
 		if failed.body.Code == http.StatusConflict {
 			failed = failed.withStage(ProgressOf(a.cfg.Updater.Snapshot()))
 		}

@@ -1,11 +1,13 @@
 package deviceapi_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -111,6 +113,17 @@ func TestWire(t *testing.T) {
 	}
 	if got.String() != string(want) {
 		t.Errorf("the replies changed; got:\n%s", got.String())
+	}
+}
+
+// Who posts what nobody trusted has signed is in the log.
+func TestRefusedSignatureIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	u := &updater{err: &fsm.Error{Code: fsm.SignatureInvalid, Reason: "UNKNOWN_KEY", Detail: "the signature is by the key 00000000000000B2"}}
+	handler := deviceapi.New(deviceapi.Config{Updater: u, Addrs: []string{"127.0.0.1:12315"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	do(t, handler, request("POST", "/api/v1.0/download", goodJob))
+	if text := log.String(); !strings.Contains(text, "request refused") || !strings.Contains(text, "UNKNOWN_KEY") || strings.Contains(text, "s3cr3t") {
+		t.Errorf("logged %q", text)
 	}
 }
 
