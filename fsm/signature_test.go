@@ -199,6 +199,29 @@ func TestBytesThatAreNotTheSignedOnesNeverBecomeReady(t *testing.T) {
 	}
 }
 
+// A job that is refused takes nothing from the one that it was to replace.
+func TestRefusedJobReplacesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSignedRig(t, origintest.On(1).StallAt(3*interval+100))
+		s.boot()
+		s.start(s.signedJob())
+		synctest.Wait()
+		must(t, s.stop())
+		s.origin.Release()
+		before, durable := s.record()
+		s.open()
+		var refused *fsm.Error
+		if err := s.StartBeforeRun(t.Context(), s.other(), true); !errors.As(err, &refused) || refused.Code != fsm.SignatureInvalid {
+			t.Errorf("%v", err)
+		}
+		if rec, now := s.record(); rec.Job != before.Job || now != durable || durable == 0 {
+			t.Errorf("%d of %d bytes of %+v", now, durable, rec.Job)
+		}
+		s.boot()
+		s.fetched()
+	})
+}
+
 // The signature that is not in the request is fetched before the first byte.
 func TestSignatureIsFetchedBeforeTheFirstByte(t *testing.T) {
 	page := "<html>please log in</html>"

@@ -114,6 +114,9 @@ func (u *Updater) StartBeforeRun(ctx context.Context, job journal.Job, replace b
 		if !replace {
 			return &UnfinishedError{Job: rec.Job, Offset: offset}
 		}
+		if _, _, err := u.judge.posted(job, rec, false); err != nil {
+			return err // before anything is given up for it
+		}
 		if err := u.reset(ctx); err != nil {
 			return err
 		}
