@@ -69,10 +69,12 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 	if last.State == fsm.Failed {
 		return last.Err()
 	}
+	var summary console.Summary
 	if worked {
-		view.ready(last, console.Summary{Size: last.Size, ResumedFrom: last.ResumedFrom,
-			Elapsed: time.Since(began), Verified: digestNames(job, last)})
+		summary = console.Summary{Size: last.Size, ResumedFrom: last.ResumedFrom,
+			Elapsed: time.Since(began), Verified: digestNames(job, last)}
 	}
+	view.ready(last, summary)
 	queue.flush(flushLimit) // on a terminal the result comes last
 	path := filepath.Join(s.dir.Path(), last.Name)
 	shown := path
