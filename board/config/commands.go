@@ -118,7 +118,10 @@ func complete(c *Config, hasURL bool) error {
 	case c.Fetch.URLFile == "":
 		return usagef("otad fetch needs a URL: want otad fetch [flags] URL, or -url-file")
 	}
-	signed := len(c.TrustedKeys) > 0 && c.Fetch.Signature != "" && !strings.Contains(c.Fetch.Signature, "://")
+	if c.Fetch.Signature != "" && len(c.TrustedKeys) == 0 {
+		return usagef("-signature needs -trusted-key: without it nobody's signature is asked for, and none is checked")
+	}
+	signed := c.Fetch.Signature != "" && !strings.Contains(c.Fetch.Signature, "://")
 	if j.MD5 == "" && j.SHA256 == "" && !signed {
 		return usagef("otad fetch needs -md5 or -sha256, or -trusted-key and -signature FILE: a package that cannot be checked is not fetched")
 	}

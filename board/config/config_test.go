@@ -142,7 +142,6 @@ var everyFlag = []struct {
 	{"serve", "allow-http", "true", func(c *config.Config) any { return c.Source.AllowHTTP }, true},
 	{"serve", "ca-file", "/ca.pem", func(c *config.Config) any { return c.Source.CAFile }, "/ca.pem"},
 	{"serve", "trusted-key", "/a.pub", func(c *config.Config) any { return c.TrustedKeys }, []string{"/a.pub"}},
-	{"fetch", "signature", "u.zip.minisig", func(c *config.Config) any { return c.Fetch.Signature }, "u.zip.minisig"},
 	{"serve", "readback", "1", func(c *config.Config) any { return c.Machine.Readback }, true},
 	{"serve", "try-again", "1m..2h", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{First: time.Minute, Longest: 2 * time.Hour}},
 	{"serve", "try-again", "1s", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{First: time.Second, Longest: time.Second}},
@@ -191,7 +190,7 @@ func TestEveryFlagArrivesFromEverySource(t *testing.T) {
 
 // A flag that is added to the table must be added to the test above.
 func TestEveryFlagIsTested(t *testing.T) {
-	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true, "url-file": true, "min-version": true} // in tests of their own
+	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true, "url-file": true, "min-version": true, "signature": true} // in tests of their own
 	for _, test := range everyFlag {
 		tested[test.name] = true
 	}

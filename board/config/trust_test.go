@@ -29,6 +29,7 @@ func TestMinVersion(t *testing.T) {
 		"-min-version needs -trusted-key":     {"serve", "-min-version", "1.2.3"},
 		"want a version such as 1.2.3":        {"serve", "-trusted-key", "/a.pub", "-min-version", "1.2"},
 		"or @ and a file that holds one":      {"serve", "-trusted-key", "/a.pub", "-min-version", "@"},
+		"-signature needs -trusted-key":       {"fetch", "https://h/u.zip", "-md5", md5, "-signature", "u.minisig"},
 		"want a file, got nothing":            {"serve", "-trusted-key", ""},
 		"or -trusted-key and -signature FILE": {"fetch", "https://h/u.zip", "-trusted-key", "/a.pub"},
 		"cannot be checked":                   {"fetch", "https://h/u.zip", "-trusted-key", "/a.pub", "-signature", "https://h/u.zip.minisig"},

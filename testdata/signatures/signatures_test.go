@@ -169,6 +169,10 @@ func TestKeysAreRotated(t *testing.T) {
 	if now := await(t, p, addr, "Ready"); !strings.Contains(string(b.read("old.pub")), now.SignedBy) || now.SignedBy == "" {
 		t.Errorf("%+v", now)
 	}
+	status, err := otadrun.Command(otad, "status", "-listen", addr).CombinedOutput()
+	if err != nil || !strings.Contains(string(status), "  signed by ") {
+		t.Errorf("otad status: %v %s", err, status)
+	}
 	for _, step := range []struct {
 		keys  []string
 		state string
