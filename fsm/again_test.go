@@ -1,14 +1,15 @@
 package fsm_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"otad/fsm"
-	"otad/journal"
 )
 
 // TestReadyJobIsPostedAgain: the package is digested, and fetched only if it is
@@ -126,23 +127,58 @@ func TestResetWhileReadyIsProvedAgain(t *testing.T) {
 	})
 }
 
-// While the journal cannot take the start of the fresh download, nothing is shown
-// as Ready.
-func TestDamagedPackageAndAJournalThatCannotBeWritten(t *testing.T) {
+// A job that the journal does not take leaves an earlier package to be proved.
+func TestOtherJobThatTheJournalRefusesWhileReadyIsProved(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t).begin()
 		r.fetched()
+		r.end()
 		flip(t, r.path("u.bin"), 77)
+		p := r.open()
 		r.refuse("update", syscall.ENOSPC)
-		r.start(r.job())
-		synctest.Wait()
-		if s := r.Snapshot(); s.State != fsm.Verifying || !strings.Contains(s.Message, "journal") {
-			t.Errorf("%s %q", s.State, s.Message)
+		if err := p.StartBeforeRun(t.Context(), r.other(), false); err == nil {
+			t.Error("taken")
+		}
+		if s := p.Snapshot(); s.State != fsm.Verifying {
+			t.Errorf("%s without a proof", s.State)
 		}
 		r.faults.set(nil)
-		r.fetched()
-		if stats := r.journal.Record().Job; stats == (journal.Job{}) {
-			t.Error("no job")
-		}
+		r.boot()
+		r.failed(damaged)
 	})
+}
+
+// While the journal cannot take the start of the fresh download, nothing is shown
+// as Ready.
+func TestDamagedPackageAndAJournalThatCannotBeWritten(t *testing.T) {
+	for _, other := range []bool{false, true} {
+		run(t, fmt.Sprint("another job is posted then: ", other), func(t *testing.T) {
+			damagedUnwritable(t, other)
+		})
+	}
+}
+
+func damagedUnwritable(t *testing.T, other bool) {
+	r := newRig(t).begin()
+	r.fetched()
+	flip(t, r.path("u.bin"), 77)
+	r.refuse("update", syscall.ENOSPC)
+	r.start(r.job())
+	synctest.Wait()
+	if s := r.Snapshot(); s.State != fsm.Verifying || !strings.Contains(s.Message, "journal") {
+		t.Errorf("%s %q", s.State, s.Message)
+	}
+	r.faults.set(nil)
+	if other {
+		r.start(r.other())
+		if s := r.await(fsm.Ready); s.Name != r.other().Name || len(r.requests()) != 2 {
+			t.Errorf("%+v, %d requests", s, len(r.requests()))
+		}
+		time.Sleep(time.Minute) // longer than the wait for the journal
+		if s := r.Snapshot(); s.Name != r.other().Name {
+			t.Errorf("%+v", s)
+		}
+		return
+	}
+	r.fetched()
 }

@@ -214,29 +214,34 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 		return err
 	}
 	same = same && (signed == journal.Signed{} || rec.Signed == journal.Signed{} || signed.SHA256 == rec.Signed.SHA256)
-	switch state := u.machine.current(); {
-	case state.Active() && !same && rec.Tries == 0 && State(rec.State) != Ready:
-		return ErrBusy
-	case state.Active() && !same:
-		// It was reported failed, or Ready: whoever asked for it has been answered.
-		if err := u.reset(ctx); err != nil {
-			return err
-		}
-	case state.Active() && State(rec.State) != Ready:
-		return u.refresh(job, signed)
+	state := u.machine.current()
+	switch {
 	case State(rec.State) == Ready:
 		same = same && isThere(u.dir, rec) // else it was taken away: fetch it anew
 		if same && (job.Signature != "" || !u.judge.required()) {
 			return u.proveAgain(job, signed)
 		} // else the signature is fetched, and the package is there
+		u.stopWork() // whoever asked for it has been answered
+		u.again = nil
 		if state.Active() {
-			u.stopWork()
 			u.show(Ready)
 		}
+	case state.Active() && !same && rec.Tries == 0:
+		return ErrBusy
+	case state.Active() && !same:
+		// It was reported failed: whoever asked for it has been answered.
+		if err := u.reset(ctx); err != nil {
+			return err
+		}
+	case state.Active():
+		return u.refresh(job, signed)
 	}
 	u.cause = metrics.CauseNewURL
 	u.started = time.Now()
 	if err := u.machine.fire(ctx, evStart, startChange(job, signed, same)); err != nil {
+		if state.Active() && State(rec.State) == Ready {
+			u.show(state) // what is Ready is still to be proved
+		}
 		return err
 	}
 	u.journal.tidy(u.dir, u.log)
