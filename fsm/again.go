@@ -77,6 +77,8 @@ func (u *Updater) Recheck(ctx context.Context) error {
 		switch {
 		case u.machine.current() == Ready && isThere(u.dir, rec):
 			u.show(Verifying)
+		case u.machine.current() == Verifying:
+			u.stopWork() // its verdict may be the one of before
 		case u.judge.isTrusted(rec):
 			return u.machine.fire(ctx, evStart, againChange)
 		}

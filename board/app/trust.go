@@ -91,8 +91,11 @@ func logTrust(log *slog.Logger, trust signature.Trust) {
 	for _, k := range trust.Keys {
 		ids = append(ids, string(k.ID))
 	}
+	if trust.MinVersion != "" {
+		log = log.With("min_version", trust.MinVersion)
+	}
 	if len(ids) > 0 {
-		log.Info("packages need a signature", "trusted_keys", strings.Join(ids, " "), "min_version", trust.MinVersion)
+		log.Info("packages need a signature", "trusted_keys", strings.Join(ids, " "))
 	}
 }
 
