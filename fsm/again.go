@@ -61,7 +61,7 @@ func (u *Updater) proveAgain(job journal.Job, signed journal.Signed) error {
 			return err
 		}
 	}
-	u.again = startChange(job, signed, false)
+	u.again = startChange(job, signed, false, u.report.progressNow())
 	if u.machine.current() == Ready {
 		u.show(Verifying)
 	}

@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -17,15 +16,18 @@ import (
 type reporter struct {
 	metrics  *metrics.Metrics
 	onChange func(Snapshot)
-	readback bool        // Verifying reads the file back
+	readback bool      // Verifying reads the file back
+	start    time.Time // of the process: the rate must not see the board's clock jump
+	boot     string    // as Config.Boot, which is not empty here
+	uptime   func() time.Duration
 	signed   func() bool // signatures are asked for
-	start    time.Time   // of the process: the rate must not see the board's clock jump
 
 	mu       sync.Mutex // guards the fields below
 	shown    Snapshot
 	verified int64 // bytes read back
 	reading  bool  // the file is being read, or will be
 	rate     rate
+	ahead    int64         // bytes of the present answer that are not durable yet
 	lastByte time.Time     // from the network; zero: none in this stay in a state
 	stats    journal.Stats // of the job over all processes
 	active   time.Time     // since when its time is not in stats; zero: no work is under way
@@ -50,12 +52,15 @@ func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint, ne
 	r.stats, r.active = rec.Stats, time.Time{}
 	if next.State.Active() {
 		r.active = time.Now()
+		if r.stats.Progress == (journal.Progress{}) { // by an otad that did not store it
+			r.stats.Progress = r.progressNow()
+		}
 	}
 	if next.Host == "" && next.Name == r.shown.Name { // Ready has deleted the URL
 		next.Host = r.shown.Host
 	}
 	r.shown = next
-	r.rate, r.reading, r.verified = rate{}, r.readback, 0 // nothing is being received
+	r.rate, r.ahead, r.reading, r.verified = rate{}, 0, r.readback, 0 // nothing is being received
 	r.lastByte, r.next = time.Time{}, nextTry
 	r.mu.Unlock()
 	r.metrics.SetState(next.State.Label())
@@ -83,7 +88,13 @@ func (r *reporter) began(offset int64) {
 // durable reports the bytes that the journal claims from now on.
 func (r *reporter) durable(offset int64) {
 	r.metrics.SetDurable(offset)
-	r.change(func(s *Snapshot) { s.Durable = offset })
+	r.change(func(s *Snapshot) {
+		r.ahead = max(0, min(r.ahead, r.ahead+s.Durable-offset))
+		if offset > s.Durable {
+			r.stats.Progress = r.progressNow()
+		}
+		s.Durable = offset
+	})
 	r.onChange(r.snapshot())
 }
 
@@ -99,6 +110,7 @@ func (r *reporter) received(n int64) {
 	r.mu.Lock()
 	r.rate.add(time.Since(r.start), n)
 	r.stats.Received += n
+	r.ahead += n
 	r.lastByte = time.Now()
 	r.mu.Unlock()
 }
@@ -132,8 +144,12 @@ func (r *reporter) discarded(n int64) {
 	r.count(func(s *journal.Stats) { s.Discarded += n })
 }
 
-// request counts an answer of the origin by its status; 0: there was none.
-func (r *reporter) request(status int) { r.metrics.Request(status) }
+// request counts an answer of the origin by its status; 0: there was none. What
+// came before it is durable or lost.
+func (r *reporter) request(status int) {
+	r.metrics.Request(status)
+	r.change(func(*Snapshot) { r.ahead = 0 })
+}
 
 // resume counts a request that goes on from an offset above 0.
 func (r *reporter) resume(cause metrics.Cause) {
@@ -168,14 +184,6 @@ func (r *reporter) message(text string) {
 
 // nextTry reports when the failed job is started again.
 func (r *reporter) nextTry(at time.Time) { r.change(func(*Snapshot) { r.next = at }) }
-
-// secondsToNextTry returns NaN when no try is due.
-func (r *reporter) secondsToNextTry() float64 {
-	if next := r.snapshot().NextTry; next > 0 {
-		return next.Seconds()
-	}
-	return math.NaN()
-}
 
 // synced counts the time that one checkpoint's writes and sync took.
 func (r *reporter) synced(d time.Duration) { r.metrics.DataSync(d) }
@@ -219,22 +227,6 @@ func (r *reporter) dropped(n int) {
 	}
 }
 
-// jobStats returns what the job has cost until now, over all processes.
-func (r *reporter) jobStats() journal.Stats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.statsNow()
-}
-
-// statsNow is jobStats for those who hold the lock.
-func (r *reporter) statsNow() journal.Stats {
-	s := r.stats
-	if !r.active.IsZero() {
-		s.Seconds += int64(time.Since(r.active) / time.Second)
-	}
-	return s
-}
-
 func (r *reporter) count(f func(*journal.Stats)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -253,6 +245,7 @@ func (r *reporter) snapshot() Snapshot {
 	defer r.mu.Unlock()
 	s := r.shown
 	s.Stats = r.statsNow()
+	s.Received = received(s, r.ahead)
 	s.Progress = progress(s, r.verified, r.reading)
 	if !r.next.IsZero() {
 		s.NextTry = max(1, time.Until(r.next))
@@ -265,7 +258,7 @@ func (r *reporter) snapshot() Snapshot {
 			s.BytesPerSecond = r.rate.perSecond(time.Since(r.start))
 		}
 		if s.BytesPerSecond > 0 && s.Size > 0 {
-			s.ETA = eta(s.Size-s.Durable, s.BytesPerSecond)
+			s.ETA = eta(s.Size-s.Received, s.BytesPerSecond)
 		}
 	}
 	return s

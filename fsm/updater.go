@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -65,9 +66,14 @@ func New(d Deps, c Config) (*Updater, error) {
 	if c.Trust == nil {
 		c.Trust = func() signature.Trust { return signature.Trust{} }
 	}
+	begun := time.Now()
+	if c.Boot == "" || c.Uptime == nil {
+		c.Boot = fmt.Sprintf("process %x", rand.Uint32())
+		c.Uptime = func() time.Duration { return time.Since(begun) }
+	}
 	w := &journalWriter{journal: d.Journal}
 	u := &Updater{cfg: c, dir: d.StateDir, source: d.Source, log: d.Log, journal: w,
-		report: &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: time.Now(),
+		report: &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: begun, boot: c.Boot, uptime: c.Uptime,
 			signed: func() bool { return c.Trust().Required() }},
 		restarts: &restartCounter{journal: w, log: d.Log},
 		commands: make(chan command), newURL: make(chan struct{}, 1), replaced: make(chan error, 1)}
@@ -83,6 +89,7 @@ func New(d Deps, c Config) (*Updater, error) {
 	}
 	u.show(state)
 	d.Metrics.NextTry(u.report.secondsToNextTry)
+	d.Metrics.Job(u.jobMetrics)
 	return u, nil
 }
 
@@ -238,7 +245,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	}
 	u.cause = metrics.CauseNewURL
 	u.started = time.Now()
-	if err := u.machine.fire(ctx, evStart, startChange(job, signed, same)); err != nil {
+	if err := u.machine.fire(ctx, evStart, startChange(job, signed, same, u.report.progressNow())); err != nil {
 		if state.Active() && State(rec.State) == Ready {
 			u.show(state) // what is Ready is still to be proved
 		}

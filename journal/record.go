@@ -62,6 +62,8 @@ type Stats struct {
 	Discarded int64 `json:"discarded,omitempty"` // bytes of them that were not kept
 	Resumes   int64 `json:"resumes,omitempty"`
 	Retries   int64 `json:"retries,omitempty"`
+
+	Progress Progress `json:"progress,omitzero"` // the last one; an older otad forgets it
 }
 
 // OutboxEntry is a transition that is not yet delivered to the callback URL.
@@ -143,6 +145,7 @@ type Record struct {
 	OwnSuffix      bool          `json:"own_suffix,omitempty"`    // partial files are NAME.otad-part; false: NAME.part, as an earlier build wrote them
 	Published      []Published   `json:"published,omitempty"`     // oldest first; an older otad forgets them
 	Staged         int64         `json:"staged,omitempty"`        // where in the partial file the bytes before the only checkpoint are, until they are moved to 0
+	Last           Last          `json:"last,omitzero"`           // the job that ended last; an older otad forgets it
 	Signed         Signed        `json:"signed,omitzero"`         // by a trusted key; an older otad forgets it
 }
 
@@ -170,6 +173,7 @@ func (r Record) bounded() Record {
 	r.Validator.Total = max(0, r.Validator.Total)
 	r.Tries, r.TryStep, r.TryOffset = max(0, r.Tries), max(0, r.TryStep), max(0, r.TryOffset)
 	r.Restarts, r.Staged = max(0, r.Restarts), max(0, r.Staged)
+	r.Last, r.Stats.Progress = r.Last.bounded(), r.Stats.Progress.bounded()
 	if !r.Signed.isSound() {
 		r.Signed = Signed{}
 	}

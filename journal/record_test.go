@@ -19,14 +19,15 @@ import (
 // fullRecord returns a record with every field set.
 func fullRecord() journal.Record {
 	return journal.Record{
-		State:         "Failed",
-		Job:           signedJob(),
-		Generation:    7,
-		Validator:     journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600, Absent: true},
-		Error:         "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
-		Code:          "DOWNLOAD_FAILED",
-		Reason:        "HTTP_404",
-		Stats:         journal.Stats{Seconds: 86400, Received: 209715200, Discarded: 1048576, Resumes: 12, Retries: 34},
+		State:      "Failed",
+		Job:        signedJob(),
+		Generation: 7,
+		Validator:  journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600, Absent: true},
+		Error:      "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
+		Code:       "DOWNLOAD_FAILED",
+		Reason:     "HTTP_404",
+		Stats: journal.Stats{Seconds: 86400, Received: 209715200, Discarded: 1048576, Resumes: 12, Retries: 34,
+			Progress: journal.Progress{Unix: 1795550000, Uptime: 86401, Boot: "0f5a9c31"}},
 		Tries:         5,
 		TryStep:       4,
 		TryOffset:     57671680,
@@ -45,6 +46,7 @@ func fullRecord() journal.Record {
 		OwnSuffix:      true,
 		Published:      []journal.Published{{Name: "first.zip", Size: 104857600, Inode: 1<<64 - 1, Modified: 1795550000123456789}},
 		Staged:         105381888,
+		Last:           journal.Last{Result: "failed", Code: "DISK_FULL", Seconds: 4711, Size: 52428800},
 		Signed:         journal.Signed{Key: "3D7F0A91C3E5B721", Version: "1.2.3", Size: 104857600, SHA256: strings.Repeat("5a", 32)},
 	}
 }
@@ -56,10 +58,18 @@ func recordWithoutSigned() journal.Record {
 	return r
 }
 
+// recordWithoutLast is fullRecord as it was before the end of the last job and the
+// time of the last progress were stored.
+func recordWithoutLast() journal.Record {
+	r := recordWithoutSigned()
+	r.Last, r.Stats.Progress = journal.Last{}, journal.Progress{}
+	return r
+}
+
 // recordWithoutStaged is fullRecord as it was before an answer that takes over was
 // staged.
 func recordWithoutStaged() journal.Record {
-	r := recordWithoutSigned()
+	r := recordWithoutLast()
 	r.Staged = 0
 	return r
 }
@@ -99,7 +109,8 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 		"record-v1-code":      recordWithoutTries(),
 		"record-v1-tries":     recordWithoutPublished(),
 		"record-v1-published": recordWithoutStaged(),
-		"record-v1-staged":    recordWithoutSigned(),
+		"record-v1-staged":    recordWithoutLast(),
+		"record-v1-last":      recordWithoutSigned(),
 		"record-v1-signed":    fullRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -229,6 +240,14 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 			func(r journal.Record) bool {
 				return r.Tries == 0 && r.TryStep == 0 && r.TryOffset == 0 && r.Restarts == 0
 			}},
+		{"an end and a boot that nobody wrote are left out", func(r *journal.Record) {
+			r.Last.Result, r.Stats.Progress.Boot = strings.Repeat("r", 65), strings.Repeat("b", 65)
+		}, func(r journal.Record) bool { return r.Last == journal.Last{} && r.Stats.Progress == journal.Progress{} }},
+		{"times and sizes are not below zero", func(r *journal.Record) {
+			r.Last.Seconds, r.Last.Size, r.Stats.Progress.Uptime = -1, -1, -1
+		}, func(r journal.Record) bool {
+			return r.Last.Seconds == 0 && r.Last.Size == 0 && r.Stats.Progress.Uptime == 0
+		}},
 		{"a long ETag is left out", func(r *journal.Record) { r.Validator.ETag = strings.Repeat("e", 513) },
 			func(r journal.Record) bool { return r.Validator.ETag == "" && r.Validator.Total != 0 }},
 		{"an ETag that JSON would change is left out", func(r *journal.Record) { r.Validator.ETag = "\"\xe4\"" },
@@ -357,6 +376,8 @@ func worstCase(n int, salt byte) journal.Record {
 	r.Stats = journal.Stats{Seconds: math.MaxInt64, Received: math.MaxInt64, Discarded: math.MaxInt64, Resumes: math.MaxInt64, Retries: math.MaxInt64}
 	r.Tries, r.TryStep, r.TryOffset = math.MaxInt, math.MaxInt, math.MaxInt64
 	r.Outbox = outbox(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
+	r.Stats.Progress = journal.Progress{Unix: math.MaxInt64, Uptime: math.MaxInt64, Boot: strings.Repeat("b", 64)}
+	r.Last = journal.Last{Result: strings.Repeat("r", 64), Code: strings.Repeat("c", 64), Seconds: math.MaxInt64, Size: math.MaxInt64}
 	r.Published = nil
 	return r
 }

@@ -45,8 +45,15 @@ type Config struct {
 	Log     *slog.Logger // required
 	Version string       // of otad, for the page
 
+	// StateDir is the identity of the state directory, which [AskServing]
+	// compares; empty: not given.
+	StateDir string
+
 	Now func() time.Time // clock of the limit of commands; nil: time.Now
 }
+
+// metricsPath is where scrapers look.
+const metricsPath = "/metrics"
 
 // commandTimeout limits the time that a command waits for the state machine,
 // which may wait for a slow sync. It is shorter than the server's write
@@ -77,7 +84,7 @@ func New(c Config) http.Handler {
 		"/":                  {http.MethodGet: newPage(c.Version).serve},
 	}
 	if c.Metrics != nil {
-		a.routes["/metrics"] = methods{http.MethodGet: c.Metrics.ServeHTTP}
+		a.routes[metricsPath] = methods{http.MethodGet: c.Metrics.ServeHTTP}
 	}
 	return a
 }
@@ -88,7 +95,7 @@ func New(c Config) http.Handler {
 func NewMetrics(metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setPolicy(w)
-		route(map[string]methods{"/metrics": {http.MethodGet: metrics.ServeHTTP}}, w, r)
+		route(map[string]methods{metricsPath: {http.MethodGet: metrics.ServeHTTP}}, w, r)
 	})
 }
 
@@ -227,6 +234,9 @@ func commandFailed(err error) reply {
 func (a *api) progress(w http.ResponseWriter, _ *http.Request) {
 	s := a.cfg.Updater.Snapshot()
 	p := ProgressOf(s)
+	if a.cfg.StateDir != "" {
+		w.Header().Set(stateDirHeader, a.cfg.StateDir)
+	}
 	if s.State != fsm.Failed {
 		success(p).write(w)
 		return
