@@ -78,7 +78,8 @@ func (u *Updater) Handover() (Handover, bool) {
 	if State(rec.State) != Ready {
 		return Handover{}, false
 	}
-	return Handover{Job: rec.Job, ID: rec.Generation, Install: rec.Install, Intact: isProved(u.dir, rec), Proving: proving}, true
+	return Handover{Job: rec.Job, ID: rec.Generation, Install: rec.Install,
+		SignedBy: rec.Signed.Key, Intact: isProved(u.dir, rec), Proving: proving}, true
 }
 
 // isInstalling reports whether the installer works with the record's package.

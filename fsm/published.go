@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
 	"syscall"
@@ -43,16 +44,12 @@ func isProved(dir StateDir, rec journal.Record) bool {
 	return i >= 0 && isStill(dir, rec.Published[i])
 }
 
-// isUnproved reports whether the record is Ready with a file that nobody has
-// compared with the digest: somebody replaced the file, or the record was written
-// by an otad that did not remember it. Without a file there is nothing to
-// compare: whoever installed the package has deleted it.
-func isUnproved(dir StateDir, rec journal.Record) bool {
-	if stateOf(rec) != Ready || isProved(dir, rec) {
-		return false
-	}
+// isThere reports whether there is anything under the name of the record's package.
+// Without it there is nothing to compare: whoever installed the package has deleted
+// it.
+func isThere(dir StateDir, rec journal.Record) bool {
 	_, err := statPublished(dir, rec.Job.Name)
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // remember returns the change that adds the job's package, which has just been

@@ -30,6 +30,7 @@ type Snapshot struct {
 	Reason         Reason        // of the error; empty for the codes that have none
 	Stats          journal.Stats // of the job over all processes
 	Host           string        // of the job's URL; empty: not known
+	SignedBy       string        // number of the key, as minisign prints it; empty: no signature was asked for, or it is not known yet
 	failure        *Error
 }
 
@@ -50,7 +51,8 @@ func SnapshotOf(rec journal.Record, newestFirst []journal.Checkpoint) Snapshot {
 // whether Verifying reads the file back, which is 0 % at its beginning.
 func recorded(rec journal.Record, newestFirst []journal.Checkpoint, readback bool) Snapshot {
 	state := stateOf(rec)
-	s := Snapshot{State: state, Version: rec.Job.Version, Name: rec.Job.Name, Size: jobWithSize(rec).Size,
+	job := jobWithSize(rec)
+	s := Snapshot{State: state, Version: job.Version, Name: job.Name, Size: job.Size, SignedBy: rec.Signed.Key,
 		Durable: newestOffset(newestFirst), ETA: -1, Tries: rec.Tries, Message: state.message(),
 		Error: rec.Error, Stats: rec.Stats, Host: hostOf(rec.Job.URL), failure: recordedError(rec)}
 	if s.failure != nil {

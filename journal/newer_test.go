@@ -215,7 +215,7 @@ func TestOlderOtadIgnoresTheLastJob(t *testing.T) {
 		}
 		return keys
 	}
-	newer := known(recordWithoutInstall())
+	newer := known(recordWithoutHandOff())
 	if newer["last"] == nil || newer["stats"].(map[string]any)["progress"] == nil {
 		t.Errorf("the record has the keys %v", newer)
 	}

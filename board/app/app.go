@@ -65,6 +65,9 @@ func checkFiles(cfg *config.Config, b Build, log *slog.Logger) error {
 	if _, err := readTokens(cfg.Serve, log); err != nil {
 		return err
 	}
+	if _, err := readTrust(cfg); err != nil {
+		return err
+	}
 	f, err := newFetcher(cfg, b)
 	if err != nil {
 		return err

@@ -8,11 +8,13 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"otad/board/config"
 	"otad/board/installer"
 	"otad/board/storage"
 	"otad/fsm"
+	"otad/hashing/signature"
 	"otad/journal"
 	"otad/metrics"
 	"otad/netio"
@@ -28,6 +30,7 @@ type services struct {
 	updater *fsm.Updater
 	install *installer.Installer // nil: nothing is handed over
 	pulse   *pulse
+	trust   atomic.Pointer[signature.Trust] // never nil after open
 }
 
 // open opens the services. change sets the fields of the machine's configuration
@@ -45,6 +48,12 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 		return nil, err
 	}
 	s.origin.replace(fetcher)
+	trust, err := readTrust(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.trust.Store(&trust)
+	logTrust(log, trust)
 	if s.dir, err = storage.OpenStateDir(cfg.StateDir); err != nil {
 		return nil, err
 	}
@@ -74,7 +83,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 	})
 	machine := cfg.Machine
 	machine.Pulse, machine.PulseEvery = s.pulse.beat, s.pulse.every()
-	machine.AllocBuffer = storage.MapBuffer
+	machine.AllocBuffer, machine.Trust = storage.MapBuffer, s.trusts
 	machine.Boot, machine.Uptime = boot(), uptime
 	machine.Held = s.origin.heldOrCut(held(cfg.HoldFile, log))
 	change(&machine)
@@ -140,7 +149,7 @@ func (s *services) reportRecovery() {
 }
 
 func newMetrics(b Build) *metrics.Metrics {
-	labels := metrics.Labels{Failures: fsm.Failures()}
+	labels := metrics.Labels{Failures: fsm.Failures(), Signatures: fsm.SignatureResults()}
 	for _, s := range fsm.States() {
 		labels.States = append(labels.States, s.Label())
 	}

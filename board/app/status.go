@@ -156,6 +156,9 @@ func (r report) line() string {
 	if p.PackageName != "" {
 		text += fmt.Sprintf("  %s %s  %d of %d bytes", p.PackageName, p.Version, p.BytesDurable, p.PackageSize)
 	}
+	if p.SignedBy != "" {
+		text += "  signed by " + p.SignedBy
+	}
 	if now := r.activity(); now != "" {
 		text += "  " + now
 	}

@@ -55,6 +55,9 @@ type Config struct {
 	Warnings   []string // one line for each unknown name that serve ignores, without a value
 	HeaderFile string   // holds header fields of the requests to the origin, "" for none
 
+	TrustedKeys []string // files of the keys of which one must have signed a package, none for any package
+	MinVersion  string   // the lowest version of a package, or @ and the file that holds it, "" for any
+
 	// Source and Machine hold the flags that serve and fetch share, each in the
 	// field of its name. Their other fields are zero; the caller sets them. That
 	// includes AllowHTTP of Machine, which has to be that of Source.
@@ -87,5 +90,7 @@ type Fetch struct {
 	Job     journal.Job // a digest is set; so are the URL, not checked, and Name, unless there is URLFile
 	URLFile string      // the URL is in this file, "-" for stdin, and goes to SetURL; "" for none
 	Replace bool        // give up another unfinished job
-	Quiet   bool        // no progress
+
+	Signature string // file or URL of the package's signature, "" for none
+	Quiet     bool   // no progress
 }

@@ -142,6 +142,7 @@ var everyFlag = []struct {
 	{"serve", "max-size", "2GB", func(c *config.Config) any { return c.Machine.MaxSize }, int64(2e9)},
 	{"serve", "allow-http", "true", func(c *config.Config) any { return c.Source.AllowHTTP }, true},
 	{"serve", "ca-file", "/ca.pem", func(c *config.Config) any { return c.Source.CAFile }, "/ca.pem"},
+	{"serve", "trusted-key", "/a.pub", func(c *config.Config) any { return c.TrustedKeys }, []string{"/a.pub"}},
 	{"serve", "readback", "1", func(c *config.Config) any { return c.Machine.Readback }, true},
 	{"serve", "try-again", "1m..2h", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{First: time.Minute, Longest: 2 * time.Hour}},
 	{"serve", "try-again", "1s", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{First: time.Second, Longest: time.Second}},
@@ -191,7 +192,7 @@ func TestEveryFlagArrivesFromEverySource(t *testing.T) {
 
 // A flag that is added to the table must be added to the test above.
 func TestEveryFlagIsTested(t *testing.T) {
-	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true, "url-file": true} // in tests of their own
+	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true, "url-file": true, "min-version": true, "signature": true} // in tests of their own
 	for _, name := range []string{"on-ready", "on-ready-timeout", "on-ready-grace", "install", "ready-max-age"} {
 		tested[name] = true
 	}

@@ -117,6 +117,8 @@ func transferOptions(c *Config) []option {
 		{"tls-min", "VERSION", inTransfer, tlsVersion(&s.TLSMin), "lowest version of TLS, 1.2 or 1.3, for the origin and the callbacks"},
 		{"client-cert", "FILE", inTransfer, text(&s.ClientCert), "PEM file of the client certificate, which only the URL's own host is shown; needs -client-key"},
 		{"client-key", "FILE", inTransfer, text(&s.ClientKey), "PEM file of the client certificate's key"},
+		{"trusted-key", "FILE", inTransfer, files{&c.TrustedKeys}, "public keys of minisign, signify or usign, of which one must have signed the package; may be given more than once"},
+		{"min-version", "VERSION", inTransfer, minVersion(&c.MinVersion), "refuse packages whose signed version is older, X.Y.Z or @FILE with one in it; needs -trusted-key"},
 		{"readback", "", inTransfer, boolean(&m.Readback), "verify by reading the package from the medium once more"},
 	}
 }
@@ -141,6 +143,7 @@ func fetchOptions(f *Fetch) []option {
 		{"name", "NAME", inFetch, jobText(&j.Name, "a plain file name", journal.NameProblem), "file name of the package; left out, the last path element of the URL"},
 		{"version", "X.Y.Z", inFetch, jobText(&j.Version, "a version such as 1.2.3", journal.VersionProblem), "version of the package, part of the job's identity"},
 		{urlFileOption, "FILE", inFetch, text(&f.URLFile), "file with the URL, - for stdin: an argument is in every process list"},
+		{"signature", "FILE", inFetch, text(&f.Signature), "file or URL of the package's .minisig, for -trusted-key; left out, it is at the package's URL with .minisig after it"},
 		{"replace", "", inFetch, boolean(&f.Replace), "give up another unfinished job; otherwise it is in the way"},
 		{"quiet", "", inFetch, boolean(&f.Quiet), "show no progress"},
 	}

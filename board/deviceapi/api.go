@@ -197,6 +197,10 @@ func (a *api) command(w http.ResponseWriter, r *http.Request, writes bool, do fu
 		if failed.body.Code < http.StatusInternalServerError {
 			giveBack() // refused without a write
 		}
+		var job *fsm.Error
+		if errors.As(err, &job) && job.Code == fsm.SignatureInvalid {
+			a.refusals.note(r, failed.body.Msg) // it may be an attack
+		}
 		if failed.body.Code == http.StatusConflict {
 			failed = failed.withStage(ProgressOf(a.cfg.Updater.Snapshot()))
 		}
@@ -223,6 +227,8 @@ func commandFailed(err error) reply {
 		return problem(http.StatusConflict, "OPERATION_IN_PROGRESS: "+fsm.ErrBusy.Error())
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return problem(http.StatusServiceUnavailable, "UNAVAILABLE: the updater did not take the command, try again")
+	case errors.As(err, &job) && job.Code == fsm.SignatureInvalid:
+		return problem(http.StatusBadRequest, job.Error())
 	case errors.As(err, &job):
 		return problem(http.StatusInternalServerError, job.Error())
 	default:

@@ -33,6 +33,8 @@ type Progress struct {
 	NextTrySeconds *int64  `json:"next_try_seconds"` // until a failed job is started again, rounded up; null: it is not
 	ErrorCode      *string `json:"error_code"`       // of Error; null unless failed
 	ErrorReason    *string `json:"error_reason"`     // of Error; null where the code has none
+
+	SignedBy string `json:"signed_by,omitempty"` // number of the key, 16 hex digits; left out without a signature
 }
 
 // envelope is the body of every reply. Clients look at Code; the HTTP status is
@@ -120,6 +122,7 @@ func ProgressOf(s fsm.Snapshot) Progress {
 		Tries:          s.Tries,
 		ErrorCode:      nullIfEmpty(string(s.Code)),
 		ErrorReason:    nullIfEmpty(string(s.Reason)),
+		SignedBy:       s.SignedBy,
 	}
 	if s.NextTry > 0 {
 		p.NextTrySeconds = wholeSeconds(s.NextTry)

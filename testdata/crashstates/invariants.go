@@ -35,7 +35,7 @@ func (w *Invariants) after(o Op) *Invariants {
 		switch {
 		case o.Job != w.Job:
 			next.Job, next.State, next.Durable, next.Written, next.Failures = o.Job, "", 0, 0, 0
-		case w.State == fsm.Failed && !o.Serve:
+		case (w.State == fsm.Failed || w.State == fsm.Ready) && !o.Serve:
 			next.State, next.Failures = "", 0 // the job is posted once more
 		}
 	case o.Kind == Print:

@@ -14,6 +14,7 @@ import (
 	"otad/board/installer"
 	"otad/board/storage"
 	"otad/fsm"
+	"otad/hashing/signature"
 	"otad/journal"
 	"otad/netio"
 	"otad/netio/origintest"
@@ -72,6 +73,9 @@ func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
 			(*i).Wake(s)
 		}
 	}}
+	if r.Trust != nil {
+		cfg.Trust = func() signature.Trust { return *r.Trust }
+	}
 	if triesAgain {
 		cfg.TryAgain = fsm.TryAgain{First: time.Millisecond, Longest: time.Millisecond}
 	}
@@ -136,7 +140,7 @@ func (m *machine) dial(ctx context.Context, network, addr string) (net.Conn, err
 			continue
 		}
 		if m.origins[job] == nil {
-			origin, err := origintest.Start(origintest.Config{Object: job.object, InMemory: true})
+			origin, err := origintest.Start(origintest.Config{Object: job.object, InMemory: true, Script: job.signature()})
 			if err != nil {
 				return nil, err
 			}
@@ -223,9 +227,14 @@ func (m *machine) firstByte(job *Job) (int64, error) {
 	if origin == nil {
 		return job.object.Len(), nil
 	}
-	var first int64
-	_, err := fmt.Sscanf(origin.Requests()[0].Range, "bytes=%d-", &first)
-	return first, err
+	for _, request := range origin.Requests() {
+		if !strings.HasSuffix(request.Target, ".minisig") {
+			var first int64
+			_, err := fmt.Sscanf(request.Range, "bytes=%d-", &first)
+			return first, err
+		}
+	}
+	return job.object.Len(), nil
 }
 
 // store adapts the state directory to the machine's interface.

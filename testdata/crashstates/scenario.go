@@ -27,6 +27,9 @@ type Job struct {
 	// Spoiled: MD5 is not that of the package, so the job ends in Failed.
 	Spoiled bool
 	Size    int64 // of the request; 0: learned from the first response
+	// Minisig is the signature, at the URL with .minisig after it; empty: none is
+	// asked for.
+	Minisig string
 	// Script is the misbehaviour of the origin during the recording.
 	Script []*origintest.Rule
 
@@ -43,6 +46,14 @@ func NewJob(name string, size int64, script ...*origintest.Rule) *Job {
 	object.ReadAt(whole, 0) // which cannot fail
 	return &Job{Name: name, MD5: object.MD5(), Script: script, object: origintest.Object{
 		Bytes: whole, ETag: fmt.Sprintf(`"%d"`, size), LastModified: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}}
+}
+
+// signature returns the rule of an origin for the signature, if there is one.
+func (j *Job) signature() []*origintest.Rule {
+	if j.Minisig == "" {
+		return nil
+	}
+	return []*origintest.Rule{origintest.Always().Path("/" + j.Name + ".minisig").Replace(origintest.Object{Bytes: []byte(j.Minisig)})}
 }
 
 func (j *Job) part() string { return j.Name + ".otad-part" }
@@ -143,7 +154,7 @@ func (r *Run) add(tb origintest.TB, job *Job) {
 		r.Jobs = append(r.Jobs, job)
 	}
 	if job.url == "" {
-		origin := origintest.New(tb, job.object, job.Script...)
+		origin := origintest.New(tb, job.object, append(job.signature(), job.Script...)...)
 		job.url = origin.URLFor("/" + job.Name)
 		job.addr = strings.TrimSuffix(strings.TrimPrefix(job.url, "http://"), "/"+job.Name)
 	}

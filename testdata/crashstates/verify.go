@@ -12,6 +12,7 @@ import (
 
 	"otad/board/storage"
 	"otad/fsm"
+	"otad/hashing/signature"
 	"otad/journal"
 	"otad/metrics"
 )
@@ -31,6 +32,8 @@ type Rig struct {
 	Readback bool
 	// Metrics is what the machines count into.
 	Metrics *metrics.Metrics
+	// Trust, if not nil, is what packages have to be signed by.
+	Trust *signature.Trust
 	// SingleCheckpoint hides all checkpoints of the journal but the newest.
 	SingleCheckpoint bool
 }
