@@ -15,7 +15,7 @@
 //	 0  done
 //	 1  the download failed; the same command continues from the last checkpoint
 //	 2  usage, configuration or state directory
-//	 3  the digest or the size of the package is not the one that was given
+//	 3  the digest, the size or the signature of the package is not as it has to be
 //	 4  the disk is full
 //	 5  another otad uses the same state directory
 //	75  stopped by a signal; the same command continues from the last checkpoint
@@ -53,8 +53,9 @@ var (
 )
 
 func main() {
-	// A reader of the log that has died must not end otad.
-	signal.Ignore(syscall.SIGPIPE)
+	// A reader of the log that has died must not end otad. The signal is caught and
+	// not ignored: what otad starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	hangup := make(chan os.Signal, 1)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		signal.Notify(hangup, syscall.SIGHUP)
@@ -163,7 +164,7 @@ func exitCode(err error) int {
 
 func exitCodeOf(code fsm.Code) int {
 	switch code {
-	case fsm.MD5Mismatch, fsm.SHA256Mismatch, fsm.PackageSizeMismatch:
+	case fsm.MD5Mismatch, fsm.SHA256Mismatch, fsm.PackageSizeMismatch, fsm.SignatureInvalid:
 		return 3
 	case fsm.DiskFull:
 		return 4

@@ -332,11 +332,15 @@ var arrows = map[string][]string{
 	"board/systemd":    nil,
 	"board/config":     {"fsm", "journal", "netio"},
 	"board/console":    nil,
-	"fsm":              {"hashing", "journal", "metrics", "netio"},
+	"board/installer":  {"fsm", "journal", "metrics", "netio"},
+	"fsm":              {"hashing", "hashing/signature", "journal", "metrics", "netio"},
 	"board/deviceapi":  {"fsm", "journal", "netio"},
 	"board/package":    {"board/config"},
-	"board/app":        {"board/storage", "board/systemd", "board/config", "board/console", "board/deviceapi", "fsm", "journal", "metrics", "netio"},
+	"board/app":        {"board/storage", "board/systemd", "board/config", "board/console", "board/deviceapi", "board/installer", "fsm", "hashing/signature", "journal", "metrics", "netio"},
 	".":                {"board/storage", "board/app", "board/config", "fsm", "journal"},
+
+	"hashing/signature":               nil,
+	"hashing/signature/signaturetest": nil,
 }
 
 func TestRoomsImportOnlyWhatTheDrawingSays(t *testing.T) {

@@ -20,9 +20,12 @@ const silentAfter = 2 * time.Second
 // answer.
 func (t *transfer) attempt(ctx context.Context) error {
 	rec := t.journal.record()
-	offset := t.at.saved.Offset
+	job, offset := signedJob(rec), t.at.saved.Offset
 	if size := jobWithSize(rec).Size; size > 0 && offset == size {
 		return nil // cut between the last checkpoint and Verifying
+	}
+	if job.URL == "" { // Ready has deleted it, and no post has brought another one
+		return damaged("the package %s is not whole, and there is no URL: post the job again", job.Name)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -37,7 +40,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 		rec.Validator = journal.Validator{} // no byte is held that could be mixed with another object's
 	}
 	silent := time.AfterFunc(silentAfter, t.restarts.clear)
-	body, err := t.source.Open(ctx, netio.Request{URL: rec.Job.URL, Offset: offset, Size: rec.Job.Size,
+	body, err := t.source.Open(ctx, netio.Request{URL: rec.Job.URL, Offset: offset, Size: job.Size,
 		Validator: netio.Validator(rec.Validator)})
 	silent.Stop()
 	if err != nil {
@@ -48,7 +51,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 	info := body.Info()
 	t.report.request(info.Status)
 	t.networkBack()
-	if most := t.cfg.MaxSize; most > 0 && rec.Job.Size == 0 && info.Size > most {
+	if most := t.cfg.MaxSize; most > 0 && job.Size == 0 && info.Size > most {
 		return fail(Unusable, fmt.Sprintf("the origin's package has %d bytes and -max-size allows %d: give the job its size, or allow more", info.Size, most), nil).err
 	}
 	if info.RangeIgnored || anew {
@@ -131,7 +134,8 @@ func (t *transfer) noCrash() {
 // belong together is final.
 func (t *transfer) mixtureFailed() bool {
 	rec := t.journal.record()
-	return rec.Mixed && rec.Mismatched == 0 && isMismatch(compare(rec.Job, t.at.digest))
+	job := signedJob(rec)
+	return t.file != nil && rec.Mixed && rec.Mismatched == 0 && t.at.digest.Algorithms() == algorithms(job) && isMismatch(compare(job, t.at.digest))
 }
 
 func statusOf(err error) int {

@@ -15,9 +15,8 @@ import (
 	"otad/journal"
 )
 
-// TestReadyIsJudgedByTheBytes starts on journals that claim Ready. What this otad
-// has verified is believed while the file is still the one. Anything else is
-// digested first, and the journal does not decide.
+// TestReadyIsJudgedByTheBytes starts on journals that claim Ready. The package is
+// digested, if it is there, and the journal does not decide.
 func TestReadyIsJudgedByTheBytes(t *testing.T) {
 	forget := func(rec *journal.Record) { rec.Published = nil }
 	for _, tt := range []struct {
@@ -27,7 +26,7 @@ func TestReadyIsJudgedByTheBytes(t *testing.T) {
 		reads  bool                  // the package is digested
 		want   string                // the error; empty: Ready
 	}{
-		{"as it was left", func(*rig) {}, nil, false, ""},
+		{"as it was left", func(*rig) {}, nil, true, ""},
 		{"taken away", func(r *rig) { must(r.t, os.Remove(r.path("u.bin"))) }, nil, false, ""},
 		{"of an otad that did not remember", func(*rig) {}, forget, true, ""},
 		{"copied back", func(r *rig) {
@@ -36,13 +35,24 @@ func TestReadyIsJudgedByTheBytes(t *testing.T) {
 			must(r.t, os.Remove(r.path("u.bin")))
 			must(r.t, os.WriteFile(r.path("u.bin"), whole, 0o644))
 		}, nil, true, ""},
-		{"other bytes", func(r *rig) { flip(r.t, r.path("u.bin"), 77) }, nil, true, "MD5_MISMATCH: expected "},
-		{"other bytes and forged", func(r *rig) { flip(r.t, r.path("u.bin"), 77) }, forget, true, "MD5_MISMATCH: expected "},
-		{"cut", func(r *rig) { must(r.t, os.Truncate(r.path("u.bin"), 10)) }, nil, true, "DOWNLOAD_FAILED: STORAGE lost "},
+		{"other bytes", func(r *rig) { flip(r.t, r.path("u.bin"), 77) }, nil, true, damaged + "expected "},
+		{"other bytes, with the times of before", func(r *rig) {
+			st, err := os.Stat(r.path("u.bin"))
+			must(r.t, err)
+			flip(r.t, r.path("u.bin"), 77)
+			must(r.t, os.Chtimes(r.path("u.bin"), st.ModTime(), st.ModTime()))
+		}, nil, true, damaged + "expected "},
+		{"other bytes and forged", func(r *rig) { flip(r.t, r.path("u.bin"), 77) }, forget, true, damaged + "expected "},
+		{"cut", func(r *rig) { must(r.t, os.Truncate(r.path("u.bin"), 10)) }, nil, true, damaged + "lost the partial file, and the published u.bin has 10 bytes"},
+		{"empty", func(r *rig) { must(r.t, os.Truncate(r.path("u.bin"), 0)) }, nil, true, damaged + "lost the partial file, and the published u.bin has 0 bytes"},
+		{"a link to elsewhere", func(r *rig) {
+			must(r.t, os.Remove(r.path("u.bin")))
+			must(r.t, os.Symlink("/dev/null", r.path("u.bin")))
+		}, nil, true, damaged},
 		{"another digest", func(*rig) {}, func(rec *journal.Record) {
 			forget(rec)
 			rec.Job.MD5 = strings.Repeat("0", 32)
-		}, true, "MD5_MISMATCH: expected "},
+		}, true, damaged + "expected "},
 	} {
 		run(t, tt.name, func(t *testing.T) {
 			r := newRig(t)
@@ -72,7 +82,7 @@ func TestReadyIsJudgedByTheBytes(t *testing.T) {
 					t.Error("counted again")
 				}
 				r.end()
-				if r.open(); r.Snapshot().State != fsm.Ready {
+				if r.boot(); r.await(fsm.Ready).State != fsm.Ready {
 					t.Errorf("the start after that is %s", r.Snapshot().State)
 				}
 				return
@@ -80,12 +90,20 @@ func TestReadyIsJudgedByTheBytes(t *testing.T) {
 			if s.State != fsm.Failed || !strings.HasPrefix(s.Error, tt.want) || s.NextTry != 0 {
 				t.Errorf("%s %q, tried again in %v", s.State, s.Error, s.NextTry)
 			}
+			r.end()
+			r.boot()
+			time.Sleep(48 * time.Hour)
+			if s := r.Snapshot(); s.State != fsm.Failed || len(r.requests()) > 0 {
+				t.Errorf("without a post it is %s", s.State)
+			}
 			r.faults.set(nil)
 			r.start(r.job())
 			r.fetched()
 		})
 	}
 }
+
+const damaged = "DOWNLOAD_FAILED: PACKAGE_DAMAGED the package that was ready is not what it was: "
 
 // An installer may delete the package while it is proved.
 func TestPackageIsInstalledWhileReadyIsProved(t *testing.T) {

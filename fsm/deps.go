@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"otad/hashing/signature"
 	"otad/journal"
 	"otad/metrics"
 	"otad/netio"
@@ -144,17 +145,20 @@ type Deps struct {
 
 // Config is how the machine works on a job.
 type Config struct {
-	Checkpoint         int64          // bytes between two checkpoints; at least 1
-	Retries            int            // failures in a row without progress that are tried again
-	NetworkWait        time.Duration  // longest wait for a network; it costs no retries
-	TryAgain           TryAgain       // how a failed job is started again by itself
-	Flush              time.Duration  // longest time of transfer between two checkpoints; 0: they count bytes only
-	Held               func() bool    // no request is made while it returns true; any goroutine; nil: never
-	MinFree            int64          // bytes to leave free on the file system
-	MaxSize            int64          // most bytes of a package whose job has no size; 0: any
-	Keep               int            // packages of earlier jobs that stay although there is no room; KeepAll: every one
-	Readback           bool           // Verifying reads the file from the medium once more
+	Checkpoint  int64         // bytes between two checkpoints; at least 1
+	Retries     int           // failures in a row without progress that are tried again
+	NetworkWait time.Duration // longest wait for a network; it costs no retries
+	TryAgain    TryAgain      // how a failed job is started again by itself
+	Flush       time.Duration // longest time of transfer between two checkpoints; 0: they count bytes only
+	Held        func() bool   // no request is made while it returns true; any goroutine; nil: never
+	MinFree     int64         // bytes to leave free on the file system
+	MaxSize     int64         // most bytes of a package whose job has no size; 0: any
+	Keep        int           // packages of earlier jobs that stay although there is no room; KeepAll: every one
+	Readback    bool          // Verifying reads the file from the medium once more
+	// Trust returns which packages are taken at this moment; any goroutine; nil: all.
+	Trust              func() signature.Trust
 	KeepOutbox         bool           // transitions go into the journal's outbox
+	HandOff            bool           // an installer is at work, see [Updater.SetInstall]
 	FailOnJournalError bool           // Run returns the error when the journal cannot be written, instead of trying again
 	OnChange           func(Snapshot) // called after every transition and checkpoint; must not block; nil: nobody
 	Pulse              func()         // called by Run's goroutine at each of its turns and at least every PulseEvery; nil: never

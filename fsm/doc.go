@@ -17,6 +17,10 @@
 // answered, or until their context ends. [Updater.Snapshot] and
 // [Updater.Health] read memory and the last error.
 //
+// A package that is Ready may be handed over to an installer. [Updater.Handover]
+// returns it, and [Updater.SetInstall] records what the installer does, beside the
+// machine, which stays in Ready.
+//
 // # Promises
 //
 // The journal leads and the machine follows: a transition is durable before it
@@ -24,8 +28,9 @@
 // order is write, sync, commit, report (diskWriter.checkpoint enforces it). While
 // an interval is committed the next one is written and synced, so at most two
 // intervals of stored bytes are fetched again. Ready means that the digest of the
-// bytes on disk is the job's: at a start, a journal that says so is believed only
-// while the file is the one that was verified.
+// bytes on disk is the job's: at a start, and when the job is posted again, the
+// package is digested once more. With trusted keys ([Config].Trust) it means that
+// one of them signed these bytes, by a verdict of this process.
 //
 // # Errors
 //

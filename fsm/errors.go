@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"otad/hashing/signature"
 	"otad/journal"
 )
 
@@ -22,16 +23,20 @@ const (
 	SHA256Mismatch      Code = "SHA256_MISMATCH"
 	PackageSizeMismatch Code = "PACKAGE_SIZE_MISMATCH"
 	DiskFull            Code = "DISK_FULL"
+	SignatureInvalid    Code = "SIGNATURE_INVALID"
 )
 
 // KeepsPartial reports whether the bytes fetched so far can still become the
 // package. A mismatch proves that they cannot.
-func (c Code) KeepsPartial() bool { return c == DownloadFailed || c == DiskFull }
+func (c Code) KeepsPartial() bool {
+	return c == DownloadFailed || c == DiskFull || c == SignatureInvalid
+}
 
 // Reason is why a download failed, within its code.
 type Reason string
 
-// The reasons of DOWNLOAD_FAILED. The other codes have none.
+// The reasons of DOWNLOAD_FAILED. Those of SIGNATURE_INVALID are the problems of
+// package signature in upper case; the other codes have none.
 const (
 	ObjectChanged       Reason = "OBJECT_CHANGED"        // the origin's object changed twice under one job
 	RangeNotSatisfiable Reason = "RANGE_NOT_SATISFIABLE" // the origin refused the offset twice
@@ -42,6 +47,7 @@ const (
 	Unusable            Reason = "UNUSABLE"              // the origin's answer cannot be used
 	RetriesSpent        Reason = "RETRIES_SPENT"         // every retry failed
 	BoardError          Reason = "BOARD_ERROR"           // the board's file system or journal failed
+	PackageDamaged      Reason = "PACKAGE_DAMAGED"       // the file of a package that was Ready is not what it was
 )
 
 // reasonNone is the reason of codes without reasons, as a metric label.
@@ -51,7 +57,7 @@ const reasonNone = "NONE"
 // of the other reasons speaks for itself.
 func (r Reason) prefix() string {
 	switch r {
-	case ObjectChanged, RangeNotSatisfiable, URLExpired, StorageLost:
+	case ObjectChanged, RangeNotSatisfiable, URLExpired, StorageLost, PackageDamaged:
 		return string(r) + " "
 	case CrashLoop:
 		return string(r) + ": "
@@ -64,11 +70,14 @@ func (r Reason) prefix() string {
 // label values of a metric.
 func Failures() [][2]string {
 	var out [][2]string
-	for _, r := range []Reason{ObjectChanged, RangeNotSatisfiable, URLExpired, StorageLost, CrashLoop, Refused, Unusable, RetriesSpent, BoardError} {
+	for _, r := range []Reason{ObjectChanged, RangeNotSatisfiable, URLExpired, StorageLost, CrashLoop, Refused, Unusable, RetriesSpent, BoardError, PackageDamaged} {
 		out = append(out, [2]string{string(DownloadFailed), string(r)})
 	}
 	for _, c := range []Code{MD5Mismatch, SHA256Mismatch, PackageSizeMismatch, DiskFull} {
 		out = append(out, [2]string{string(c), reasonNone})
+	}
+	for _, p := range signature.Problems() {
+		out = append(out, [2]string{string(SignatureInvalid), string(signatureReason(p))})
 	}
 	return out
 }
@@ -89,8 +98,11 @@ func (e *Error) Error() string { return e.prefix() + e.Detail }
 func (e *Error) Unwrap() error { return e.Err }
 
 func (e *Error) prefix() string {
-	if e.Code == "" {
+	switch {
+	case e.Code == "":
 		return ""
+	case e.Code == SignatureInvalid && e.Reason != "":
+		return string(e.Code) + ": " + string(e.Reason) + " "
 	}
 	return string(e.Code) + ": " + e.Reason.prefix()
 }

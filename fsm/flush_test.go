@@ -58,6 +58,9 @@ func TestBoardThatIsUpForSecondsArrives(t *testing.T) {
 			}
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
+			if r.Snapshot().State == fsm.Ready {
+				break
+			}
 			r.kill()
 			r.boot()
 		}

@@ -29,7 +29,7 @@ func lastAfter(old, now journal.Record) journal.Last {
 // that did not store this has the end of its own job alone.
 func lastJob(rec journal.Record) journal.Last {
 	if state := stateOf(rec); rec.Last.Result == "" && (state == Ready || state == Failed) {
-		return lastAfter(journal.Record{Job: rec.Job, Validator: rec.Validator}, rec)
+		return lastAfter(journal.Record{Job: rec.Job, Validator: rec.Validator, Signed: rec.Signed}, rec)
 	}
 	return rec.Last
 }

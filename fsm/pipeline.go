@@ -80,7 +80,7 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 	received, hashed := make(chan *block, blockCount), make(chan *block, blockCount)
 	from, digest := t.at.saved.Offset, t.at.digest
 	if takeOver != nil {
-		from, digest = 0, hashing.New(algorithms(t.journal.record().Job))
+		from, digest = 0, hashing.New(algorithms(signedJob(t.journal.record())))
 	}
 	in := &receiver{body: body, count: t.received, rate: t.report.bytesPerSecond, free: t.blocks.free, interval: t.cfg.Checkpoint, flush: &t.flush}
 	first := takeOverAt(t.cfg.Checkpoint, size)

@@ -246,7 +246,7 @@ func (r *rig) held(at int64) {
 }
 
 func newMetrics() *metrics.Metrics {
-	l := metrics.Labels{Failures: fsm.Failures()}
+	l := metrics.Labels{Failures: fsm.Failures(), Signatures: fsm.SignatureResults()}
 	for _, s := range fsm.States() {
 		l.States = append(l.States, s.Label())
 	}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
 	"syscall"
@@ -43,16 +44,12 @@ func isProved(dir StateDir, rec journal.Record) bool {
 	return i >= 0 && isStill(dir, rec.Published[i])
 }
 
-// isUnproved reports whether the record is Ready with a file that nobody has
-// compared with the digest: somebody replaced the file, or the record was written
-// by an otad that did not remember it. Without a file there is nothing to
-// compare: whoever installed the package has deleted it.
-func isUnproved(dir StateDir, rec journal.Record) bool {
-	if stateOf(rec) != Ready || isProved(dir, rec) {
-		return false
-	}
+// isThere reports whether there is anything under the name of the record's package.
+// Without it there is nothing to compare: whoever installed the package has deleted
+// it.
+func isThere(dir StateDir, rec journal.Record) bool {
 	_, err := statPublished(dir, rec.Job.Name)
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // remember returns the change that adds the job's package, which has just been
@@ -64,14 +61,4 @@ func remember(dir StateDir, rec journal.Record) recordChange {
 		list = append(list, publishedFile(rec.Job.Name, info))
 	}
 	return func(r *journal.Record) { r.Published = list }
-}
-
-// stopLooking puts the machine back to the journal's Ready while a package on a
-// device is being looked at, see New. A job that comes now needs no end of that: the
-// transfer of the same job does it too, and fetches the package anew if it is gone.
-func (u *Updater) stopLooking(rec journal.Record) {
-	if rec.Job.Output != "" && State(rec.State) == Ready && u.machine.current() == Verifying {
-		u.stopWork()
-		u.machine = newMachine(Ready, u.commitTransition, u.observe)
-	}
 }

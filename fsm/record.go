@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"time"
@@ -29,11 +30,21 @@ func stateOf(r journal.Record) State {
 	}
 }
 
-// jobWithSize returns the record's job with the size that the origin reported,
-// where the job came without one. The journal keeps the two apart: a reported
+// signedJob returns the record's job with what its signature says, where the job
+// came without it. The journal keeps the two apart: a request that is repeated
+// without its signature is the same job.
+func signedJob(r journal.Record) journal.Job {
+	job := r.Job
+	job.Version, job.SHA256 = cmp.Or(job.Version, r.Signed.Version), cmp.Or(job.SHA256, r.Signed.SHA256)
+	job.Size = cmp.Or(job.Size, r.Signed.Size)
+	return job
+}
+
+// jobWithSize is signedJob with the size that the origin reported, where neither
+// has one. The journal keeps the two apart: a reported
 // size is given up with the bytes of the object that it was reported for.
 func jobWithSize(r journal.Record) journal.Job {
-	job := r.Job
+	job := signedJob(r)
 	if job.Size == 0 {
 		job.Size = r.Validator.Total
 	}
@@ -41,8 +52,8 @@ func jobWithSize(r journal.Record) journal.Job {
 }
 
 // startChange puts job into the record, which was posted at now. The same job
-// keeps its bytes; another one gives them up.
-func startChange(job journal.Job, same bool, now journal.Progress) recordChange {
+// keeps its bytes; another one gives them up. signed is what its signature says.
+func startChange(job journal.Job, signed journal.Signed, same bool, now journal.Progress) recordChange {
 	return func(r *journal.Record) {
 		if same {
 			job.Size = max(job.Size, r.Job.Size)
@@ -55,9 +66,10 @@ func startChange(job journal.Job, same bool, now journal.Progress) recordChange 
 				r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 			}
 		}
-		r.Job, r.Stats.Progress = job, now
+		r.Job, r.Signed, r.Stats.Progress = job, signed, now
 		keepFile(r)
 		r.Error, r.Code, r.Reason = "", "", ""
+		r.Install = journal.Install{}
 		r.Tries, r.TryStep, r.TryOffset, r.Mismatched = 0, 0, 0, 0
 		clearCounts(r)
 	}
@@ -89,19 +101,20 @@ func clearCounts(r *journal.Record) {
 func failChange(why *Error, durable int64) recordChange {
 	return func(r *journal.Record) {
 		r.Error, r.Code, r.Reason = why.Error(), string(why.Code), string(why.Reason)
+		r.Install = journal.Install{}
 		countTry(r, why, durable)
-		if !why.Code.KeepsPartial() || durable == 0 {
+		if !why.Code.KeepsPartial() || why.Reason == PackageDamaged || durable == 0 {
 			dropCheckpoints(r)
 			r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 		}
 	}
 }
 
-// readyChange deletes the URL, which may be a key and which nobody needs any
+// readyChange deletes the URLs, which may be keys and which nobody needs any
 // more. The size, given or reported, is the package's now.
 func readyChange(r *journal.Record) {
-	r.Job = jobWithSize(*r)
-	r.Job.URL, r.Validator = "", journal.Validator{}
+	r.Job.Size = jobWithSize(*r).Size
+	r.Job.URL, r.Job.SignatureURL, r.Validator = "", "", journal.Validator{}
 	r.Tries, r.TryStep, r.TryOffset = 0, 0, 0
 }
 
@@ -227,6 +240,9 @@ func (u *Updater) observe(from, to State) {
 	if to != Failed {
 		if rec.Tries > 0 && to.Active() {
 			log = quiet(log)
+		}
+		if s.SignedBy != "" {
+			log = log.With("signed_by", s.SignedBy)
 		}
 		log.Info("transition", "durable", s.Durable, "size", s.Size)
 		return

@@ -20,6 +20,7 @@ type reporter struct {
 	start    time.Time // of the process: the rate must not see the board's clock jump
 	boot     string    // as Config.Boot, which is not empty here
 	uptime   func() time.Duration
+	signed   func() bool // signatures are asked for
 
 	mu       sync.Mutex // guards the fields below
 	shown    Snapshot
@@ -41,6 +42,9 @@ const silenceShown = 5 * time.Second
 // started again, zero when it is not.
 func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint, nextTry time.Time) Snapshot {
 	next := recorded(rec, checkpoints, r.readback)
+	if !r.signed() {
+		next.SignedBy = "" // of an earlier process, with keys
+	}
 	r.mu.Lock()
 	if next.State != Idle && next.Name == r.shown.Name && next.Version == r.shown.Version {
 		next.Retries, next.ResumedFrom = r.shown.Retries, r.shown.ResumedFrom

@@ -17,7 +17,7 @@ func (t *transfer) startOver(why metrics.RestartReason, also recordChange) error
 	if err != nil {
 		return err
 	}
-	return t.reposition(position{digest: hashing.New(algorithms(rec.Job))}, jobWithSize(rec).Size)
+	return t.reposition(position{digest: hashing.New(algorithms(signedJob(rec)))}, jobWithSize(rec).Size)
 }
 
 func (t *transfer) startsOver(why metrics.RestartReason) {
@@ -53,7 +53,7 @@ func (t *transfer) cutDigest() (err error) {
 // digestAt returns the digest of the bytes before a checkpoint of this process.
 func (t *transfer) digestAt(cp journal.Checkpoint) (*hashing.Digest, error) {
 	if cp.Offset == 0 {
-		return hashing.New(algorithms(t.journal.record().Job)), nil
+		return hashing.New(algorithms(signedJob(t.journal.record()))), nil
 	}
 	return hashing.Resume(cp.Digest)
 }

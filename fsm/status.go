@@ -12,6 +12,7 @@ import (
 // Snapshot is the state of the machine and its job at one moment.
 type Snapshot struct {
 	State          State
+	Stage          Stage // of the installation of a package that is Ready
 	Version, Name  string
 	Size           int64         // bytes; 0 while it is not known
 	Durable        int64         // bytes that a power cut cannot take
@@ -24,12 +25,13 @@ type Snapshot struct {
 	NextTry        time.Duration // until then; 0: it is not
 	ResumedFrom    int64         // offset at which this process began with the job
 	Message        string        // one line for a person
-	Error          string        // "CODE: detail" in Failed, else empty
-	Code           Code          // of the error; empty unless Failed
+	Error          string        // "CODE: detail" in Failed and in StageFailed, else empty
+	Code           Code          // of the error; empty without one
 	Reason         Reason        // of the error; empty for the codes that have none
 	Stats          journal.Stats // of the job over all processes
 	Host           string        // of the job's URL; empty: not known
 	Output         string        // path of the device that the package goes to; empty: a file
+	SignedBy       string        // number of the key, as minisign prints it; empty: no signature was asked for, or it is not known yet
 	failure        *Error
 }
 
@@ -50,11 +52,15 @@ func SnapshotOf(rec journal.Record, newestFirst []journal.Checkpoint) Snapshot {
 // whether Verifying reads the file back, which is 0 % at its beginning.
 func recorded(rec journal.Record, newestFirst []journal.Checkpoint, readback bool) Snapshot {
 	state := stateOf(rec)
-	s := Snapshot{State: state, Version: rec.Job.Version, Name: rec.Job.Name, Size: jobWithSize(rec).Size,
+	job := jobWithSize(rec)
+	s := Snapshot{State: state, Version: job.Version, Name: job.Name, Size: job.Size, SignedBy: rec.Signed.Key,
 		Durable: newestOffset(newestFirst), ETA: -1, Tries: rec.Tries, Message: state.message(),
 		Error: rec.Error, Stats: rec.Stats, Host: hostOf(rec.Job.URL), Output: rec.Job.Output, failure: recordedError(rec)}
 	if s.failure != nil {
 		s.Code, s.Reason = s.failure.Code, s.failure.Reason
+	}
+	if state == Ready {
+		s = s.withInstall(rec.Install)
 	}
 	s.Received, s.Progress = s.Durable, progress(s, 0, readback)
 	return s
@@ -81,6 +87,9 @@ func progress(s Snapshot, verified int64, readback bool) int {
 		}
 		return 100
 	case Ready:
+		if s.Stage == StageInstalling {
+			return 0
+		}
 		return 100
 	default:
 		return 0

@@ -143,13 +143,14 @@ func TestCutNeverFindsNeitherTheHeldBytesNorTheirReplacement(t *testing.T) {
 			alive = !p.killer.isKilled()
 			r.kill()
 			r.origin.Release()
-			r.boot()
+			r.open() // before it goes on by itself
 			switch s := r.Snapshot(); {
 			case s.Durable == interval:
 				took++
 			case s.Durable != at || alive:
 				t.Errorf("killed at change %d: %d bytes are held", kill, s.Durable)
 			}
+			r.boot()
 			r.fetched()
 			if first := r.requests()[0]; first.Offset != r.found.durable {
 				t.Errorf("killed at change %d: the journal claims %d bytes, and the request is from %d", kill, r.found.durable, first.Offset)

@@ -24,6 +24,7 @@ type transfer struct {
 	journal  *journalWriter
 	report   *reporter
 	restarts *restartCounter
+	judge    judge
 	newURL   <-chan struct{}
 
 	file   Partial
@@ -46,18 +47,24 @@ func (u *Updater) newTransfer() *transfer {
 		log = quiet(log)
 	}
 	return &transfer{cfg: u.cfg, dir: u.dir, source: u.source, log: log, journal: u.journal,
-		report: u.report, restarts: u.restarts, newURL: u.newURL, cause: u.cause, flush: flushClock{longest: u.cfg.Flush},
+		report: u.report, restarts: u.restarts, judge: u.judge, newURL: u.newURL, cause: u.cause, flush: flushClock{longest: u.cfg.Flush},
 		policy: retryPolicy{retries: u.cfg.Retries, interval: u.cfg.Checkpoint, networkWait: u.cfg.NetworkWait}}
 }
 
 // download is the work of Downloading. It returns nil when every byte of the
 // package is durable and journaled.
 func (t *transfer) download(ctx context.Context) (err error) {
-	rec := t.journal.record()
-	if !State(rec.State).known() {
-		if done, err := t.isReady(ctx, jobWithSize(rec)); done || err != nil {
+	rec, err := t.sign(ctx)
+	if err != nil {
+		return err
+	}
+	if t.mayBeReady(rec) {
+		done, err := t.isReady(ctx, jobWithSize(rec))
+		if done || err != nil && (ctx.Err() != nil || !State(rec.State).known()) {
 			return err
-		}
+		} // else a package that cannot be read is none
+	}
+	if !State(rec.State).known() {
 		// The next start must not look again, and a newer otad must not take what
 		// is here for a job in its own state.
 		if _, err := t.journal.update(func(r *journal.Record) { r.State = string(Downloading) }); err != nil {
@@ -73,7 +80,7 @@ func (t *transfer) download(ctx context.Context) (err error) {
 	}
 	defer closeKeepErr(t.file, &err)
 	r := resumer{t.journal, t.report, t.log}
-	if t.at, err = r.resume(ctx, t.file, rec.Job); err != nil {
+	if t.at, err = r.resume(ctx, t.file, signedJob(rec)); err != nil {
 		return err
 	}
 	t.policy.mark = t.at.saved.Offset
@@ -84,7 +91,7 @@ func (t *transfer) download(ctx context.Context) (err error) {
 	if err := t.reserve(jobWithSize(t.journal.record()).Size); err != nil {
 		return err
 	}
-	err = t.run(ctx)
+	err = t.run(ctx, t.attempt)
 	if err != nil && ctx.Err() == nil {
 		if cut := t.journal.unreserve(t.file); cut != nil {
 			t.log.Warn("the reserved space stays taken", "err", cut)
@@ -93,8 +100,15 @@ func (t *transfer) download(ctx context.Context) (err error) {
 	return err
 }
 
-// isReady reports whether the job of a newer otad is published already: the state
-// that this build does not have may have come after Ready.
+// mayBeReady reports whether the package may be published already. The state of a
+// newer otad may have come after Ready. And a package whose key was not trusted any
+// more has its final name, and all its bytes are claimed.
+func (t *transfer) mayBeReady(rec journal.Record) bool {
+	size := jobWithSize(rec).Size
+	return !State(rec.State).known() || size > 0 && t.journal.durable() == size
+}
+
+// isReady reports whether the job is published already.
 func (t *transfer) isReady(ctx context.Context, job journal.Job) (bool, error) {
 	if !isPublished(t.dir, job) {
 		return false, nil
@@ -106,12 +120,13 @@ func (t *transfer) isReady(ctx context.Context, job journal.Job) (bool, error) {
 	return err == nil, err
 }
 
-func (t *transfer) run(ctx context.Context) error {
+// run makes attempts until one succeeds or the policy gives up.
+func (t *transfer) run(ctx context.Context, attempt func(context.Context) error) error {
 	for {
 		if err := t.waitHeld(ctx); err != nil {
 			return err
 		}
-		err := t.attempt(ctx)
+		err := attempt(ctx)
 		switch {
 		case err == nil && t.mixtureFailed():
 			if err := t.startOver(metrics.RestartMixed, func(r *journal.Record) { r.Mismatched++ }); err != nil {

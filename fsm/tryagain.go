@@ -110,10 +110,10 @@ func (u *Updater) tryAgain(ctx context.Context) {
 	}
 }
 
-// secondsToNextTry returns NaN when no try is due.
+// secondsToNextTry returns NaN when no try of the download is due.
 func (r *reporter) secondsToNextTry() float64 {
-	if next := r.snapshot().NextTry; next > 0 {
-		return next.Seconds()
+	if s := r.snapshot(); s.State == Failed && s.NextTry > 0 {
+		return s.NextTry.Seconds()
 	}
 	return math.NaN()
 }

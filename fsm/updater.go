@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"otad/hashing/signature"
 	"otad/journal"
 	"otad/metrics"
 )
@@ -23,8 +24,10 @@ type Updater struct {
 	journal  *journalWriter
 	report   *reporter
 	restarts *restartCounter
+	judge    judge
 	commands chan command
 	newURL   chan struct{} // ends the wait of a transfer that has an old URL
+	over     chan struct{} // closed when Run has ended
 	replaced chan error    // ends Run: the state directory is not the one at its path; holds one
 
 	// Owned by Run's goroutine.
@@ -34,6 +37,7 @@ type Updater struct {
 	started time.Time     // of the current job in this process; zero: not begun by it
 	nextTry *time.Timer   // of a failed job; nil: none is due
 	trouble Distance      // of one failure that comes again and again
+	again   recordChange  // starts the job that was posted while the same one is proved again; nil: none was
 }
 
 // command is a call of Start or Reset on its way to Run's goroutine.
@@ -48,8 +52,8 @@ type command struct {
 const journalRetry = 5 * time.Second
 
 // New returns an Updater in the state that the journal holds. Nothing runs yet,
-// and nothing is written. Where the journal holds Ready, and the file is not the
-// one that was verified, the state is Verifying: the bytes decide.
+// and nothing is written. Where the journal holds Ready, and the package is there,
+// the state is Verifying: the bytes decide, and the signature.
 func New(d Deps, c Config) (*Updater, error) {
 	if c.OnChange == nil {
 		c.OnChange = func(Snapshot) {}
@@ -60,6 +64,9 @@ func New(d Deps, c Config) (*Updater, error) {
 	if c.AllocBuffer == nil {
 		c.AllocBuffer = func(size int) ([]byte, func()) { return make([]byte, size), func() {} }
 	}
+	if c.Trust == nil {
+		c.Trust = func() signature.Trust { return signature.Trust{} }
+	}
 	begun := time.Now()
 	if c.Boot == "" || c.Uptime == nil {
 		c.Boot = fmt.Sprintf("process %x", rand.Uint32())
@@ -67,29 +74,32 @@ func New(d Deps, c Config) (*Updater, error) {
 	}
 	w := &journalWriter{journal: d.Journal}
 	u := &Updater{cfg: c, dir: d.StateDir, source: d.Source, log: d.Log, journal: w,
-		report:   &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: begun, boot: c.Boot, uptime: c.Uptime},
+		report: &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: begun, boot: c.Boot, uptime: c.Uptime,
+			signed: func() bool { return c.Trust().Required() }},
 		restarts: &restartCounter{journal: w, log: d.Log},
-		commands: make(chan command), newURL: make(chan struct{}, 1), replaced: make(chan error, 1)}
+		commands: make(chan command), newURL: make(chan struct{}, 1), over: make(chan struct{}), replaced: make(chan error, 1)}
 	w.stats = u.report.jobStats
+	u.judge = judge{c.Trust, w, u.report}
 	rec := w.record()
-	if isUnproved(d.StateDir, rec) {
+	if stateOf(rec) == Ready && isThere(u.dir, rec) {
 		rec.State = string(Verifying)
 	}
 	state := stateOf(rec)
 	if rec.State != "" && !State(rec.State).known() {
 		u.log.Warn("the journal is of a newer otad: its state is not known here", "recorded", rec.State, "state", state)
 	}
-	u.machine = newMachine(state, u.commitTransition, u.observe)
-	u.report.load(rec, w.checkpoints(), time.Time{})
+	u.show(state)
 	d.Metrics.NextTry(u.report.secondsToNextTry)
 	d.Metrics.Job(u.jobMetrics)
 	return u, nil
 }
 
-// Start makes job the current one. The same job again only refreshes its URL; a
-// failed one goes on from its checkpoint. Start blocks until Run has taken the
-// job and the journal holds it. Errors: ErrBusy, *journal.FieldError for a job
-// that breaks a rule, the journal's when it cannot be written, or ctx's.
+// Start makes job the current one. The same job again only refreshes its URL and
+// its signature; a failed one goes on from its checkpoint; the package of one that
+// is Ready is digested again, and fetched if it is not what it was. Start blocks
+// until Run has taken the job and the journal holds it. Errors: ErrBusy,
+// ErrInstalling, *journal.FieldError for a job that breaks a rule, *Error with
+// SignatureInvalid, the journal's when it cannot be written, or ctx's.
 func (u *Updater) Start(ctx context.Context, job journal.Job) error {
 	return u.ask(ctx, func(ctx context.Context) error { return u.start(ctx, job) })
 }
@@ -112,6 +122,9 @@ func (u *Updater) StartBeforeRun(ctx context.Context, job journal.Job, replace b
 		if !replace {
 			return &UnfinishedError{Job: rec.Job, Offset: offset}
 		}
+		if _, _, err := u.judge.posted(job, rec, false); err != nil {
+			return err // before anything is given up for it
+		}
 		if err := u.reset(ctx); err != nil {
 			return err
 		}
@@ -131,6 +144,7 @@ func (u *Updater) unfinished(rec journal.Record) (offset int64, yes bool) {
 // directory that is not the one at its path any more. With FailOnJournalError it
 // returns the first error of the journal.
 func (u *Updater) Run(ctx context.Context) error {
+	defer close(u.over)
 	if err := u.recoverJob(ctx); err != nil && u.cfg.FailOnJournalError {
 		return err
 	}
@@ -197,65 +211,62 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	if err := u.source.CheckURL(job.URL); err != nil {
 		return &journal.FieldError{Field: journal.FieldURL, Problem: "is refused: " + err.Error()}
 	}
+	if job.SignatureURL != "" {
+		if err := u.source.CheckURL(job.SignatureURL); err != nil {
+			return &journal.FieldError{Field: journal.FieldSignatureURL, Problem: "is refused: " + err.Error()}
+		}
+	}
 	rec := u.journal.record()
 	same := rec.Job.Same(job)
-	u.stopLooking(rec)
-	switch state := u.machine.current(); {
-	case state.Active() && !same && rec.Tries == 0 && State(rec.State) != Ready:
+	job, signed, err := u.judge.posted(job, rec, same)
+	if err != nil {
+		return err
+	}
+	same = same && (signed == journal.Signed{} || rec.Signed == journal.Signed{} || signed.SHA256 == rec.Signed.SHA256)
+	if !same && u.isInstalling(rec) {
+		return ErrInstalling // also while its package is digested again
+	}
+	state := u.machine.current()
+	switch {
+	case State(rec.State) == Ready:
+		same = same && isThere(u.dir, rec) // else it was taken away: fetch it anew
+		if same && (job.Signature != "" || !u.judge.required()) {
+			return u.proveAgain(job, signed)
+		} // else the signature is fetched, and the package is there
+		if u.isInstalling(rec) {
+			return ErrInstalling
+		}
+		u.stopWork() // whoever asked for it has been answered
+		u.again = nil
+		if state.Active() {
+			u.show(Ready)
+		}
+	case state.Active() && !same && rec.Tries == 0:
 		return ErrBusy
 	case state.Active() && !same:
-		// It was reported failed, or Ready: whoever asked for it has been answered.
+		// It was reported failed: whoever asked for it has been answered.
 		if err := u.reset(ctx); err != nil {
 			return err
 		}
 	case state.Active():
-		return u.refreshURL(job.URL)
-	case state == Ready:
-		if same && isProved(u.dir, rec) {
-			return nil
-		}
-		// The package was taken away: fetch it anew. What is on a device is looked at
-		// first.
-		same = same && job.Output != ""
+		return u.refresh(job, signed)
 	}
 	u.cause = metrics.CauseNewURL
 	u.started = time.Now()
-	if err := u.machine.fire(ctx, evStart, startChange(job, same, u.report.progressNow())); err != nil {
+	if err := u.machine.fire(ctx, evStart, startChange(job, signed, same, u.report.progressNow())); err != nil {
+		if state.Active() && State(rec.State) == Ready {
+			u.show(state) // what is Ready is still to be proved
+		}
 		return err
 	}
 	u.journal.tidy(u.dir, u.log)
 	return nil
 }
 
-// refreshURL does nothing for the URL that the journal has already: a client
-// that asks again and again must neither wear out the flash nor cut every wait
-// short.
-func (u *Updater) refreshURL(url string) error {
-	if u.journal.record().Job.URL == url {
-		return nil
-	}
-	_, err := u.journal.update(func(r *journal.Record) {
-		r.Validator = keptValidator(*r, url)
-		r.Job.URL = url
-	})
-	if err != nil {
-		return err
-	}
-	defer u.journal.tidy(u.dir, u.log)
-	if u.work.failed() {
-		u.stopWork() // the old URL failed; the new one is tried before anything is reported
-		return nil
-	}
-	select {
-	case u.newURL <- struct{}{}:
-	default:
-	}
-	return nil
-}
-
 func (u *Updater) reset(ctx context.Context) error {
 	busy := u.machine.current().Active() && State(u.journal.record().State) != Ready
 	u.stopWork()
+	u.again = nil
 	if err := u.machine.fire(ctx, evReset, resetChange); err != nil {
 		return err
 	}

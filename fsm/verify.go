@@ -17,12 +17,13 @@ type verifier struct {
 	journal  *journalWriter
 	report   *reporter
 	resumer  resumer
+	judge    judge
 	readback bool
 }
 
 func (u *Updater) newVerifier() *verifier {
 	return &verifier{dir: u.dir, journal: u.journal, report: u.report,
-		resumer: resumer{u.journal, u.report, u.log}, readback: u.cfg.Readback}
+		resumer: resumer{u.journal, u.report, u.log}, judge: u.judge, readback: u.cfg.Readback}
 }
 
 // verify compares the digest that came along the stream and publishes the file.
@@ -31,18 +32,18 @@ func (u *Updater) newVerifier() *verifier {
 func (v *verifier) verify(ctx context.Context) (err error) {
 	defer func() { v.count(ctx, err) }()
 	rec := v.journal.record()
-	job := jobWithSize(rec)
-	if State(rec.State) == Ready { // see New; there is no partial file
-		if _, err := statPublished(v.dir, job.Name); errors.Is(err, fs.ErrNotExist) {
+	ready := State(rec.State) == Ready // see New; there is no partial file
+	if ready {
+		if _, err := statPublished(v.dir, rec.Job.Name); errors.Is(err, fs.ErrNotExist) {
 			return nil // whoever installed the package has deleted it since
 		}
-		err := v.provePublished(ctx, job)
-		if job.Output != "" && isMismatch(err) {
-			// Once a board has run from the device, what is there has changed by
-			// right. Nothing is claimed of it any more.
-			return v.dir.RemovePartial(job.Name)
-		}
+	}
+	if rec, err = v.judge.again(rec); err != nil {
 		return err
+	}
+	job := jobWithSize(rec)
+	if ready {
+		return v.asDamaged(ctx, v.provePublished(ctx, job))
 	}
 	file, err := v.dir.OpenPartial(job.Name)
 	if err != nil {
@@ -111,6 +112,20 @@ func (v *verifier) provePublished(ctx context.Context, job journal.Job) error {
 	return err
 }
 
+// asDamaged returns the error of a package that was Ready and is not what it was.
+func (v *verifier) asDamaged(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || isReplaced(err) {
+		return err
+	}
+	e := damaged("the package that was ready is not what it was: %s; post the job again", asError(err).Detail)
+	e.Err = err
+	return e
+}
+
+func damaged(format string, args ...any) *Error {
+	return &Error{Code: DownloadFailed, Reason: PackageDamaged, Detail: fmt.Sprintf(format, args...)}
+}
+
 // readFile digests what the medium holds, not what the page cache holds.
 func (v *verifier) readFile(ctx context.Context, file Partial, job journal.Job) error {
 	v.report.read(0)
@@ -129,7 +144,7 @@ func (v *verifier) count(ctx context.Context, err error) {
 	switch {
 	case err == nil:
 		v.report.verification(metrics.VerificationMatch)
-	case isMismatch(err):
+	case isMismatch(err), isDamaged(err):
 		v.report.verification(metrics.VerificationMismatch)
 	case ctx.Err() == nil:
 		v.report.verification(metrics.VerificationError)
@@ -187,6 +202,11 @@ func compare(job journal.Job, d *hashing.Digest) error {
 		return &Error{Code: SHA256Mismatch, Detail: fmt.Sprintf("expected %s, got %s", job.SHA256, got)}
 	}
 	return nil
+}
+
+func isDamaged(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Reason == PackageDamaged
 }
 
 // isMismatch reports whether err proves that bytes are not the package's.

@@ -92,8 +92,19 @@ func (u *Updater) finishWork(ctx context.Context) error {
 	if isReplaced(w.err) {
 		return w.err
 	}
+	if job := u.journal.record().Job; job.Output != "" && isDamaged(w.err) && u.again == nil {
+		// A board that has run from the device has changed by right what is there.
+		// Nothing is claimed of it any more.
+		u.log.Warn("what is on the device is not the package any more", "err", w.err)
+		w.err = u.dir.RemovePartial(job.Name)
+	}
 	ev, change, why := w.next, recordChange(nil), (*Error)(nil)
 	switch {
+	case isDamaged(w.err) && u.again != nil:
+		u.log.Warn("the package is fetched anew", "err", w.err)
+		u.machine = newMachine(Ready, u.commitTransition, u.observe) // as the journal has it
+		ev, change = evStart, u.again
+		u.cause, u.started = metrics.CauseNewURL, time.Now()
 	case w.err != nil:
 		why = asError(w.err)
 		ev, change = evFail, failChange(why, u.journal.durable())
@@ -109,7 +120,7 @@ func (u *Updater) finishWork(ctx context.Context) error {
 		u.retryLater(ev, err)
 		return nil
 	}
-	u.work = nil
+	u.work, u.again = nil, nil
 	w.cancel()
 	switch {
 	case ev == evVerified && !again:
@@ -157,6 +168,11 @@ func (u *Updater) storageError(err error) error {
 // in Failed.
 func (u *Updater) recoverJob(ctx context.Context) error {
 	u.journal.tidy(u.dir, u.log)
+	if u.started.IsZero() && u.judge.isTrusted(u.journal.record()) {
+		if err := u.machine.fire(ctx, evStart, againChange); err != nil {
+			return err
+		}
+	}
 	rec := u.journal.record()
 	if !stateOf(rec).Active() || !u.started.IsZero() {
 		return nil // nothing is under way, or this very process began it

@@ -16,6 +16,8 @@ const (
 	MaxName    = 128
 	MaxVersion = 64
 	MaxOutput  = 255
+
+	MaxSignature = 4096
 )
 
 // Job is one package to fetch. Its JSON keys are part of the journal's format,
@@ -28,11 +30,17 @@ type Job struct {
 	MD5     string `json:"md5,omitempty"`     // lower-case hex; may be empty
 	SHA256  string `json:"sha256,omitempty"`  // lower-case hex; may be empty
 	Output  string `json:"output,omitempty"`  // path of the device that it goes to; empty: a file. An older otad fetches a file
+
+	// Signature is lines 2 to 4 of the package's .minisig file; may be empty.
+	Signature string `json:"signature,omitempty"`
+	// SignatureURL is where that file is; may be empty, and may be a key as URL is.
+	SignatureURL string `json:"signature_url,omitempty"`
 }
 
 // Same reports whether j and o are the same job: the same name, version,
 // digests, output and size, where a size of 0 is not known yet and equals any. The URL
-// does not count: a pre-signed URL is different each time it is signed.
+// does not count: a pre-signed URL is different each time it is signed. Nor does
+// the signature: the package may be signed again, with another key.
 func (j Job) Same(o Job) bool {
 	return j.Name == o.Name && j.Version == o.Version && j.MD5 == o.MD5 && j.SHA256 == o.SHA256 && j.Output == o.Output &&
 		(j.Size == o.Size || j.Size == 0 || o.Size == 0)
@@ -51,6 +59,9 @@ const (
 	FieldMD5     Field = "MD5"
 	FieldSHA256  Field = "SHA-256"
 	FieldOutput  Field = "output"
+
+	FieldSignature    Field = "signature"
+	FieldSignatureURL Field = "signature URL"
 )
 
 // FieldError is the error of [Job.Validate]: a field and what is wrong with it.
@@ -86,6 +97,8 @@ func (j Job) check(withURL bool, nameProblem func(string) string) error {
 		{FieldMD5, j.MD5 != "", DigestProblem(j.MD5, 32)},
 		{FieldSHA256, j.SHA256 != "", DigestProblem(j.SHA256, 64)},
 		{FieldOutput, j.Output != "", OutputProblem(j.Output)},
+		{FieldSignature, j.Signature != "", textProblem(j.Signature, MaxSignature)},
+		{FieldSignatureURL, j.SignatureURL != "", urlProblem(j.SignatureURL)},
 	} {
 		if check.applies && check.problem != "" {
 			return &FieldError{Field: check.field, Problem: check.problem}
@@ -142,12 +155,18 @@ func OutputProblem(path string) string {
 }
 
 func urlProblem(url string) string {
-	switch {
-	case url == "":
+	if url == "" {
 		return "is missing"
-	case len(url) > MaxURL:
-		return fmt.Sprintf("is longer than %d bytes", MaxURL)
-	case !utf8.ValidString(url):
+	}
+	return textProblem(url, MaxURL)
+}
+
+// textProblem returns why text cannot be stored as it is within most bytes.
+func textProblem(text string, most int) string {
+	switch {
+	case len(text) > most:
+		return fmt.Sprintf("is longer than %d bytes", most)
+	case !utf8.ValidString(text):
 		return "is not UTF-8"
 	}
 	return ""

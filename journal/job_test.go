@@ -19,6 +19,13 @@ func goodJob() journal.Job {
 	}
 }
 
+// signedJob is goodJob with a signature, and with where it came from.
+func signedJob() journal.Job {
+	j := goodJob()
+	j.Signature, j.SignatureURL = "RURs\ntrusted comment: size:1\tversion:1.2.3\nMK0D\n", "https://example.com/u.zip.minisig?X-Amz-Signature=def"
+	return j
+}
+
 func TestSameIsAboutTheIdentityOfAJob(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -101,6 +108,10 @@ func TestValidateNamesTheFieldThatIsWrong(t *testing.T) {
 		{"an upper-case MD5", func(j *journal.Job) { j.MD5 = strings.Repeat("0F", 16) }, journal.FieldMD5},
 		{"a short MD5", func(j *journal.Job) { j.MD5 = "0f" }, journal.FieldMD5},
 		{"a SHA-256 with other letters", func(j *journal.Job) { j.SHA256 = strings.Repeat("0g", 32) }, journal.FieldSHA256},
+		{"the longest signature", func(j *journal.Job) { j.Signature = strings.Repeat("s", journal.MaxSignature) }, ""},
+		{"a signature that is too long", func(j *journal.Job) { j.Signature = strings.Repeat("s", journal.MaxSignature+1) }, journal.FieldSignature},
+		{"a signature that is not text", func(j *journal.Job) { j.Signature = "\xff" }, journal.FieldSignature},
+		{"a signature URL that is too long", func(j *journal.Job) { j.SignatureURL = strings.Repeat("u", journal.MaxURL+1) }, journal.FieldSignatureURL},
 		{"a long SHA-256", func(j *journal.Job) { j.SHA256 += "0" }, journal.FieldSHA256},
 	}
 	for _, tt := range tests {

@@ -153,9 +153,12 @@ func (j *Journal) update(fn func(*Record), only *Checkpoint) (Record, error) {
 	if only != nil {
 		j.seq++
 	}
-	j.scrubDue = j.scrubDue || old.record.Job.URL != "" && rec.Job.URL != old.record.Job.URL
+	j.scrubDue = j.scrubDue || isGone(old.record.Job.URL, rec.Job.URL) || isGone(old.record.Job.SignatureURL, rec.Job.SignatureURL)
 	return rec.clone(), nil
 }
+
+// isGone reports whether there was a URL and is another one now, or none.
+func isGone(before, now string) bool { return before != "" && now != before }
 
 // Commit makes cp the newest checkpoint, in place of the oldest, with the next
 // Seq and the record's Generation. The caller has synced the data before. The

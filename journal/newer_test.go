@@ -215,7 +215,7 @@ func TestOlderOtadIgnoresTheLastJob(t *testing.T) {
 		}
 		return keys
 	}
-	newer := known(recordWithoutOutput())
+	newer := known(recordWithoutHandOff())
 	if newer["last"] == nil || newer["stats"].(map[string]any)["progress"] == nil {
 		t.Errorf("the record has the keys %v", newer)
 	}
@@ -234,7 +234,7 @@ func TestNewerRecordWithLess(t *testing.T) {
 		want journal.Record
 	}{
 		"nothing":      {`{}`, journal.Record{}},
-		"no job":       {`{"state":"Idle","generation":7,"install":1}`, journal.Record{State: "Idle", Generation: 7}},
+		"no job":       {`{"state":"Idle","generation":7,"rollout":1}`, journal.Record{State: "Idle", Generation: 7}},
 		"no URL":       {strings.Replace(frozenBody, `"url"`, `"link"`, 1), ready},
 		"a long error": {`{"error":"` + strings.Repeat("e", 600) + `"}`, journal.Record{Error: strings.Repeat("e", journal.MaxText)}},
 	} {

@@ -75,6 +75,7 @@ type OutboxEntry struct {
 	Error    string `json:"error,omitempty"` // empty unless failed
 	Code     string `json:"code,omitempty"`
 	Reason   string `json:"reason,omitempty"`
+	Install  string `json:"install,omitempty"` // stage of the installation; empty: a transition of the machine
 
 	// Job names the job of this entry and of those before it, back to the next
 	// entry that names one. Zero on the entries of the record's own job.
@@ -105,6 +106,19 @@ type Published struct {
 	Modified int64  `json:"modified,omitempty"` // nanoseconds since 1970
 }
 
+// Signed is what the signature of the record's job says, as it was verified.
+type Signed struct {
+	Key     string `json:"key"` // number of the key, as minisign prints it
+	Version string `json:"version,omitempty"`
+	Size    int64  `json:"size,omitempty"`   // bytes
+	SHA256  string `json:"sha256,omitempty"` // lower-case hex
+}
+
+// isSound reports whether s could be a signature's.
+func (s Signed) isSound() bool {
+	return DigestProblem(strings.ToLower(s.Key), 16) == "" && s.Size > 0 && DigestProblem(s.SHA256, 64) == "" && VersionProblem(s.Version) == ""
+}
+
 // Record is everything but the checkpoints that the updater needs after a power
 // cut. The state machine defines what the fields mean; the journal itself uses
 // Generation only. The JSON keys are part of the format, see [RecordVersion].
@@ -133,6 +147,8 @@ type Record struct {
 	Published      []Published   `json:"published,omitempty"`     // oldest first; an older otad forgets them
 	Staged         int64         `json:"staged,omitempty"`        // where in the partial file the bytes before the only checkpoint are, until they are moved to 0
 	Last           Last          `json:"last,omitzero"`           // the job that ended last; an older otad forgets it
+	Install        Install       `json:"install,omitzero"`        // of the package that is Ready
+	Signed         Signed        `json:"signed,omitzero"`         // by a trusted key; an older otad forgets it
 }
 
 func (r Record) clone() Record {
@@ -160,9 +176,13 @@ func (r Record) bounded() Record {
 	r.Tries, r.TryStep, r.TryOffset = max(0, r.Tries), max(0, r.TryStep), max(0, r.TryOffset)
 	r.Restarts, r.Staged = max(0, r.Restarts), max(0, r.Staged)
 	r.Last, r.Stats.Progress = r.Last.bounded(), r.Stats.Progress.bounded()
+	if !r.Signed.isSound() {
+		r.Signed = Signed{}
+	}
 	r.PendingDeletes = slices.DeleteFunc(slices.Clone(r.PendingDeletes), func(name string) bool { return storedNameProblem(name) != "" })
 	r.Published = slices.DeleteFunc(slices.Clone(r.Published), func(p Published) bool { return storedNameProblem(p.Name) != "" })
 	r.Published = r.Published[max(0, len(r.Published)-MaxPublished):]
+	r.Install = r.Install.bounded()
 	return r
 }
 

@@ -20,7 +20,7 @@ import (
 func fullRecord() journal.Record {
 	return journal.Record{
 		State:      "Failed",
-		Job:        jobWithOutput(),
+		Job:        jobWithOutput(signedJob()),
 		Generation: 7,
 		Validator:  journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600, Absent: true},
 		Error:      "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
@@ -47,6 +47,8 @@ func fullRecord() journal.Record {
 		Published:      []journal.Published{{Name: "first.zip", Size: 104857600, Inode: 1<<64 - 1, Modified: 1795550000123456789}},
 		Staged:         105381888,
 		Last:           journal.Last{Result: "failed", Code: "DISK_FULL", Seconds: 4711, Size: 52428800},
+		Install:        fullInstall(),
+		Signed:         journal.Signed{Key: "3D7F0A91C3E5B721", Version: "1.2.3", Size: 104857600, SHA256: strings.Repeat("5a", 32)},
 	}
 }
 
@@ -57,10 +59,24 @@ func recordWithoutOutput() journal.Record {
 	return r
 }
 
+// recordWithoutSigned is fullRecord as it was before signatures were stored.
+func recordWithoutSigned() journal.Record {
+	r := recordWithoutOutput()
+	r.Job.Signature, r.Job.SignatureURL, r.Signed = "", "", journal.Signed{}
+	return r
+}
+
+// recordWithoutHandOff is fullRecord without both.
+func recordWithoutHandOff() journal.Record {
+	r := recordWithoutInstall()
+	r.Job.Signature, r.Job.SignatureURL, r.Signed = "", "", journal.Signed{}
+	return r
+}
+
 // recordWithoutLast is fullRecord as it was before the end of the last job and the
 // time of the last progress were stored.
 func recordWithoutLast() journal.Record {
-	r := recordWithoutOutput()
+	r := recordWithoutHandOff()
 	r.Last, r.Stats.Progress = journal.Last{}, journal.Progress{}
 	return r
 }
@@ -109,7 +125,9 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 		"record-v1-tries":     recordWithoutPublished(),
 		"record-v1-published": recordWithoutStaged(),
 		"record-v1-staged":    recordWithoutLast(),
-		"record-v1-last":      recordWithoutOutput(),
+		"record-v1-last":      recordWithoutHandOff(),
+		"record-v1-install":   recordWithoutSigned(),
+		"record-v1-signed":    recordWithoutInstall(),
 		"record-v1-output":    outputRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +140,55 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 				t.Errorf("writes %v\n%q, was\n%q", err, raw, frozen)
 			}
 		})
+	}
+}
+
+// An otad that was built before signatures were stored ignores their keys. The
+// rest of the record has to be all that it needs, a digest of the job included.
+func TestOlderOtadUsesARecordWithASignature(t *testing.T) {
+	_, raw, err := journal.EncodeRecord(fullRecord())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys map[string]any
+	dec := json.NewDecoder(bytes.NewReader(raw[bytes.IndexByte(raw, '{'):]))
+	dec.UseNumber()
+	if err := dec.Decode(&keys); err != nil {
+		t.Fatal(err)
+	}
+	job := keys["job"].(map[string]any)
+	delete(keys, "signed")
+	delete(job, "output")
+	delete(job, "signature")
+	delete(job, "signature_url")
+	rest, err := json.Marshal(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := journal.DecodeRecord(journal.Stored(rest))
+	if want := recordWithoutSigned(); err != nil || got.Job != want.Job || got.State != want.State || got.Signed != (journal.Signed{}) {
+		t.Errorf("%v\n%+v, want\n%+v", err, got, want)
+	}
+	if err := got.Job.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What somebody else has written into the record is no signature's word.
+func TestForgedSignedIsDropped(t *testing.T) {
+	for name, change := range map[string]func(*journal.Signed){
+		"no key":            func(s *journal.Signed) { s.Key = "" },
+		"another key":       func(s *journal.Signed) { s.Key = "../../../etc/xxx" },
+		"a negative size":   func(s *journal.Signed) { s.Size = -1 },
+		"a short digest":    func(s *journal.Signed) { s.SHA256 = "5a" },
+		"no version":        func(s *journal.Signed) { s.Version = "" },
+		"a strange version": func(s *journal.Signed) { s.Version = "1.2.x" },
+	} {
+		r := fullRecord()
+		change(&r.Signed)
+		if got, _, err := journal.EncodeRecord(r); err != nil || got.Signed != (journal.Signed{}) {
+			t.Errorf("%s: %+v %v", name, got.Signed, err)
+		}
 	}
 }
 
@@ -166,6 +233,12 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 				n := len(r.Outbox)
 				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 384
 			}},
+		{"the longest signature takes the room of entries", func(r *journal.Record) {
+			*r = worstCase(16, 0)
+			r.Job.Signature, r.Signed = strings.Repeat("\t", 64)+strings.Repeat("s", journal.MaxSignature-64), fullRecord().Signed
+		}, func(r journal.Record) bool {
+			return len(r.Outbox) >= 8 && r.Outbox[len(r.Outbox)-1].Seq == 16 && len(r.Job.Signature) == journal.MaxSignature
+		}},
 		{"the newest packages are remembered", func(r *journal.Record) { r.Published = published(65) },
 			func(r journal.Record) bool { return len(r.Published) == 64 && r.Published[63].Size == 65 }},
 		{"packages go before entries", func(r *journal.Record) { *r = worstCase(16, 0); r.Published = published(64) },
@@ -314,7 +387,7 @@ const longestCode, longestReason = "DOWNLOAD_FAILED", "RANGE_NOT_SATISFIABLE"
 // worstCase returns the largest record with n outbox entries. Its texts differ
 // by salt.
 func worstCase(n int, salt byte) journal.Record {
-	r := fullRecord()
+	r := recordWithoutSigned()
 	r.Job.URL = strings.Repeat(string('a'+rune(salt%26)), journal.MaxURL)
 	r.Job.Name = strings.Repeat("n", journal.MaxName)
 	r.Job.Output = "/" + strings.Repeat("o", journal.MaxOutput-1)
@@ -324,7 +397,7 @@ func worstCase(n int, salt byte) journal.Record {
 	r.Outbox = outbox(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
 	r.Stats.Progress = journal.Progress{Unix: math.MaxInt64, Uptime: math.MaxInt64, Boot: strings.Repeat("b", 64)}
 	r.Last = journal.Last{Result: strings.Repeat("r", 64), Code: strings.Repeat("c", 64), Seconds: math.MaxInt64, Size: math.MaxInt64}
-	r.Published = nil
+	r.Published, r.Install = nil, journal.Install{} // only a package that is Ready has one, and no URL
 	return r
 }
 

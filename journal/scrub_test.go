@@ -119,6 +119,23 @@ func TestReplacedURLIsScrubbed(t *testing.T) {
 	reopened(t, dir, j, j.Record(), nil)
 }
 
+// Where a signature is fetched from may be a key as well.
+func TestSignatureURLIsScrubbed(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, dir)
+	mustUpdate(t, j, func(r *journal.Record) {
+		*r = journal.Record{State: "Downloading", Job: goodJob()}
+		r.Job.SignatureURL = "https://example.com/u.zip.minisig?" + signature
+	})
+	mustUpdate(t, j, func(r *journal.Record) { r.Job.SignatureURL = "" })
+	if err := j.Scrub(); err != nil {
+		t.Error(err)
+	}
+	if old := holding(t, dir, signature); old != nil {
+		t.Errorf("the signature is in %q", old)
+	}
+}
+
 // TestScrubCutShort writes every state that a power cut in a Scrub can leave:
 // each of the pages is written or not.
 func TestScrubCutShort(t *testing.T) {

@@ -30,6 +30,7 @@ type Labels struct {
 	Transitions  [][2]string // every transition of the machine: from, to
 	RetryReasons []string    // every reason for which a request is tried again
 	Failures     [][2]string // every way in which a job fails: code, reason
+	Signatures   []string    // every result of a look at a package's signature
 }
 
 // BuildInfo describes the running binary, for ota_build_info.
@@ -60,10 +61,14 @@ type Metrics struct {
 	failures            pairSet
 	duration            prometheus.Histogram
 	verifications       counterSet[VerificationResult]
+	signatures          counterSet[string]
 
 	commitDuration, syncDuration prometheus.Histogram
 	commits                      prometheus.Counter
 	recoveries                   counterSet[Recovery]
+
+	installs        counterSet[InstallResult]
+	installDuration prometheus.Histogram
 
 	callbacks     counterSet[CallbackResult]
 	callbackQueue prometheus.Gauge
@@ -84,6 +89,7 @@ func New(l Labels, b BuildInfo) *Metrics {
 	m.addMachine(factory, l)
 	m.addDownload(factory, l)
 	m.addDurability(factory)
+	m.addInstall(factory)
 	m.addCallbacks(factory)
 	m.addProcess(factory)
 	m.job = newJobSeries(l.Failures)
@@ -152,6 +158,8 @@ func (m *Metrics) addDownload(factory promauto.Factory, l Labels) {
 		10, 60, 300, 900, 3600, 14400, 43200, 86400)
 	m.verifications = newCounterSet(factory, "ota_verifications_total",
 		"Comparisons of a complete package with its expected digest, by result.", "result", verificationResults())
+	m.signatures = newCounterSet(factory, "ota_signatures_total",
+		"Verdicts on the signature of a package, by result.", "result", l.Signatures)
 }
 
 func (m *Metrics) addDurability(factory promauto.Factory) {

@@ -30,6 +30,7 @@ func newMetrics() *metrics.Metrics {
 		Transitions:  [][2]string{{"idle", "downloading"}, {"downloading", "ready"}},
 		RetryReasons: []string{"timeout", "http_5xx", "other"},
 		Failures:     [][2]string{{"DOWNLOAD_FAILED", "URL_EXPIRED"}, {"DISK_FULL", "OTHER"}},
+		Signatures:   []string{"valid", "missing", "unknown_key"},
 	}, metrics.BuildInfo{Version: "v1.2.3", Revision: "abc", GoVersion: "go1.26", GoArch: "arm"})
 }
 

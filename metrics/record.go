@@ -74,6 +74,10 @@ func (m *Metrics) JobFailed(code, reason string) { m.failures.inc(code, reason) 
 // Verification counts one comparison of a complete package with its digest.
 func (m *Metrics) Verification(r VerificationResult) { m.verifications.inc(r) }
 
+// Signature counts one verdict on the signature of a package, by one of
+// [Labels].Signatures.
+func (m *Metrics) Signature(result string) { m.signatures.inc(result) }
+
 // JournalCommit counts one durable journal transaction and records its
 // duration.
 func (m *Metrics) JournalCommit(d time.Duration) {

@@ -65,11 +65,15 @@ func checkFiles(cfg *config.Config, b Build, log *slog.Logger) error {
 	if _, err := readTokens(cfg.Serve, log); err != nil {
 		return err
 	}
-	f, err := newFetcher(cfg, b)
-	if err == nil {
-		f.Close()
+	if _, err := readTrust(cfg); err != nil {
+		return err
 	}
-	return err
+	f, err := newFetcher(cfg, b)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return checkCommand(cfg.Serve.Install)
 }
 
 // printf writes a result. Its error shows the cause but does not wrap it: that

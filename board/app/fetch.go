@@ -28,16 +28,24 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 	if err := takeURL(ctx, &cfg.Fetch, os.Stdin, log); err != nil {
 		return err
 	}
+	trust, err := readTrust(cfg)
+	if err == nil {
+		err = takeSignature(&cfg.Fetch, trust)
+	}
+	if err != nil {
+		return err
+	}
 	job := cfg.Fetch.Job
 	// Checked before anything is opened: an invalid job leaves no trace.
 	if err := errors.Join(flagError(job.Validate()), netio.CheckURL(job.URL, cfg.Source.AllowHTTP)); err != nil {
 		return err
 	}
-	ended := make(chan fsm.Snapshot, 1)
+	ended, worked := make(chan fsm.Snapshot, 1), false
 	s, err := open(cfg, b, log, queue, func(c *fsm.Config) {
 		c.FailOnJournalError = true
 		c.OnChange = func(now fsm.Snapshot) {
 			view.checkpoint(now)
+			worked = worked || now.State.Active() // else the package was Ready already
 			if now.State == fsm.Ready || now.State == fsm.Failed {
 				select {
 				case ended <- now:
@@ -53,10 +61,7 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 	if err := s.startJob(ctx, job, cfg.Fetch.Replace); err != nil {
 		return err
 	}
-	alreadyReady := s.updater.Snapshot().State == fsm.Ready
-	if alreadyReady {
-		ended <- s.updater.Snapshot()
-	}
+	worked = worked || s.journal.Record().State != string(fsm.Ready)
 	began := time.Now()
 	last, err := s.runJob(ctx, p, view, ended)
 	if err != nil {
@@ -65,10 +70,12 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 	if last.State == fsm.Failed {
 		return last.Err()
 	}
-	if !alreadyReady {
-		view.ready(last, console.Summary{Size: last.Size, ResumedFrom: last.ResumedFrom,
-			Elapsed: time.Since(began), Verified: digestNames(job)})
+	var summary console.Summary
+	if worked {
+		summary = console.Summary{Size: last.Size, ResumedFrom: last.ResumedFrom,
+			Elapsed: time.Since(began), Verified: digestNames(job, last)}
 	}
+	view.ready(last, summary)
 	queue.flush(flushLimit) // on a terminal the result comes last
 	path := cmp.Or(last.Output, filepath.Join(s.dir.Path(), last.Name))
 	shown := path
@@ -93,6 +100,9 @@ func flagError(err error) error {
 		journal.FieldMD5:    "-md5",
 		journal.FieldSHA256: "-sha256",
 		journal.FieldOutput: "-output",
+
+		journal.FieldSignature:    "-signature",
+		journal.FieldSignatureURL: "-signature",
 	}[field.Field]
 	if !ok {
 		flag = "-" + string(field.Field) // -version, -name, -size

@@ -19,6 +19,9 @@ func TestRefusedFieldIsNamedByItsFlag(t *testing.T) {
 		journal.FieldSize:    "-size is bad",
 		journal.FieldMD5:     "-md5 is bad",
 		journal.FieldSHA256:  "-sha256 is bad",
+
+		journal.FieldSignature:    "-signature is bad",
+		journal.FieldSignatureURL: "-signature is bad",
 	} {
 		err := app.FlagError(fmt.Errorf("start: %w", &journal.FieldError{Field: field, Problem: "is bad"}))
 		if err == nil || err.Error() != want {

@@ -20,7 +20,7 @@ import (
 type progressView interface {
 	checkpoint(fsm.Snapshot)             // after each checkpoint and transition
 	tick(fsm.Snapshot)                   // a few times a second
-	ready(fsm.Snapshot, console.Summary) // once, when this run has made the package Ready
+	ready(fsm.Snapshot, console.Summary) // once, when the package is Ready; a zero Summary: it was before this run
 	finish()                             // last, whatever the result
 }
 
@@ -66,9 +66,13 @@ func (v *barView) tick(s fsm.Snapshot) {
 }
 
 func (v *barView) ready(s fsm.Snapshot, sum console.Summary) {
-	v.last = lineOf(s)
+	if sum != (console.Summary{}) || v.last != (console.State{}) { // else nothing was drawn, and nothing has to be
+		v.last = lineOf(s)
+	}
 	v.finish()
-	fmt.Fprintln(v.bar, sum)
+	if sum != (console.Summary{}) {
+		fmt.Fprintln(v.bar, sum)
+	}
 }
 
 // finish leaves the name, the bar and the amount on the terminal.
@@ -118,6 +122,9 @@ func (v *logView) checkpoint(s fsm.Snapshot) {
 func (*logView) tick(fsm.Snapshot) {}
 
 func (v *logView) ready(s fsm.Snapshot, sum console.Summary) {
+	if sum == (console.Summary{}) {
+		return
+	}
 	v.log.Info("package ready", "size", sum.Size, "resumed_from", sum.ResumedFrom,
 		"seconds", sum.Elapsed.Round(time.Millisecond).Seconds(),
 		"bytes_per_second", sum.BytesPerSecond(), "verified", sum.Verified)
@@ -140,13 +147,16 @@ func lineOf(s fsm.Snapshot) console.State {
 
 // digestNames names the digests of the job, all of which have matched when it is
 // Ready.
-func digestNames(j journal.Job) string {
+func digestNames(j journal.Job, s fsm.Snapshot) string {
 	var names []string
 	if j.MD5 != "" {
 		names = append(names, "MD5")
 	}
-	if j.SHA256 != "" {
+	if j.SHA256 != "" || s.SignedBy != "" {
 		names = append(names, "SHA-256")
+	}
+	if s.SignedBy != "" {
+		names = append(names, "signature of "+s.SignedBy)
 	}
 	return strings.Join(names, " and ")
 }

@@ -82,7 +82,7 @@ func (r *reloader) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-r.process.Reload:
-			if err := r.reload(); err != nil {
+			if err := r.reload(ctx); err != nil {
 				r.services.log.Error("the configuration cannot be read again, that of before stays in use", "err", err)
 			}
 		}
@@ -90,7 +90,7 @@ func (r *reloader) run(ctx context.Context) error {
 }
 
 // reload changes all that can change without a restart, or nothing.
-func (r *reloader) reload() error {
+func (r *reloader) reload(ctx context.Context) error {
 	next, err := r.process.Reread()
 	if err != nil {
 		return err
@@ -102,6 +102,11 @@ func (r *reloader) reload() error {
 	token := tokens.commands
 	fetcher, err := newFetcher(next, r.build)
 	if err != nil {
+		return err
+	}
+	trust, err := readTrust(next)
+	if err != nil {
+		fetcher.Close()
 		return err
 	}
 	s, was := r.services, *r.now
@@ -116,10 +121,14 @@ func (r *reloader) reload() error {
 		r.setToken(token)
 	}
 	r.now = next
+	if err := s.replaceTrust(ctx, trust); err != nil {
+		s.log.Warn("what is ready is judged by the new keys at the next start", "err", err)
+	}
 	s.warn(next.Warnings)
 	s.log.Info("reloaded", "rate_limit", next.Source.RateLimit, "log_level", next.LogLevel)
 	was.Source, was.LogLevel, was.HeaderFile = next.Source, next.LogLevel, next.HeaderFile
 	was.Warnings, was.Serve.TokenFile = next.Warnings, next.Serve.TokenFile
+	was.TrustedKeys, was.MinVersion = next.TrustedKeys, next.MinVersion
 	if !reflect.DeepEqual(was, *next) {
 		s.log.Warn("a setting that has changed needs a restart")
 	}

@@ -8,10 +8,13 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"otad/board/config"
+	"otad/board/installer"
 	"otad/board/storage"
 	"otad/fsm"
+	"otad/hashing/signature"
 	"otad/journal"
 	"otad/metrics"
 	"otad/netio"
@@ -27,7 +30,9 @@ type services struct {
 	origin  *origin
 	metrics *metrics.Metrics
 	updater *fsm.Updater
+	install *installer.Installer // nil: nothing is handed over
 	pulse   *pulse
+	trust   atomic.Pointer[signature.Trust] // never nil after open
 }
 
 // open opens the services. change sets the fields of the machine's configuration
@@ -45,6 +50,12 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 		return nil, err
 	}
 	s.origin.replace(fetcher)
+	trust, err := readTrust(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.trust.Store(&trust)
+	logTrust(log, trust)
 	if s.dir, err = storage.OpenStateDir(cfg.StateDir); err != nil {
 		return nil, err
 	}
@@ -75,7 +86,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 	})
 	machine := cfg.Machine
 	machine.Pulse, machine.PulseEvery = s.pulse.beat, s.pulse.every()
-	machine.AllocBuffer = storage.MapBuffer
+	machine.AllocBuffer, machine.Trust = storage.MapBuffer, s.trusts
 	machine.Boot, machine.Uptime = boot(), uptime
 	machine.Held = s.origin.heldOrCut(held(cfg.HoldFile, log))
 	change(&machine)
@@ -141,7 +152,7 @@ func (s *services) reportRecovery() {
 }
 
 func newMetrics(b Build) *metrics.Metrics {
-	labels := metrics.Labels{Failures: fsm.Failures()}
+	labels := metrics.Labels{Failures: fsm.Failures(), Signatures: fsm.SignatureResults()}
 	for _, s := range fsm.States() {
 		labels.States = append(labels.States, s.Label())
 	}

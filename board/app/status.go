@@ -129,7 +129,7 @@ func (r report) result() error {
 	switch {
 	case !r.running:
 		return ErrNobodyRuns
-	case r.progress.State == string(fsm.Failed):
+	case r.progress.State == string(fsm.Failed), r.progress.Stage == string(fsm.StageFailed): // the installation
 		return ErrJobFailed
 	}
 	return nil
@@ -155,6 +155,9 @@ func (r report) line() string {
 	text := fmt.Sprintf("%s%s %d%%", r.prefix, p.State, p.Progress)
 	if p.PackageName != "" {
 		text += fmt.Sprintf("  %s %s  %d of %d bytes", p.PackageName, p.Version, p.BytesDurable, p.PackageSize)
+	}
+	if p.SignedBy != "" {
+		text += "  signed by " + p.SignedBy
 	}
 	if now := r.activity(); now != "" {
 		text += "  " + now

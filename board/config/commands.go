@@ -33,15 +33,15 @@ func Commands() []Command {
 			"Runs the daemon: continues an unfinished download, and takes new ones over HTTP."},
 		{fetchCommand, " [flags] URL", "download one package in the foreground",
 			`Downloads one package to the state directory, or continues it. The exit code is
-the result: 0 ready, 1 download failed, 2 usage or state directory, 3 digest or
-size mismatch, 4 disk full, 5 another otad is running, 75 stopped by a signal.`},
+the result: 0 ready, 1 download failed, 2 usage or state directory, 3 digest, size
+or signature wrong, 4 disk full, 5 another otad is running, 75 stopped by a signal.`},
 		{"status", " [flags]", "show the progress of the daemon, or of the journal",
 			`Shows the daemon's progress or, when none is running, what the journal says. With
 -state-dir the daemon of another directory does not answer. The exit code is the
 state: 0 at work, idle or ready, 1 failed, 2 usage or no answer, 3 no otad is running.`},
 		{"graph", " [flags]", "print the state machine", "Prints the state machine of an update."},
 		{checkCommand, " [flags]", "check the config file and the environment",
-			`Checks the settings, and the token, header and CA files that they name. A name that
+			`Checks the settings, and the token, header, key and CA files that they name. A name that
 otad serve only warns about is an error here.`},
 		{versionCommand, "", "print the version", "Prints the version of this otad."},
 	}
@@ -106,6 +106,12 @@ func complete(c *Config, hasURL bool) error {
 	if limit := c.Source.RateLimit; limit > 0 && c.Source.MinRate > limit {
 		return usagef("-min-rate %s is above -rate-limit %s: every transfer would be broken off", formatSize(c.Source.MinRate), formatSize(limit))
 	}
+	if c.MinVersion != "" && len(c.TrustedKeys) == 0 {
+		return usagef("-min-version needs -trusted-key: a version that nobody has signed proves nothing")
+	}
+	if c.Command == serveCommand || c.Command == checkCommand {
+		return c.Serve.Install.check()
+	}
 	if c.Command != fetchCommand {
 		return nil
 	}
@@ -118,8 +124,12 @@ func complete(c *Config, hasURL bool) error {
 	case c.Fetch.URLFile == "":
 		return usagef("otad fetch needs a URL: want otad fetch [flags] URL, or -url-file")
 	}
-	if j.MD5 == "" && j.SHA256 == "" {
-		return usagef("otad fetch needs -md5 or -sha256: a package that cannot be checked is not fetched")
+	if c.Fetch.Signature != "" && len(c.TrustedKeys) == 0 {
+		return usagef("-signature needs -trusted-key: without it nobody's signature is asked for, and none is checked")
+	}
+	signed := c.Fetch.Signature != "" && !strings.Contains(c.Fetch.Signature, "://")
+	if j.MD5 == "" && j.SHA256 == "" && !signed {
+		return usagef("otad fetch needs -md5 or -sha256, or -trusted-key and -signature FILE: a package that cannot be checked is not fetched")
 	}
 	if c.Fetch.URLFile != "" {
 		return nil

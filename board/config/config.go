@@ -30,6 +30,7 @@ package config
 
 import (
 	"log/slog"
+	"time"
 
 	"otad/fsm"
 	"otad/journal"
@@ -55,6 +56,9 @@ type Config struct {
 	Output     Outputs  // devices that packages may be written to
 	HeaderFile string   // holds header fields of the requests to the origin, "" for none
 
+	TrustedKeys []string // files of the keys of which one must have signed a package, none for any package
+	MinVersion  string   // the lowest version of a package, or @ and the file that holds it, "" for any
+
 	// Source and Machine hold the flags that serve and fetch share, each in the
 	// field of its name. Their other fields are zero; the caller sets them. That
 	// includes AllowHTTP of Machine, which has to be that of Source.
@@ -64,12 +68,22 @@ type Config struct {
 
 // Serve holds the settings of the daemon alone.
 type Serve struct {
-	MetricsListen     string       // host:port for /metrics, "" for Config.Listen
-	MetricsFile       string       // for node_exporter's textfile collector, "" for none
-	CallbackURL       string       // absolute http or https URL, "" for none
-	CallbackTokenFile string       // holds the bearer token of the callbacks, "" for none
-	TokenFile         string       // holds the bearer token for POST and DELETE, "" for none
+	MetricsListen     string // host:port for /metrics, "" for Config.Listen
+	MetricsFile       string // for node_exporter's textfile collector, "" for none
+	CallbackURL       string // absolute http or https URL, "" for none
+	CallbackTokenFile string // holds the bearer token of the callbacks, "" for none
+	TokenFile         string // holds the bearer token for POST and DELETE, "" for none
+	Install           Install
 	TryAgain          fsm.TryAgain // zero: a failed job is left alone
+}
+
+// Install holds how a package that is Ready is handed over.
+type Install struct {
+	Command []string      // words, the first an absolute path; none: it is not handed over
+	When    string        // auto or on-request
+	Timeout time.Duration // longest run of the command
+	Grace   time.Duration // how long a stop waits for the command
+	MaxAge  time.Duration // of a package that is installed; 0: no limit
 }
 
 // Fetch holds the settings of one otad fetch.
@@ -77,5 +91,7 @@ type Fetch struct {
 	Job     journal.Job // a digest is set; so are the URL, not checked, and Name, unless there is URLFile
 	URLFile string      // the URL is in this file, "-" for stdin, and goes to SetURL; "" for none
 	Replace bool        // give up another unfinished job
-	Quiet   bool        // no progress
+
+	Signature string // file or URL of the package's signature, "" for none
+	Quiet     bool   // no progress
 }

@@ -75,7 +75,8 @@ func TestDefaults(t *testing.T) {
 		LogLevel:  slog.LevelInfo,
 		Listen:    []string{"127.0.0.1:12315"},
 		Format:    "mermaid",
-		Serve:     config.Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
+		Serve: config.Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour},
+			Install: config.Install{When: "auto", Timeout: 30 * time.Minute, Grace: time.Minute}},
 		Source: netio.Config{
 			ConnectTimeout: 10 * time.Second,
 			HeaderTimeout:  30 * time.Second,
@@ -141,6 +142,7 @@ var everyFlag = []struct {
 	{"serve", "max-size", "2GB", func(c *config.Config) any { return c.Machine.MaxSize }, int64(2e9)},
 	{"serve", "allow-http", "true", func(c *config.Config) any { return c.Source.AllowHTTP }, true},
 	{"serve", "ca-file", "/ca.pem", func(c *config.Config) any { return c.Source.CAFile }, "/ca.pem"},
+	{"serve", "trusted-key", "/a.pub", func(c *config.Config) any { return c.TrustedKeys }, []string{"/a.pub"}},
 	{"serve", "readback", "1", func(c *config.Config) any { return c.Machine.Readback }, true},
 	{"serve", "try-again", "1m..2h", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{First: time.Minute, Longest: 2 * time.Hour}},
 	{"serve", "try-again", "1s", func(c *config.Config) any { return c.Serve.TryAgain }, fsm.TryAgain{First: time.Second, Longest: time.Second}},
@@ -192,7 +194,10 @@ func TestEveryFlagArrivesFromEverySource(t *testing.T) {
 
 // A flag that is added to the table must be added to the test above.
 func TestEveryFlagIsTested(t *testing.T) {
-	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true, "url-file": true} // in tests of their own
+	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true, "url-file": true, "min-version": true, "signature": true} // in tests of their own
+	for _, name := range []string{"on-ready", "on-ready-timeout", "on-ready-grace", "install", "ready-max-age"} {
+		tested[name] = true
+	}
 	for _, test := range everyFlag {
 		tested[test.name] = true
 	}

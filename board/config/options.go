@@ -55,7 +55,7 @@ func defaults(command string) *Config {
 		LogLevel:  slog.LevelInfo,
 		Listen:    []string{"127.0.0.1:12315"},
 		Format:    "mermaid",
-		Serve:     Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
+		Serve:     Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}, Install: defaultInstall()},
 		Source: netio.Config{
 			ConnectTimeout: netio.DefaultConnectTimeout,
 			HeaderTimeout:  netio.DefaultHeaderTimeout,
@@ -76,7 +76,7 @@ func defaults(command string) *Config {
 // options returns all flags, bound to the fields of c, in the order of the help
 // texts.
 func options(c *Config) []option {
-	return slices.Concat(commonOptions(c), transferOptions(c), serveOptions(&c.Serve), fetchOptions(&c.Fetch), []option{
+	return slices.Concat(commonOptions(c), transferOptions(c), serveOptions(&c.Serve), installOptions(&c.Serve.Install), fetchOptions(&c.Fetch), []option{
 		{"json", "", inStatus, boolean(&c.StatusJSON), "print JSON"},
 		{"watch", "", inStatus, boolean(&c.Watch), "go on until the job is Ready or has failed for good: a live line on a terminal, else a line for each change"},
 		{"format", "FORMAT", inGraph, choice(&c.Format, "mermaid", "dot"), "mermaid or dot (Graphviz)"},
@@ -118,6 +118,8 @@ func transferOptions(c *Config) []option {
 		{"client-cert", "FILE", inTransfer, text(&s.ClientCert), "PEM file of the client certificate, which only the URL's own host is shown; needs -client-key"},
 		{"client-key", "FILE", inTransfer, text(&s.ClientKey), "PEM file of the client certificate's key"},
 		{outputOption, "DEVICE", inTransfer, outputs{&c.Output}, "block device that the package is written straight to; for serve NAME=DEVICE, which a request may name; may be given more than once"},
+		{"trusted-key", "FILE", inTransfer, files{&c.TrustedKeys}, "public keys of minisign, signify or usign, of which one must have signed the package; may be given more than once"},
+		{"min-version", "VERSION", inTransfer, minVersion(&c.MinVersion), "refuse packages whose signed version is older, X.Y.Z or @FILE with one in it; needs -trusted-key"},
 		{"readback", "", inTransfer, boolean(&m.Readback), "verify by reading the package from the medium once more"},
 	}
 }
@@ -142,6 +144,7 @@ func fetchOptions(f *Fetch) []option {
 		{"name", "NAME", inFetch, jobText(&j.Name, "a plain file name", journal.NameProblem), "file name of the package; left out, the last path element of the URL"},
 		{"version", "X.Y.Z", inFetch, jobText(&j.Version, "a version such as 1.2.3", journal.VersionProblem), "version of the package, part of the job's identity"},
 		{urlFileOption, "FILE", inFetch, text(&f.URLFile), "file with the URL, - for stdin: an argument is in every process list"},
+		{"signature", "FILE", inFetch, text(&f.Signature), "file or URL of the package's .minisig, for -trusted-key; left out, it is at the package's URL with .minisig after it"},
 		{"replace", "", inFetch, boolean(&f.Replace), "give up another unfinished job; otherwise it is in the way"},
 		{"quiet", "", inFetch, boolean(&f.Quiet), "show no progress"},
 	}

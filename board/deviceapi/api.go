@@ -38,12 +38,13 @@ type Updater interface {
 
 // Config configures New.
 type Config struct {
-	Updater Updater      // required
-	Metrics http.Handler // for GET /metrics; nil: not on this listener
-	Token   string       // bearer token that POST and DELETE need; empty: none
-	Addrs   []string     // configured addresses of the listeners, to check Host
-	Log     *slog.Logger // required
-	Version string       // of otad, for the page
+	Updater   Updater      // required
+	Installer Installer    // for POST /api/v1.0/update; nil: there is no such path
+	Metrics   http.Handler // for GET /metrics; nil: not on this listener
+	Token     string       // bearer token that POST and DELETE need; empty: none
+	Addrs     []string     // configured addresses of the listeners, to check Host
+	Log       *slog.Logger // required
+	Version   string       // of otad, for the page
 
 	// StateDir is the identity of the state directory, which [AskServing]
 	// compares; empty: not given.
@@ -86,6 +87,9 @@ func New(c Config) http.Handler {
 		"/progress":          {http.MethodGet: a.progress},
 		"/healthz":           {http.MethodGet: a.healthz},
 		"/":                  {http.MethodGet: newPage(c.Version).serve},
+	}
+	if c.Installer != nil {
+		a.routes["/api/v1.0/update"] = methods{http.MethodPost: a.update}
 	}
 	if c.Metrics != nil {
 		a.routes[metricsPath] = methods{http.MethodGet: c.Metrics.ServeHTTP}
@@ -200,6 +204,10 @@ func (a *api) command(w http.ResponseWriter, r *http.Request, writes bool, do fu
 		if failed.body.Code < http.StatusInternalServerError {
 			giveBack() // refused without a write
 		}
+		var job *fsm.Error
+		if errors.As(err, &job) && job.Code == fsm.SignatureInvalid {
+			a.refusals.note(r, failed.body.Msg) // it may be an attack
+		}
 		if failed.body.Code == http.StatusConflict {
 			failed = failed.withStage(ProgressOf(a.cfg.Updater.Snapshot()))
 		}
@@ -209,13 +217,16 @@ func (a *api) command(w http.ResponseWriter, r *http.Request, writes bool, do fu
 		failed.write(w)
 		return
 	}
-	success(commandData{stageOf(a.cfg.Updater.Snapshot().State)}).write(w)
+	success(commandData{stageOf(a.cfg.Updater.Snapshot())}).write(w)
 }
 
 // commandFailed returns the reply for the error of a command.
 func commandFailed(err error) reply {
 	var bad *requestError
 	var job *fsm.Error
+	if refused, ok := installRefused(err); ok {
+		return refused
+	}
 	switch {
 	case errors.As(keyed(err), &bad):
 		return problem(http.StatusBadRequest, "VALIDATION_ERROR: "+bad.Error())
@@ -223,6 +234,8 @@ func commandFailed(err error) reply {
 		return problem(http.StatusConflict, "OPERATION_IN_PROGRESS: "+fsm.ErrBusy.Error())
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return problem(http.StatusServiceUnavailable, "UNAVAILABLE: the updater did not take the command, try again")
+	case errors.As(err, &job) && job.Code == fsm.SignatureInvalid:
+		return problem(http.StatusBadRequest, job.Error())
 	case errors.As(err, &job):
 		return problem(http.StatusInternalServerError, job.Error())
 	default:
@@ -238,7 +251,7 @@ func (a *api) progress(w http.ResponseWriter, _ *http.Request) {
 	if a.cfg.StateDir != "" {
 		w.Header().Set(stateDirHeader, a.cfg.StateDir)
 	}
-	if s.State != fsm.Failed {
+	if p.Stage != "failed" {
 		success(p).write(w)
 		return
 	}

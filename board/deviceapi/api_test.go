@@ -1,11 +1,13 @@
 package deviceapi_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -41,6 +43,8 @@ func TestWire(t *testing.T) {
 		x.State, x.Progress, x.Message, x.ETA, x.BytesPerSecond = s, progress, message, -1, 0
 		return x
 	}
+	signed := in(fsm.Ready, 100, "Package ready")
+	signed.SignedBy = "00000000000000A1"
 	brokenJob := strings.Replace(goodJob, goodMD5, "0123456789ABCDEF", 1)
 
 	var got strings.Builder
@@ -58,6 +62,7 @@ func TestWire(t *testing.T) {
 		{"the journal cannot be written", &updater{err: errors.New("write the journal: read-only file system")}, "POST", "/api/v1.0/download", goodJob},
 		{"an error text that is not escaped as HTML", &updater{err: errors.New("open <state> & journal")}, "DELETE", "/api/v1.0/download", ""},
 		{"a job that fails at once", &updater{err: fmt.Errorf("start: %w", &fsm.Error{Code: fsm.DiskFull, Detail: "need 10 bytes, 3 free"})}, "POST", "/api/v1.0/download", goodJob},
+		{"a signature that is not valid", &updater{snapshot: idle, err: &fsm.Error{Code: fsm.SignatureInvalid, Reason: "UNKNOWN_KEY", Detail: "the signature is by the key 00000000000000B2, trusted is 00000000000000A1"}}, "POST", "/api/v1.0/download", goodJob},
 		{"the machine is too slow to answer", &updater{err: context.DeadlineExceeded}, "POST", "/api/v1.0/download", goodJob},
 		{"reset", &updater{snapshot: half}, "DELETE", "/api/v1.0/download", ""},
 		{"idle", &updater{snapshot: idle}, "GET", "/api/v1.0/progress", ""},
@@ -65,6 +70,7 @@ func TestWire(t *testing.T) {
 		{"the short path", &updater{snapshot: half}, "GET", "/progress", ""},
 		{"verifying", &updater{snapshot: in(fsm.Verifying, 100, "Verifying")}, "GET", "/progress", ""},
 		{"ready", &updater{snapshot: in(fsm.Ready, 100, "Package ready")}, "GET", "/progress", ""},
+		{"ready, with trusted keys", &updater{snapshot: signed}, "GET", "/progress", ""},
 		{"failed, and tried again", &updater{snapshot: failed}, "GET", "/progress", ""},
 		{"failed for good", &updater{snapshot: mismatch}, "GET", "/progress", ""},
 		{"waiting for the next retry", &updater{snapshot: waiting}, "GET", "/progress", ""},
@@ -107,6 +113,17 @@ func TestWire(t *testing.T) {
 	}
 	if got.String() != string(want) {
 		t.Errorf("the replies changed; got:\n%s", got.String())
+	}
+}
+
+// Who posts what nobody trusted has signed is in the log.
+func TestRefusedSignatureIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	u := &updater{err: &fsm.Error{Code: fsm.SignatureInvalid, Reason: "UNKNOWN_KEY", Detail: "the signature is by the key 00000000000000B2"}}
+	handler := deviceapi.New(deviceapi.Config{Updater: u, Addrs: []string{"127.0.0.1:12315"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	do(t, handler, request("POST", "/api/v1.0/download", goodJob))
+	if text := log.String(); !strings.Contains(text, "request refused") || !strings.Contains(text, "UNKNOWN_KEY") || strings.Contains(text, "s3cr3t") {
+		t.Errorf("logged %q", text)
 	}
 }
 

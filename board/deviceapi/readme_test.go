@@ -35,11 +35,15 @@ func firstColumn(t *testing.T, header string) (names []string) {
 func TestReadmeHasTheKeysOfTheCode(t *testing.T) {
 	var progress []string
 	for field := range reflect.TypeFor[deviceapi.Progress]().Fields() {
-		progress = append(progress, field.Tag.Get("json"))
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		progress = append(progress, name)
 	}
 	var stages []string
 	for _, s := range []fsm.State{fsm.Idle, fsm.Downloading, fsm.Verifying, fsm.Ready, fsm.Failed} {
 		stages = append(stages, deviceapi.ProgressOf(fsm.Snapshot{State: s}).Stage)
+	}
+	for _, s := range []fsm.Stage{fsm.StageSucceeded, fsm.StageRebooting, fsm.StageInstalling} { // between toInstall and failed
+		stages = slices.Insert(stages, 4, deviceapi.ProgressOf(fsm.Snapshot{State: fsm.Ready, Stage: s}).Stage)
 	}
 	for header, want := range map[string][]string{
 		"Key": deviceapi.RequestKeys(), "Key in `data`": progress, "`stage` | What happens": stages,
@@ -57,7 +61,7 @@ func TestReadmeHasTheCodesOfTheCode(t *testing.T) {
 	}
 	codes := []string{
 		string(fsm.DownloadFailed), string(fsm.MD5Mismatch), string(fsm.SHA256Mismatch),
-		string(fsm.PackageSizeMismatch), string(fsm.DiskFull),
+		string(fsm.PackageSizeMismatch), string(fsm.DiskFull), string(fsm.InstallFailedCode), string(fsm.PackageExpired), string(fsm.SignatureInvalid),
 	}
 	for _, name := range files {
 		source, err := os.ReadFile(name)
@@ -81,7 +85,7 @@ func TestReadmeHasTheCodesOfTheCode(t *testing.T) {
 	for _, m := range regexp.MustCompile("`([A-Z][A-Z0-9_]{5,})`").FindAllStringSubmatch(tables, -1) {
 		documented = append(documented, m[1])
 	}
-	documented = slices.DeleteFunc(documented, func(s string) bool { return s == "URL_EXPIRED" || s == "CRASH_LOOP" }) // details
+	documented = slices.DeleteFunc(documented, func(s string) bool { return s == "URL_EXPIRED" || s == "CRASH_LOOP" || s == "PACKAGE_DAMAGED" }) // details
 	slices.Sort(codes)
 	slices.Sort(documented)
 	if got, want := slices.Compact(documented), slices.Compact(codes); !slices.Equal(got, want) {

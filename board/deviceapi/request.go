@@ -28,6 +28,8 @@ func membersOf(job *journal.Job) []member {
 		{name: "package_md5", into: &job.MD5, problem: "is not a string"},
 		{name: "package_sha256", into: &job.SHA256, problem: "is not a string", optional: true},
 		{name: "output", into: &job.Output, problem: "is not a string", optional: true}, // a name, see outputOf
+		{name: "package_signature", into: &job.Signature, problem: "is not a string", optional: true},
+		{name: "package_signature_url", into: &job.SignatureURL, problem: "is not a string", optional: true},
 	}
 }
 
@@ -150,6 +152,9 @@ func keyed(err error) error {
 		journal.FieldSize:   "package_size",
 		journal.FieldMD5:    "package_md5",
 		journal.FieldSHA256: "package_sha256",
+
+		journal.FieldSignature:    "package_signature",
+		journal.FieldSignatureURL: "package_signature_url",
 	}[field.Field]
 	if !ok {
 		key = string(field.Field) // "version" is the same in both

@@ -32,6 +32,9 @@ func TestRefusedFieldIsNamedByItsKey(t *testing.T) {
 		journal.FieldSize:    "VALIDATION_ERROR: package_size is bad",
 		journal.FieldMD5:     "VALIDATION_ERROR: package_md5 is bad",
 		journal.FieldSHA256:  "VALIDATION_ERROR: package_sha256 is bad",
+
+		journal.FieldSignature:    "VALIDATION_ERROR: package_signature is bad",
+		journal.FieldSignatureURL: "VALIDATION_ERROR: package_signature_url is bad",
 	} {
 		err := fmt.Errorf("start: %w", &journal.FieldError{Field: field, Problem: "is bad"})
 		_, body := do(t, newAPI(&updater{err: err}), request("POST", "/api/v1.0/download", goodJob))
@@ -50,6 +53,8 @@ func TestBrokenRuleIsNamedByItsKey(t *testing.T) {
 		`"package_name":".u"`:   "package_name begins with a dot",
 		`"package_md5":"0F"`:    "package_md5 is not 32 lower-case hexadecimal digits",
 		`"package_sha256":"0F"`: "package_sha256 is not 64 lower-case hexadecimal digits",
+		`"package_signature":"` + strings.Repeat("s", journal.MaxSignature+1) + `"`: "package_signature is longer than 4096 bytes",
+		`"package_signature_url":"` + strings.Repeat("u", journal.MaxURL+1) + `"`:   "package_signature_url is longer than 4096 bytes",
 	} {
 		var keys map[string]any
 		if err := json.Unmarshal([]byte(goodJob), &keys); err != nil {
@@ -99,7 +104,8 @@ func FuzzDownloadRequest(f *testing.F) {
 			t.Fatalf("%+v was accepted: %v", job, err)
 		}
 		again, err := json.Marshal(map[string]any{"version": job.Version, "package_url": job.URL, "package_name": job.Name,
-			"package_size": job.Size, "package_md5": job.MD5, "package_sha256": job.SHA256})
+			"package_size": job.Size, "package_md5": job.MD5, "package_sha256": job.SHA256,
+			"package_signature": job.Signature, "package_signature_url": job.SignatureURL})
 		if err != nil {
 			t.Fatal(err)
 		}

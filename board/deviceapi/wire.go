@@ -14,7 +14,7 @@ import (
 // Progress is the data of GET /progress. The first four fields are those of the
 // TOP.E v1.0 updater; otad adds the others.
 type Progress struct {
-	Stage    string  `json:"stage"`    // idle, downloading, verifying, toInstall or failed
+	Stage    string  `json:"stage"`    // idle, downloading, verifying, toInstall, installing, rebooting, success or failed
 	Progress int     `json:"progress"` // whole percent of the stage, rounded down
 	Message  string  `json:"message"`  // one line for a person
 	Error    *string `json:"error"`    // "CODE: detail"; null unless failed
@@ -33,6 +33,8 @@ type Progress struct {
 	NextTrySeconds *int64  `json:"next_try_seconds"` // until a failed job is started again, rounded up; null: it is not
 	ErrorCode      *string `json:"error_code"`       // of Error; null unless failed
 	ErrorReason    *string `json:"error_reason"`     // of Error; null where the code has none
+
+	SignedBy string `json:"signed_by,omitempty"` // number of the key, 16 hex digits; left out without a signature
 }
 
 // envelope is the body of every reply. Clients look at Code; the HTTP status is
@@ -104,7 +106,7 @@ func (r reply) write(w http.ResponseWriter) {
 // goroutine.
 func ProgressOf(s fsm.Snapshot) Progress {
 	p := Progress{
-		Stage:          stageOf(s.State),
+		Stage:          stageOf(s),
 		Progress:       shownProgress(s.Code, s.Progress),
 		Message:        netio.Printable(s.Message),
 		Error:          nullIfEmpty(netio.Printable(s.Error)),
@@ -120,6 +122,7 @@ func ProgressOf(s fsm.Snapshot) Progress {
 		Tries:          s.Tries,
 		ErrorCode:      nullIfEmpty(string(s.Code)),
 		ErrorReason:    nullIfEmpty(string(s.Reason)),
+		SignedBy:       s.SignedBy,
 	}
 	if s.NextTry > 0 {
 		p.NextTrySeconds = wholeSeconds(s.NextTry)
@@ -140,9 +143,17 @@ func shownProgress(code fsm.Code, percent int) int {
 	return percent
 }
 
-// stageOf returns the wire name of a state. In v1.0 a package that is Ready has
-// the name of the next step.
-func stageOf(s fsm.State) string {
+// stageOf returns the wire name of what s shows.
+func stageOf(s fsm.Snapshot) string {
+	if s.Stage != "" {
+		return string(s.Stage)
+	}
+	return stageOfState(s.State)
+}
+
+// stageOfState returns the wire name of a state. In v1.0 a package that is Ready
+// has the name of the next step.
+func stageOfState(s fsm.State) string {
 	switch s {
 	case fsm.Downloading:
 		return "downloading"

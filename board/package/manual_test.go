@@ -34,7 +34,7 @@ func TestManualHasEveryFlagCommandAndExitCode(t *testing.T) {
 	for _, code := range []string{"0", "1", "2", "3", "4", "5", "75"} {
 		has(".It " + code)
 	}
-	has("the digest or the size of the package is not the one that was given")
+	has("the digest, the size or the signature of the package is not as it has to be")
 	if text := strings.Join(strings.Fields(string(page)), " "); !strings.Contains(text, "from the last checkpoint (serve ends with 0) .El") {
 		t.Error("the second line of a row of exit codes is lost")
 	}

@@ -22,6 +22,7 @@ type Invariants struct {
 	// TriedAgain: the process starts Job again by itself after a failure.
 	TriedAgain bool
 	Failures   int // of Job that were reported since it was posted
+	HandOff    HandOff
 }
 
 // after returns the invariants of o.
@@ -30,16 +31,19 @@ func (w *Invariants) after(o Op) *Invariants {
 	switch {
 	case o.Kind == Begin:
 		next.TriedAgain = o.Serve
+		next.HandOff.Expects = o.Expects
 		switch {
 		case o.Job != w.Job:
 			next.Job, next.State, next.Durable, next.Written, next.Failures = o.Job, "", 0, 0, 0
-		case w.State == fsm.Failed && !o.Serve:
+		case (w.State == fsm.Failed || w.State == fsm.Ready) && !o.Serve:
 			next.State, next.Failures = "", 0 // the job is posted once more
 		}
 	case o.Kind == Print:
 		for line := range strings.Lines(string(o.Data)) {
 			next.observe(line)
 		}
+	case o.Kind == Create && isNote(o.Name):
+		next.HandOff = w.HandOff.after(o.Name)
 	case w.Job == nil || o.Name != w.Job.part() && o.Name != slotName:
 		return w
 	case o.Name == slotName && o.At < slotHead:
@@ -79,6 +83,8 @@ func (w *Invariants) observe(line string) {
 		}
 	}()
 	switch said.Msg {
+	case "installation":
+		w.HandOff.Shown = fsm.Stage(said.To)
 	case "starting over":
 		w.Durable, w.Written = 0, 0
 		if said.Reason == "range_ignored" {

@@ -8,10 +8,13 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"otad/board/installer"
 	"otad/board/storage"
 	"otad/fsm"
+	"otad/hashing/signature"
 	"otad/journal"
 	"otad/netio"
 	"otad/netio/origintest"
@@ -26,7 +29,8 @@ type machine struct {
 	store   store
 	source  *netio.Fetcher
 	updater *fsm.Updater
-	ends    chan fsm.Snapshot // Ready and Failed, as they are reported
+	wake    atomic.Pointer[*installer.Installer] // nil: there is none
+	ends    chan fsm.Snapshot                    // Ready and Failed, as they are reported
 	// triesAgain: a failed job is started again without a post.
 	triesAgain bool
 
@@ -63,9 +67,18 @@ func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
 	}
 	cfg := fsm.Config{Checkpoint: longestInterval(jobs), Readback: r.Readback, FailOnJournalError: true, AllocBuffer: buffer, OnChange: func(s fsm.Snapshot) {
 		if s.State == fsm.Ready || s.State == fsm.Failed {
-			m.ends <- s
+			select {
+			case m.ends <- s:
+			default: // nobody waits for the end of an installation
+			}
+		}
+		if i := m.wake.Load(); i != nil {
+			(*i).Wake(s)
 		}
 	}}
+	if r.Trust != nil {
+		cfg.Trust = func() signature.Trust { return *r.Trust }
+	}
 	if triesAgain {
 		cfg.TryAgain = fsm.TryAgain{First: time.Millisecond, Longest: time.Millisecond}
 	}
@@ -130,7 +143,7 @@ func (m *machine) dial(ctx context.Context, network, addr string) (net.Conn, err
 			continue
 		}
 		if m.origins[job] == nil {
-			origin, err := origintest.Start(origintest.Config{Object: job.object, InMemory: true})
+			origin, err := origintest.Start(origintest.Config{Object: job.object, InMemory: true, Script: job.signature()})
 			if err != nil {
 				return nil, err
 			}
@@ -161,7 +174,8 @@ func (m *machine) found() finding {
 // finish runs the machine until the job has ended as expected: first a job that
 // is under way or tried again, then the job of the invariants, if it is another one, as its
 // user would post it again.
-func (m *machine) finish(ctx context.Context, job *Job, lying bool) (err error) {
+func (m *machine) finish(ctx context.Context, w *Invariants, lying bool) (err error) {
+	job := w.Job
 	found, active := m.found(), m.updater.Snapshot().State.Active()
 	ctx, stop := context.WithCancel(ctx)
 	gone := make(chan error, 1)
@@ -189,7 +203,7 @@ func (m *machine) finish(ctx context.Context, job *Job, lying bool) (err error) 
 			return err
 		}
 	}
-	return nil
+	return m.install(ctx, w.HandOff)
 }
 
 // wait waits until the job has ended. On a lying disk it may have failed.
@@ -216,9 +230,14 @@ func (m *machine) firstByte(job *Job) (int64, error) {
 	if origin == nil {
 		return job.object.Len(), nil
 	}
-	var first int64
-	_, err := fmt.Sscanf(origin.Requests()[0].Range, "bytes=%d-", &first)
-	return first, err
+	for _, request := range origin.Requests() {
+		if !strings.HasSuffix(request.Target, ".minisig") {
+			var first int64
+			_, err := fmt.Sscanf(request.Range, "bytes=%d-", &first)
+			return first, err
+		}
+	}
+	return job.object.Len(), nil
 }
 
 // newestOnly is a journal that keeps one checkpoint.

@@ -29,6 +29,9 @@ type Job struct {
 	// Spoiled: MD5 is not that of the package, so the job ends in Failed.
 	Spoiled bool
 	Size    int64 // of the request; 0: learned from the first response
+	// Minisig is the signature, at the URL with .minisig after it; empty: none is
+	// asked for.
+	Minisig string
 	// Script is the misbehaviour of the origin during the recording.
 	Script []*origintest.Rule
 
@@ -54,6 +57,14 @@ func NewJob(name string, size int64, script ...*origintest.Rule) *Job {
 		Bytes: whole, ETag: fmt.Sprintf(`"%d"`, size), LastModified: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}}
 }
 
+// signature returns the rule of an origin for the signature, if there is one.
+func (j *Job) signature() []*origintest.Rule {
+	if j.Minisig == "" {
+		return nil
+	}
+	return []*origintest.Rule{origintest.Always().Path("/" + j.Name + ".minisig").Replace(origintest.Object{Bytes: []byte(j.Minisig)})}
+}
+
 func (j *Job) part() string { return j.Name + ".otad-part" }
 
 // journalJob returns the job as it is posted.
@@ -73,6 +84,9 @@ type Step struct {
 	// Serve: the process is otad serve. It finds Job failed in the journal, starts
 	// it again by itself, and is ended by SIGTERM when it has reported Ready.
 	Serve bool
+	// Until is the stage of the installation at which a Serve is ended instead.
+	Until   fsm.Stage
+	Expects string // see HandOff
 }
 
 // Point is the n-th operation of this kind on this name in a step, from 1. A
@@ -129,10 +143,13 @@ func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
 			step.Job.output = place(dir, slotName)
 		}
 		run.add(tb, step.Job)
-		recorder.Log = append(recorder.Log, Op{Kind: Begin, Job: step.Job, Serve: step.Serve})
+		recorder.Log = append(recorder.Log, Op{Kind: Begin, Job: step.Job, Serve: step.Serve, Expects: step.Expects})
 		recorder.Kill, recorder.Stop = step.Kill.reached(), nil
 		if step.Serve {
 			recorder.Stop, step.Exit = reportsReady, 0 // of a SIGTERM
+			if step.Until != "" {
+				recorder.Stop = reportsStage(step.Until)
+			}
 		}
 		code, err := recorder.Run(path, step.args(dir)...)
 		if err != nil {
@@ -155,7 +172,7 @@ func (r *Run) add(tb origintest.TB, job *Job) {
 		r.Jobs = append(r.Jobs, job)
 	}
 	if job.url == "" {
-		origin := origintest.New(tb, job.object, job.Script...)
+		origin := origintest.New(tb, job.object, append(job.signature(), job.Script...)...)
 		job.url = origin.URLFor("/" + job.Name)
 		job.addr = strings.TrimSuffix(strings.TrimPrefix(job.url, "http://"), "/"+job.Name)
 	}

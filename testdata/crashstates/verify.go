@@ -12,6 +12,7 @@ import (
 
 	"otad/board/storage"
 	"otad/fsm"
+	"otad/hashing/signature"
 	"otad/journal"
 	"otad/metrics"
 )
@@ -31,6 +32,8 @@ type Rig struct {
 	Readback bool
 	// Metrics is what the machines count into.
 	Metrics *metrics.Metrics
+	// Trust, if not nil, is what packages have to be signed by.
+	Trust *signature.Trust
 	// SingleCheckpoint hides all checkpoints of the journal but the newest.
 	SingleCheckpoint bool
 }
@@ -79,7 +82,10 @@ func (r *Rig) finish(ctx context.Context, c *Crash) (o Result, err error) {
 	if err := errors.Join(c.Invariants.check(found, state, r.Lying), c.Run.checkSlot(state[slotName].bytes())); err != nil {
 		return o, err
 	}
-	if err := m.finish(ctx, c.Invariants.Job, r.Lying); err != nil {
+	if err := c.Invariants.HandOff.check(m.journal.Record()); err != nil {
+		return o, err
+	}
+	if err := m.finish(ctx, c.Invariants, r.Lying); err != nil {
 		return o, err
 	}
 	if o.Start, err = m.firstByte(c.Invariants.Job); err != nil {
@@ -217,7 +223,7 @@ func (c *Crash) checkDirectory(dir string) error {
 		if name == slotName || name == c.Invariants.Job.Name+".otad-slot" && c.Invariants.Job.toSlot && !c.Invariants.Job.Spoiled {
 			continue
 		}
-		if name != journal.FileName && name != storage.LockName && published[name] == nil && !c.Run.mayPublish(name) {
+		if name != journal.FileName && name != storage.LockName && !isNote(name) && published[name] == nil && !c.Run.mayPublish(name) {
 			return fmt.Errorf("at the end %s is left behind", name)
 		}
 	}

@@ -80,10 +80,8 @@ func (w *invariants) checkFirstResponse(a otadrun.Response) error {
 	switch {
 	case w.ready == nil && d.State == "Idle":
 		return nil
-	case w.ready != nil && d.State == "Ready" && d.Version == w.ready.version:
-		return nil
-	case w.ready != nil && w.toSlot && d.State == "Verifying" && d.Version == w.ready.version:
-		return nil // after a boot it is digested once more
+	case w.ready != nil && (d.State == "Ready" || d.State == "Verifying") && d.Version == w.ready.version:
+		return nil // Verifying: the package is digested again, and checkFiles has compared it
 	case w.ready == nil:
 		return violated("nothing was accepted, and otad is %s with %q", d.State, d.Version)
 	default:
