@@ -18,7 +18,7 @@ func (r *rig) swupdateFiles() {
 		"-subj", "/CN=otad test", "-addext", "extendedKeyUsage=emailProtection")
 	r.slots()
 	r.must("mkdir", "sockets")
-	r.settings = strings.ReplaceAll("SOCKETS=DIR/sockets\nVERSIONS=DIR/sw-versions\n", "DIR", r.dir)
+	r.settings = strings.ReplaceAll("SOCKETS=DIR/sockets\nVERSIONS=DIR/sw-versions\nSILENCE=2\n", "DIR", r.dir)
 	r.write("sw-versions", "loader 7\nrootfs  1.0.0\n")
 }
 

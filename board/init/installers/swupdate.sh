@@ -13,6 +13,8 @@ SOCKETS=/run/swupdate
 # to be the version of the job.
 VERSIONS=/etc/sw-versions
 IMAGE=rootfs
+# A daemon that reports nothing for so many seconds has ended.
+SILENCE=10
 
 # healthy reports whether the system that has come up is good enough to stay, and
 # makes the boot loader keep it. Put the board's own checks here, and what ends the
@@ -41,33 +43,46 @@ fi
 
 [ -S "$SOCKETS/sockinstctrl" ] || { echo "no SWUpdate daemon at $SOCKETS"; exit 75; }
 
-# The client ends with 1 whatever happens, and often without a reason: a daemon that
-# has died and one that refuses the package look the same. The daemon's progress tells
-# them apart: status 4 is its verdict.
+# The client alone is not to be believed. It ends with 1 whatever happens: its daemon
+# has died or refuses the package, and even after a success, where the daemon has
+# closed the connection before the last bytes, the padding. What the daemon reports
+# as its progress decides: status 3 is success, 4 failure.
 progress=$(mktemp) || exit 75
 TMPDIR=$SOCKETS swupdate-ipc monitor >"$progress" 2>/dev/null &
 monitor=$!
 trap 'kill $monitor 2>/dev/null; rm -f "$progress"' EXIT
 trap 'exit 75' HUP INT TERM
 sleep 1 # it connects
+verdicts() { grep -o '"status": [34]' "$progress"; }
+before=$(verdicts | wc -l) # of an installation that somebody else has started
 
 out=$(TMPDIR=$SOCKETS swupdate-client -v "$OTAD_PACKAGE" 2>&1)
 code=$?
-printf '%s\n' "$out"
+printf '%s\n' "$out" | grep -v '^Status: 2 '
 [ $code != 0 ] || exit 10
 case $out in *swupdate_async_start*)
 	echo "SWUpdate is busy, or does not answer at $SOCKETS"
 	exit 75
 	;;
 esac
-for _ in 1 2 3; do
-	if grep -q '"status": 4' "$progress"; then
-		reason=$(printf '%s\n' "$out" | sed -n 's/^Status: 4 message: //p' | head -n 1)
-		# otad keeps the last line as the reason.
-		echo "SWUpdate: ${reason:-refused, its log has the reason}"
-		exit 1
+
+size='' silent=0
+while [ "$(verdicts | wc -l)" -le "$before" ]; do
+	last=$size
+	size=$(wc -c <"$progress")
+	if [ "$size" = "$last" ]; then silent=$((silent + 1)); else silent=0; fi
+	if [ $silent -ge "$SILENCE" ]; then
+		echo "SWUpdate has ended in the middle"
+		exit 75
 	fi
 	sleep 1
 done
-echo "SWUpdate has ended in the middle"
-exit 75
+case $(verdicts | tail -n 1) in *3)
+	echo "SWUpdate has installed it"
+	exit 10
+	;;
+esac
+reason=$(printf '%s\n' "$out" | sed -n 's/^Status: 4 message: //p' | head -n 1)
+# otad keeps the last line as the reason.
+echo "SWUpdate: ${reason:-refused, its log has the reason}"
+exit 1
