@@ -50,8 +50,9 @@ var (
 )
 
 func main() {
-	// A reader of the log that has died must not end otad.
-	signal.Ignore(syscall.SIGPIPE)
+	// A reader of the log that has died must not end otad. The signal is caught and
+	// not ignored: what otad starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	hangup := make(chan os.Signal, 1)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		signal.Notify(hangup, syscall.SIGHUP)

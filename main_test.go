@@ -331,10 +331,11 @@ var arrows = map[string][]string{
 	"board/systemd":    nil,
 	"board/config":     {"fsm", "journal", "netio"},
 	"board/console":    nil,
+	"board/installer":  {"fsm", "journal", "metrics", "netio"},
 	"fsm":              {"hashing", "journal", "metrics", "netio"},
 	"board/deviceapi":  {"fsm", "journal", "netio"},
 	"board/package":    {"board/config"},
-	"board/app":        {"board/storage", "board/systemd", "board/config", "board/console", "board/deviceapi", "fsm", "journal", "metrics", "netio"},
+	"board/app":        {"board/storage", "board/systemd", "board/config", "board/console", "board/deviceapi", "board/installer", "fsm", "journal", "metrics", "netio"},
 	".":                {"board/storage", "board/app", "board/config", "fsm", "journal"},
 }
 

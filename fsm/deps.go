@@ -142,6 +142,7 @@ type Config struct {
 	Keep               int            // packages of earlier jobs that stay although there is no room; KeepAll: every one
 	Readback           bool           // Verifying reads the file from the medium once more
 	KeepOutbox         bool           // transitions go into the journal's outbox
+	HandOff            bool           // an installer is at work, see [Updater.SetInstall]
 	FailOnJournalError bool           // Run returns the error when the journal cannot be written, instead of trying again
 	OnChange           func(Snapshot) // called after every transition and checkpoint; must not block; nil: nobody
 	Pulse              func()         // called by Run's goroutine at each of its turns and at least every PulseEvery; nil: never

@@ -58,6 +58,7 @@ func startChange(job journal.Job, same bool) recordChange {
 		r.Job = job
 		keepFile(r)
 		r.Error, r.Code, r.Reason = "", "", ""
+		r.Install = journal.Install{}
 		r.Tries, r.TryStep, r.TryOffset, r.Mismatched = 0, 0, 0, 0
 		clearCounts(r)
 	}
@@ -89,6 +90,7 @@ func clearCounts(r *journal.Record) {
 func failChange(why *Error, durable int64) recordChange {
 	return func(r *journal.Record) {
 		r.Error, r.Code, r.Reason = why.Error(), string(why.Code), string(why.Reason)
+		r.Install = journal.Install{}
 		countTry(r, why, durable)
 		if !why.Code.KeepsPartial() || durable == 0 {
 			dropCheckpoints(r)

@@ -167,8 +167,8 @@ func (r *reporter) nextTry(at time.Time) { r.change(func(*Snapshot) { r.next = a
 
 // secondsToNextTry returns NaN when no try is due.
 func (r *reporter) secondsToNextTry() float64 {
-	if next := r.snapshot().NextTry; next > 0 {
-		return next.Seconds()
+	if s := r.snapshot(); s.State == Failed && s.NextTry > 0 {
+		return s.NextTry.Seconds()
 	}
 	return math.NaN()
 }

@@ -12,6 +12,7 @@ import (
 // Snapshot is the state of the machine and its job at one moment.
 type Snapshot struct {
 	State          State
+	Stage          Stage // of the installation of a package that is Ready
 	Version, Name  string
 	Size           int64         // bytes; 0 while it is not known
 	Durable        int64         // bytes that a power cut cannot take
@@ -23,8 +24,8 @@ type Snapshot struct {
 	NextTry        time.Duration // until then; 0: it is not
 	ResumedFrom    int64         // offset at which this process began with the job
 	Message        string        // one line for a person
-	Error          string        // "CODE: detail" in Failed, else empty
-	Code           Code          // of the error; empty unless Failed
+	Error          string        // "CODE: detail" in Failed and in StageFailed, else empty
+	Code           Code          // of the error; empty without one
 	Reason         Reason        // of the error; empty for the codes that have none
 	Stats          journal.Stats // of the job over all processes
 	Host           string        // of the job's URL; empty: not known
@@ -54,6 +55,9 @@ func recorded(rec journal.Record, newestFirst []journal.Checkpoint, readback boo
 	if s.failure != nil {
 		s.Code, s.Reason = s.failure.Code, s.failure.Reason
 	}
+	if state == Ready {
+		s = s.withInstall(rec.Install)
+	}
 	s.Progress = progress(s, 0, readback)
 	return s
 }
@@ -79,6 +83,9 @@ func progress(s Snapshot, verified int64, readback bool) int {
 		}
 		return 100
 	case Ready:
+		if s.Stage == StageInstalling {
+			return 0
+		}
 		return 100
 	default:
 		return 0

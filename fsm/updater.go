@@ -24,6 +24,7 @@ type Updater struct {
 	restarts *restartCounter
 	commands chan command
 	newURL   chan struct{} // ends the wait of a transfer that has an old URL
+	over     chan struct{} // closed when Run has ended
 	replaced chan error    // ends Run: the state directory is not the one at its path; holds one
 
 	// Owned by Run's goroutine.
@@ -63,7 +64,7 @@ func New(d Deps, c Config) (*Updater, error) {
 	u := &Updater{cfg: c, dir: d.StateDir, source: d.Source, log: d.Log, journal: w,
 		report:   &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: time.Now()},
 		restarts: &restartCounter{journal: w, log: d.Log},
-		commands: make(chan command), newURL: make(chan struct{}, 1), replaced: make(chan error, 1)}
+		commands: make(chan command), newURL: make(chan struct{}, 1), over: make(chan struct{}), replaced: make(chan error, 1)}
 	w.stats = u.report.jobStats
 	rec := w.record()
 	if isUnproved(d.StateDir, rec) {
@@ -81,7 +82,7 @@ func New(d Deps, c Config) (*Updater, error) {
 
 // Start makes job the current one. The same job again only refreshes its URL; a
 // failed one goes on from its checkpoint. Start blocks until Run has taken the
-// job and the journal holds it. Errors: ErrBusy, *journal.FieldError for a job
+// job and the journal holds it. Errors: ErrBusy, ErrInstalling, *journal.FieldError for a job
 // that breaks a rule, the journal's when it cannot be written, or ctx's.
 func (u *Updater) Start(ctx context.Context, job journal.Job) error {
 	return u.ask(ctx, func(ctx context.Context) error { return u.start(ctx, job) })
@@ -124,6 +125,7 @@ func (u *Updater) unfinished(rec journal.Record) (offset int64, yes bool) {
 // directory that is not the one at its path any more. With FailOnJournalError it
 // returns the first error of the journal.
 func (u *Updater) Run(ctx context.Context) error {
+	defer close(u.over)
 	if err := u.recoverJob(ctx); err != nil && u.cfg.FailOnJournalError {
 		return err
 	}
@@ -205,6 +207,9 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	case state == Ready:
 		if same && isProved(u.dir, rec) {
 			return nil
+		}
+		if u.cfg.HandOff && InstallState(rec.Install.State) == InstallRunning {
+			return ErrInstalling
 		}
 		same = false // the package was taken away: fetch it anew
 	}

@@ -208,7 +208,7 @@ func TestNewerRecordWithLess(t *testing.T) {
 		want journal.Record
 	}{
 		"nothing":      {`{}`, journal.Record{}},
-		"no job":       {`{"state":"Idle","generation":7,"install":1}`, journal.Record{State: "Idle", Generation: 7}},
+		"no job":       {`{"state":"Idle","generation":7,"rollout":1}`, journal.Record{State: "Idle", Generation: 7}},
 		"no URL":       {strings.Replace(frozenBody, `"url"`, `"link"`, 1), ready},
 		"a long error": {`{"error":"` + strings.Repeat("e", 600) + `"}`, journal.Record{Error: strings.Repeat("e", journal.MaxText)}},
 	} {

@@ -72,6 +72,7 @@ type OutboxEntry struct {
 	Error    string `json:"error,omitempty"` // empty unless failed
 	Code     string `json:"code,omitempty"`
 	Reason   string `json:"reason,omitempty"`
+	Install  string `json:"install,omitempty"` // stage of the installation; empty: a transition of the machine
 
 	// Job names the job of this entry and of those before it, back to the next
 	// entry that names one. Zero on the entries of the record's own job.
@@ -128,6 +129,7 @@ type Record struct {
 	PendingDeletes []string      `json:"garbage,omitempty"`       // names of files to be removed
 	OwnSuffix      bool          `json:"own_suffix,omitempty"`    // partial files are NAME.otad-part; false: NAME.part, as an earlier build wrote them
 	Published      []Published   `json:"published,omitempty"`     // oldest first; an older otad forgets them
+	Install        Install       `json:"install,omitzero"`        // of the package that is Ready
 }
 
 func (r Record) clone() Record {
@@ -157,6 +159,7 @@ func (r Record) bounded() Record {
 	r.PendingDeletes = slices.DeleteFunc(slices.Clone(r.PendingDeletes), func(name string) bool { return storedNameProblem(name) != "" })
 	r.Published = slices.DeleteFunc(slices.Clone(r.Published), func(p Published) bool { return storedNameProblem(p.Name) != "" })
 	r.Published = r.Published[max(0, len(r.Published)-MaxPublished):]
+	r.Install = r.Install.bounded()
 	return r
 }
 

@@ -44,13 +44,14 @@ func fullRecord() journal.Record {
 		PendingDeletes: []string{"old.zip"},
 		OwnSuffix:      true,
 		Published:      []journal.Published{{Name: "first.zip", Size: 104857600, Inode: 1<<64 - 1, Modified: 1795550000123456789}},
+		Install:        fullInstall(),
 	}
 }
 
 // recordWithoutPublished is fullRecord as it was before published packages were
 // remembered, and the suffix of partial files and the jobs of entries were stored.
 func recordWithoutPublished() journal.Record {
-	r := fullRecord()
+	r := recordWithoutInstall()
 	r.Published, r.OwnSuffix, r.Outbox[0].Job = nil, false, journal.EntryJob{}
 	return r
 }
@@ -81,7 +82,8 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 		"record-v1":           recordWithoutCode(),
 		"record-v1-code":      recordWithoutTries(),
 		"record-v1-tries":     recordWithoutPublished(),
-		"record-v1-published": fullRecord(),
+		"record-v1-published": recordWithoutInstall(),
+		"record-v1-install":   fullRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			frozen := golden(t, name)
@@ -284,7 +286,7 @@ func worstCase(n int, salt byte) journal.Record {
 	r.Stats = journal.Stats{Seconds: math.MaxInt64, Received: math.MaxInt64, Discarded: math.MaxInt64, Resumes: math.MaxInt64, Retries: math.MaxInt64}
 	r.Tries, r.TryStep, r.TryOffset = math.MaxInt, math.MaxInt, math.MaxInt64
 	r.Outbox = outbox(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
-	r.Published = nil
+	r.Published, r.Install = nil, journal.Install{} // only a package that is Ready has one, and no URL
 	return r
 }
 

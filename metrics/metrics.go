@@ -62,6 +62,9 @@ type Metrics struct {
 	commits                      prometheus.Counter
 	recoveries                   counterSet[Recovery]
 
+	installs        counterSet[InstallResult]
+	installDuration prometheus.Histogram
+
 	callbacks     counterSet[CallbackResult]
 	callbackQueue prometheus.Gauge
 
@@ -81,6 +84,7 @@ func New(l Labels, b BuildInfo) *Metrics {
 	m.addMachine(factory, l)
 	m.addDownload(factory, l)
 	m.addDurability(factory)
+	m.addInstall(factory)
 	m.addCallbacks(factory)
 	m.addProcess(factory)
 	addBuildInfo(factory, b)

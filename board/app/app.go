@@ -66,10 +66,11 @@ func checkFiles(cfg *config.Config, b Build, log *slog.Logger) error {
 		return err
 	}
 	f, err := newFetcher(cfg, b)
-	if err == nil {
-		f.Close()
+	if err != nil {
+		return err
 	}
-	return err
+	f.Close()
+	return checkCommand(cfg.Serve.Install)
 }
 
 // printf writes a result. Its error shows the cause but does not wrap it: that

@@ -16,6 +16,9 @@ type jobLog struct {
 
 // note takes each snapshot of a change, in order.
 func (l *jobLog) note(s fsm.Snapshot) {
+	if s.Stage != "" {
+		return // it has ended before it is installed
+	}
 	if l.last.Name != "" && (s.Name != l.last.Name || s.Version != l.last.Version) {
 		l.end("cancelled")
 	}

@@ -24,6 +24,7 @@ type metricsFile struct {
 	wake  chan struct{} // of capacity 1: there was a transition
 
 	state   fsm.State    // newest in note: of the goroutines that report changes, one at a time
+	stage   fsm.Stage    // as state
 	trouble fsm.Distance // of run's goroutine, as the next field
 	failed  bool
 }
@@ -34,10 +35,10 @@ func newMetricsFile(path string, s *services) *metricsFile {
 
 // note wakes run after a transition. It never blocks.
 func (m *metricsFile) note(now fsm.Snapshot) {
-	if now.State == m.state {
+	if now.State == m.state && now.Stage == m.stage {
 		return
 	}
-	m.state = now.State
+	m.state, m.stage = now.State, now.Stage
 	select {
 	case m.wake <- struct{}{}:
 	default:

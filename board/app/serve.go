@@ -30,9 +30,14 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 	if err != nil {
 		return err
 	}
+	if err := checkCommand(cfg.Serve.Install); err != nil {
+		return err
+	}
 	jobs := jobLog{log: log}
 	unit := unitStatus{next: make(chan string, 1)}
-	s, err := open(cfg, b, log, queue, func(c *fsm.Config) {
+	var s *services
+	s, err = open(cfg, b, log, queue, func(c *fsm.Config) {
+		c.HandOff = len(cfg.Serve.Install.Command) > 0
 		c.TryAgain, c.KeepOutbox = cfg.Serve.TryAgain, cfg.Serve.CallbackURL != ""
 		c.OnChange = func(now fsm.Snapshot) {
 			jobs.note(now)
@@ -42,6 +47,9 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 			}
 			if file != nil {
 				file.note(now)
+			}
+			if s.install != nil {
+				s.install.Wake(now)
 			}
 		}
 	})
@@ -54,6 +62,9 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 		if callbacks, err = newCallbacks(cfg, tokens.callback, s); err != nil {
 			return err
 		}
+	}
+	if s.install, err = newInstaller(cfg.Serve.Install, s); err != nil {
+		return err
 	}
 	if cfg.Serve.MetricsFile != "" {
 		file = newMetricsFile(cfg.Serve.MetricsFile, s)
@@ -87,6 +98,9 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 		g.Go(func() error { return callbacks.Run(running) })
 	}
 	g.Go(func() error { return p.machine(running, s.updater.Run) })
+	if s.install != nil {
+		g.Go(func() error { return p.handOff(running, s.install, cfg.Serve.Install.Grace) })
+	}
 	reloads := &reloader{process: p, services: s, build: b, level: level, token: tokens.commands, setToken: setToken, now: cfg}
 	g.Go(func() error { return reloads.run(running) })
 	g.Go(func() error { return unit.run(running) })
@@ -103,6 +117,9 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 
 func newAPI(addrs []string, s *services, version, token string, withMetrics bool) http.Handler {
 	c := deviceapi.Config{Updater: living{s.updater, s.pulse}, Token: token, Version: version, Log: s.log, Addrs: addrs}
+	if s.install != nil {
+		c.Installer = s.install
+	}
 	if withMetrics {
 		c.Metrics = s.metrics.Handler()
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"otad/board/config"
+	"otad/board/installer"
 	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
@@ -25,6 +26,7 @@ type services struct {
 	origin  *origin
 	metrics *metrics.Metrics
 	updater *fsm.Updater
+	install *installer.Installer // nil: nothing is handed over
 	pulse   *pulse
 }
 

@@ -15,7 +15,8 @@ type Process struct {
 	Reload <-chan os.Signal               // a signal makes serve read its configuration again; nil: none
 	Reread func() (*config.Config, error) // returns the configuration as it is now; required with Reload
 
-	checkpointing atomic.Bool // the machine runs, or makes its last checkpoint
+	checkpointing atomic.Bool  // the machine runs, or makes its last checkpoint
+	installing    atomic.Int64 // how long a stop may wait for the installer, a time.Duration; 0: not at all
 }
 
 // The limits of a stop. The machine bounds its last checkpoint itself, but a
@@ -36,6 +37,9 @@ func (p *Process) Overdue(ctx context.Context) <-chan struct{} {
 		defer close(overdue)
 		time.Sleep(stopLimit)
 		for left := checkpointLimit - stopLimit; left > 0 && p.checkpointing.Load(); left -= stopPoll {
+			time.Sleep(stopPoll)
+		}
+		for left := time.Duration(p.installing.Load()); left > 0 && p.installing.Load() > 0; left -= stopPoll {
 			time.Sleep(stopPoll)
 		}
 		time.Sleep(closeLimit)

@@ -26,6 +26,12 @@ func (u *unitStatus) note(s fsm.Snapshot) {
 		line = fmt.Sprintf("%s %d %%", s.Name, s.Progress)
 	case fsm.Ready:
 		line = s.Name + " ready"
+		if s.Stage != "" {
+			line = s.Name + ": " + s.Message
+		}
+		if s.Error != "" {
+			line += ": " + s.Error
+		}
 	case fsm.Failed:
 		line = s.Name + " failed: " + s.Error
 	}

@@ -105,7 +105,7 @@ func complete(c *Config, hasURL bool) error {
 		return usagef("-min-rate %s is above -rate-limit %s: every transfer would be broken off", formatSize(c.Source.MinRate), formatSize(limit))
 	}
 	if c.Command != fetchCommand {
-		return nil
+		return c.Serve.Install.check()
 	}
 	j := &c.Fetch.Job
 	j.MD5, j.SHA256 = strings.ToLower(j.MD5), strings.ToLower(j.SHA256)

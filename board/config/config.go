@@ -30,6 +30,7 @@ package config
 
 import (
 	"log/slog"
+	"time"
 
 	"otad/fsm"
 	"otad/journal"
@@ -61,12 +62,22 @@ type Config struct {
 
 // Serve holds the settings of the daemon alone.
 type Serve struct {
-	MetricsListen     string       // host:port for /metrics, "" for Config.Listen
-	MetricsFile       string       // for node_exporter's textfile collector, "" for none
-	CallbackURL       string       // absolute http or https URL, "" for none
-	CallbackTokenFile string       // holds the bearer token of the callbacks, "" for none
-	TokenFile         string       // holds the bearer token for POST and DELETE, "" for none
+	MetricsListen     string // host:port for /metrics, "" for Config.Listen
+	MetricsFile       string // for node_exporter's textfile collector, "" for none
+	CallbackURL       string // absolute http or https URL, "" for none
+	CallbackTokenFile string // holds the bearer token of the callbacks, "" for none
+	TokenFile         string // holds the bearer token for POST and DELETE, "" for none
+	Install           Install
 	TryAgain          fsm.TryAgain // zero: a failed job is left alone
+}
+
+// Install holds how a package that is Ready is handed over.
+type Install struct {
+	Command []string      // words, the first an absolute path; none: it is not handed over
+	When    string        // auto or on-request
+	Timeout time.Duration // longest run of the command
+	Grace   time.Duration // how long a stop waits for the command
+	MaxAge  time.Duration // of a package that is installed; 0: no limit
 }
 
 // Fetch holds the settings of one otad fetch.

@@ -75,7 +75,8 @@ func TestDefaults(t *testing.T) {
 		LogLevel:  slog.LevelInfo,
 		Listen:    []string{"127.0.0.1:12315"},
 		Format:    "mermaid",
-		Serve:     config.Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
+		Serve: config.Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour},
+			Install: config.Install{When: "auto", Timeout: 30 * time.Minute, Grace: time.Minute}},
 		Source: netio.Config{
 			ConnectTimeout: 10 * time.Second,
 			HeaderTimeout:  30 * time.Second,
@@ -190,6 +191,9 @@ func TestEveryFlagArrivesFromEverySource(t *testing.T) {
 // A flag that is added to the table must be added to the test above.
 func TestEveryFlagIsTested(t *testing.T) {
 	tested := map[string]bool{"config": true, "client-cert": true, "client-key": true, "url-file": true} // in tests of their own
+	for _, name := range []string{"on-ready", "on-ready-timeout", "on-ready-grace", "install", "ready-max-age"} {
+		tested[name] = true
+	}
 	for _, test := range everyFlag {
 		tested[test.name] = true
 	}

@@ -55,7 +55,7 @@ func defaults(command string) *Config {
 		LogLevel:  slog.LevelInfo,
 		Listen:    []string{"127.0.0.1:12315"},
 		Format:    "mermaid",
-		Serve:     Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}},
+		Serve:     Serve{TryAgain: fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}, Install: defaultInstall()},
 		Source: netio.Config{
 			ConnectTimeout: netio.DefaultConnectTimeout,
 			HeaderTimeout:  netio.DefaultHeaderTimeout,
@@ -76,7 +76,7 @@ func defaults(command string) *Config {
 // options returns all flags, bound to the fields of c, in the order of the help
 // texts.
 func options(c *Config) []option {
-	return slices.Concat(commonOptions(c), transferOptions(c), serveOptions(&c.Serve), fetchOptions(&c.Fetch), []option{
+	return slices.Concat(commonOptions(c), transferOptions(c), serveOptions(&c.Serve), installOptions(&c.Serve.Install), fetchOptions(&c.Fetch), []option{
 		{"json", "", inStatus, boolean(&c.StatusJSON), "print JSON"},
 		{"format", "FORMAT", inGraph, choice(&c.Format, "mermaid", "dot"), "mermaid or dot (Graphviz)"},
 	})

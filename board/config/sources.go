@@ -68,6 +68,9 @@ func flagError(command string, opts []option, err error) error {
 // fromEnvironment returns the assignments of the OTAD_ variables in environ, and
 // a line about each that no flag has.
 func fromEnvironment(opts []option, environ []string) (given []assignment, unknown []string) {
+	if slices.ContainsFunc(environ, isEvent) {
+		return nil, nil // of the command of another otad: its variables are no settings
+	}
 	for _, entry := range environ {
 		variable, text, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(variable, envPrefix) {

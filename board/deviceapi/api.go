@@ -38,12 +38,13 @@ type Updater interface {
 
 // Config configures New.
 type Config struct {
-	Updater Updater      // required
-	Metrics http.Handler // for GET /metrics; nil: not on this listener
-	Token   string       // bearer token that POST and DELETE need; empty: none
-	Addrs   []string     // configured addresses of the listeners, to check Host
-	Log     *slog.Logger // required
-	Version string       // of otad, for the page
+	Updater   Updater      // required
+	Installer Installer    // for POST /api/v1.0/update; nil: there is no such path
+	Metrics   http.Handler // for GET /metrics; nil: not on this listener
+	Token     string       // bearer token that POST and DELETE need; empty: none
+	Addrs     []string     // configured addresses of the listeners, to check Host
+	Log       *slog.Logger // required
+	Version   string       // of otad, for the page
 
 	Now func() time.Time // clock of the limit of commands; nil: time.Now
 }
@@ -75,6 +76,9 @@ func New(c Config) http.Handler {
 		"/progress":          {http.MethodGet: a.progress},
 		"/healthz":           {http.MethodGet: a.healthz},
 		"/":                  {http.MethodGet: newPage(c.Version).serve},
+	}
+	if c.Installer != nil {
+		a.routes["/api/v1.0/update"] = methods{http.MethodPost: a.update}
 	}
 	if c.Metrics != nil {
 		a.routes["/metrics"] = methods{http.MethodGet: c.Metrics.ServeHTTP}
@@ -195,13 +199,16 @@ func (a *api) command(w http.ResponseWriter, r *http.Request, writes bool, do fu
 		failed.write(w)
 		return
 	}
-	success(commandData{stageOf(a.cfg.Updater.Snapshot().State)}).write(w)
+	success(commandData{stageOf(a.cfg.Updater.Snapshot())}).write(w)
 }
 
 // commandFailed returns the reply for the error of a command.
 func commandFailed(err error) reply {
 	var bad *requestError
 	var job *fsm.Error
+	if refused, ok := installRefused(err); ok {
+		return refused
+	}
 	switch {
 	case errors.As(keyed(err), &bad):
 		return problem(http.StatusBadRequest, "VALIDATION_ERROR: "+bad.Error())
@@ -221,7 +228,7 @@ func commandFailed(err error) reply {
 func (a *api) progress(w http.ResponseWriter, _ *http.Request) {
 	s := a.cfg.Updater.Snapshot()
 	p := ProgressOf(s)
-	if s.State != fsm.Failed {
+	if p.Stage != "failed" {
 		success(p).write(w)
 		return
 	}

@@ -104,6 +104,7 @@ type Callbacks struct {
 // jobState is the part of a snapshot that changes with a transition only.
 type jobState struct {
 	state         fsm.State
+	stage         fsm.Stage
 	version, name string
 }
 
@@ -139,14 +140,14 @@ func NewCallbacks(c CallbackConfig) (*Callbacks, error) {
 func (c *Callbacks) Notify(s fsm.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	job := jobState{s.State, s.Version, s.Name}
+	job := jobState{s.State, s.Stage, s.Version, s.Name}
 	step := s.Progress / progressStep * progressStep
 	if c.job != job {
 		c.setPending(nil)
 		signal(c.newTransition)
 	}
 	if s.State.Active() && step != c.step {
-		c.setPending(&callbackBody{Stage: stageOf(s.State), Progress: step, Message: netio.Printable(s.Message)})
+		c.setPending(&callbackBody{Stage: stageOf(s), Progress: step, Message: netio.Printable(s.Message)})
 		signal(c.newProgress)
 	}
 	c.job, c.step = job, step

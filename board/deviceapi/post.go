@@ -27,7 +27,7 @@ type callbackBody struct {
 
 func bodyOf(e journal.OutboxEntry) callbackBody {
 	return callbackBody{
-		Stage:    stageOf(fsm.State(e.State)),
+		Stage:    stageOf(fsm.Snapshot{State: fsm.State(e.State), Stage: fsm.Stage(e.Install)}),
 		Progress: shownProgress(fsm.Code(e.Code), e.Progress),
 		Message:  netio.Printable(e.Message),
 		Error:    nullIfEmpty(netio.Printable(e.Error)),

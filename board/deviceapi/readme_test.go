@@ -41,6 +41,9 @@ func TestReadmeHasTheKeysOfTheCode(t *testing.T) {
 	for _, s := range []fsm.State{fsm.Idle, fsm.Downloading, fsm.Verifying, fsm.Ready, fsm.Failed} {
 		stages = append(stages, deviceapi.ProgressOf(fsm.Snapshot{State: s}).Stage)
 	}
+	for _, s := range []fsm.Stage{fsm.StageSucceeded, fsm.StageRebooting, fsm.StageInstalling} { // between toInstall and failed
+		stages = slices.Insert(stages, 4, deviceapi.ProgressOf(fsm.Snapshot{State: fsm.Ready, Stage: s}).Stage)
+	}
 	for header, want := range map[string][]string{
 		"Key": deviceapi.RequestKeys(), "Key in `data`": progress, "`stage` | What happens": stages,
 	} {
@@ -57,7 +60,7 @@ func TestReadmeHasTheCodesOfTheCode(t *testing.T) {
 	}
 	codes := []string{
 		string(fsm.DownloadFailed), string(fsm.MD5Mismatch), string(fsm.SHA256Mismatch),
-		string(fsm.PackageSizeMismatch), string(fsm.DiskFull),
+		string(fsm.PackageSizeMismatch), string(fsm.DiskFull), string(fsm.InstallFailedCode), string(fsm.PackageExpired),
 	}
 	for _, name := range files {
 		source, err := os.ReadFile(name)

@@ -14,7 +14,7 @@ import (
 // Progress is the data of GET /progress. The first four fields are those of the
 // TOP.E v1.0 updater; otad adds the others.
 type Progress struct {
-	Stage    string  `json:"stage"`    // idle, downloading, verifying, toInstall or failed
+	Stage    string  `json:"stage"`    // idle, downloading, verifying, toInstall, installing, rebooting, success or failed
 	Progress int     `json:"progress"` // whole percent of the stage, rounded down
 	Message  string  `json:"message"`  // one line for a person
 	Error    *string `json:"error"`    // "CODE: detail"; null unless failed
@@ -104,7 +104,7 @@ func (r reply) write(w http.ResponseWriter) {
 // goroutine.
 func ProgressOf(s fsm.Snapshot) Progress {
 	p := Progress{
-		Stage:          stageOf(s.State),
+		Stage:          stageOf(s),
 		Progress:       shownProgress(s.Code, s.Progress),
 		Message:        netio.Printable(s.Message),
 		Error:          nullIfEmpty(netio.Printable(s.Error)),
@@ -140,9 +140,17 @@ func shownProgress(code fsm.Code, percent int) int {
 	return percent
 }
 
-// stageOf returns the wire name of a state. In v1.0 a package that is Ready has
-// the name of the next step.
-func stageOf(s fsm.State) string {
+// stageOf returns the wire name of what s shows.
+func stageOf(s fsm.Snapshot) string {
+	if s.Stage != "" {
+		return string(s.Stage)
+	}
+	return stageOfState(s.State)
+}
+
+// stageOfState returns the wire name of a state. In v1.0 a package that is Ready
+// has the name of the next step.
+func stageOfState(s fsm.State) string {
 	switch s {
 	case fsm.Downloading:
 		return "downloading"
