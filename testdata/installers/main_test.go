@@ -27,12 +27,22 @@ import (
 // patience is the limit of every wait, on a machine that may have other work.
 const patience = 60 * time.Second
 
+// work holds the otad under test.
+var work string
+
 func TestMain(m *testing.M) {
 	if os.Geteuid() != 0 {
 		fmt.Println("SKIP: NOTHING IS TESTED HERE, mounts and namespaces need root")
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	var err error
+	if work, err = os.MkdirTemp("", "otad-installers-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(work)
+	os.Exit(code)
 }
 
 // check ends the test if err is not nil.
