@@ -152,9 +152,9 @@ func (v *invariants) shownOnlyWhatIsWritten(s fsm.Snapshot) {
 	if !p.rig.bulk {
 		rec, offset = p.rig.record()
 	}
-	if s.State != stateIn(rec) || s.Durable > offset || s.Error != rec.Error {
+	if s.State != stateIn(rec) || s.Durable > offset || s.Error != rec.Error+rec.Install.Error {
 		p.rig.t.Errorf("shown is %s with %d bytes and error %q, the journal holds %s with %d and %q",
-			s.State, s.Durable, s.Error, rec.State, offset, rec.Error)
+			s.State, s.Durable, s.Error, rec.State, offset, rec.Error+rec.Install.Error)
 	}
 	if strings.Contains(s.Error+s.Message, secret) {
 		p.rig.t.Errorf("a secret is shown: %q %q", s.Message, s.Error)

@@ -77,7 +77,7 @@ func TestProcdRunsAnotherUser(t *testing.T) {
 	b.WantStat("/etc/otad.header", "990:990 0600")
 	b.WantStat("/run/otad", "990:990 0755")
 	params := b.Read("/run/procd") + "\n"
-	for _, want := range []string{"otad user otad", "otad group otad", "otad no_new_privs 1", "otad respawn 3600 10 0", "otad stderr 1", "otad term_timeout 10", "otad file /etc/otad.conf"} {
+	for _, want := range []string{"otad user otad", "otad group otad", "otad no_new_privs 1", "otad respawn 3600 10 0", "otad stderr 1", "otad term_timeout 90", "otad file /etc/otad.conf"} {
 		if !strings.Contains(params, want+"\n") {
 			t.Errorf("procd is not given %q:\n%s", want, params)
 		}
