@@ -2,7 +2,6 @@ package init_test
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -12,61 +11,21 @@ import (
 	"otad/testdata/namespace"
 )
 
-const systemd = "/usr/lib/systemd/systemd"
-
 // faster shortens the unit's waits, which are too long for a test.
 var faster = strings.NewReplacer("\nRestartSec=10\n", "\nRestartSec=1\n", "\nWatchdogSec=300\n", "\nWatchdogSec=3\n")
-
-// masked are the units of this machine's /usr that a board does not need, or that
-// set something of the kernel.
-var masked = []string{"dbus.service", "dbus.socket", "getty.target", "kmod-static-nodes.service", "proc-sys-fs-binfmt_misc.automount",
-	"systemd-binfmt.service", "systemd-logind.service", "systemd-modules-load.service", "systemd-networkd.service",
-	"systemd-resolved.service", "systemd-sysctl.service", "systemd-sysusers.service", "systemd-timesyncd.service",
-	"systemd-tmpfiles-setup-dev.service", "systemd-tmpfiles-setup.service", "systemd-udev-trigger.service", "systemd-udevd.service"}
 
 // newSystemd starts a board with systemd and the unit otad.service, not enabled
 // yet. conf is /etc/otad.conf.
 func newSystemd(t *testing.T, conf string, units ...string) *board {
 	t.Helper()
 	t.Parallel()
-	if _, err := os.Stat(systemd); err != nil {
-		t.Fatal("systemd is not there: testdata/install systemd")
-	}
-	files := map[string]string{
-		"/etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\notad:x:990:990::/:/usr/sbin/nologin\nguest:x:1001:1001::/:/bin/sh\n",
-		"/etc/group":         "root:x:0:\nadm:x:4:\nnogroup:x:65534:\nsystemd-journal:x:991:\notad:x:990:\nguest:x:1001:\n",
-		"/etc/nsswitch.conf": "passwd: files\ngroup: files\n",
-		"/etc/machine-id":    "0123456789abcdef0123456789abcdef\n",
-		"/etc/os-release":    "ID=otad-test\n",
-		"/etc/otad.conf":     conf,
-	}
+	spec := namespace.Systemd(t)
+	spec.Files["/etc/otad.conf"] = conf
 	for _, name := range append(units, "otad.service") {
-		files["/etc/systemd/system/"+name] = faster.Replace(initFile(t, name))
+		spec.Files["/etc/systemd/system/"+name] = faster.Replace(initFile(t, name))
 	}
-	links := map[string]string{}
-	for _, unit := range masked {
-		links["/etc/systemd/system/"+unit] = "/dev/null"
-	}
-	b := newBoard(t, namespace.Spec{
-		Init:    []string{systemd, "--system", "--unit=multi-user.target", "--log-target=journal"},
-		Usr:     true,
-		Folders: []string{"/var/log/journal"},
-		Files:   files,
-		Links:   links,
-		Copies:  map[string]string{"/etc/ld.so.cache": "/etc/ld.so.cache"},
-	})
-	// What hinders it, if it does not come up.
-	t.Cleanup(func() {
-		if t.Failed() {
-			jobs, _ := b.Run("systemctl", "list-jobs", "--no-pager")
-			out, _ := b.Run("journalctl", "-b", "--no-pager", "-n", "100")
-			t.Logf("the jobs of systemd:\n%s\nthe journal:\n%s", jobs, out)
-		}
-	})
-	eventually(t, "systemd is up", func() bool {
-		state, _ := b.Run("systemctl", "is-system-running")
-		return state == "running" || state == "degraded"
-	})
+	b := newBoard(t, spec)
+	b.AwaitSystemd()
 	return b
 }
 
