@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"otad/testdata/namespace"
 	"otad/testdata/otadrun"
 )
 
@@ -31,6 +32,7 @@ const patience = 60 * time.Second
 var work string
 
 func TestMain(m *testing.M) {
+	namespace.Enter() // the first process of a board is this program, too
 	if os.Geteuid() != 0 {
 		fmt.Println("SKIP: NOTHING IS TESTED HERE, mounts and namespaces need root")
 		os.Exit(0)

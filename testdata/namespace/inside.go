@@ -100,6 +100,17 @@ func (s *Spec) makeUsr() error {
 
 // makeSystem makes the file systems of the kernel and the devices.
 func makeSystem() error {
+	if err := os.Mkdir("dev", 0o755); err != nil {
+		return err
+	}
+	// A file system of its own: over a folder systemd mounts devtmpfs, which has the
+	// devices of this machine.
+	if err := unix.Mount("dev", "dev", "tmpfs", 0, "mode=755"); err != nil {
+		return err
+	}
+	if err := os.Symlink("pts/ptmx", "dev/ptmx"); err != nil {
+		return err
+	}
 	for _, dir := range []string{"dev/pts", "dev/shm", "etc", "old", "proc", "root", "run", "sys", "tmp", "var/lib", "var/log"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
@@ -127,8 +138,8 @@ func makeSystem() error {
 	if err := unix.Mount("", "proc/sys", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		return err
 	}
-	for name, minor := range map[string]uint32{"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9} {
-		if err := unix.Mknod("dev/"+name, unix.S_IFCHR|0o666, int(unix.Mkdev(1, minor))); err != nil {
+	for name, number := range map[string][2]uint32{"null": {1, 3}, "zero": {1, 5}, "full": {1, 7}, "random": {1, 8}, "urandom": {1, 9}, "tty": {5, 0}} {
+		if err := unix.Mknod("dev/"+name, unix.S_IFCHR|0o666, int(unix.Mkdev(number[0], number[1]))); err != nil {
 			return err
 		}
 		if err := os.Chmod("dev/"+name, 0o666); err != nil {
