@@ -246,3 +246,14 @@ func (r *rig) slots() {
 func (r *rig) sha256(name string) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(r.read(name))))
 }
+
+func TestShellcheckFindsNothing(t *testing.T) {
+	scripts, err := filepath.Glob("../../board/init/installers/*.sh")
+	check(t, err)
+	if len(scripts) == 0 {
+		t.Fatal("there is no script")
+	}
+	if out, err := exec.Command("shellcheck", scripts...).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
