@@ -1,8 +1,6 @@
 package installers_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,7 +10,7 @@ import (
 func (r *rig) abFiles() {
 	r.t.Helper()
 	r.slots()
-	r.must("mkdir", "boot", "programs")
+	r.must("mkdir", "boot")
 	r.settings = strings.ReplaceAll("SLOT_A=DIR/slot-a.img\nSLOT_B=DIR/slot-b.img\nFLAG=DIR/boot/slot\nCMDLINE=DIR/cmdline\nBOOT_ID=DIR/boot_id\n", "DIR", r.dir)
 	r.boot("slot-a.img", "1")
 }
@@ -101,15 +99,6 @@ func TestABCopyEndIsNotKnown(t *testing.T) {
 			r.wantFile("boot/slot", c.flag)
 		})
 	}
-}
-
-// wrap puts a program before the system's one of the same name. It may call that as
-// "$REAL". It writes its name and arguments to the file "calls".
-func (r *rig) wrap(name, body string) {
-	r.t.Helper()
-	text := strings.NewReplacer("NAME", name, "DIR", r.dir).Replace("#!/bin/sh\necho NAME \"$@\" >>DIR/calls\nREAL=/bin/NAME\n") + body
-	check(r.t, os.WriteFile(r.file(filepath.Join("programs", name)), []byte(text), 0o755))
-	r.path = r.file("programs") + ":/usr/sbin:/usr/bin:/sbin:/bin"
 }
 
 // What is written is durable before the flag is, and the flag before the end.

@@ -74,6 +74,8 @@ func underEachShell(t *testing.T, script string, test func(t *testing.T, r *rig)
 	}
 }
 
+const systemPath = "/usr/sbin:/usr/bin:/sbin:/bin"
+
 // rig runs one installer as otad does.
 type rig struct {
 	t        *testing.T
@@ -89,7 +91,7 @@ func newRig(t *testing.T, script string, shell ...string) *rig {
 	dir := t.TempDir()
 	script, err := filepath.Abs(filepath.Join("../../board/init/installers", script))
 	check(t, err)
-	r := &rig{t: t, dir: dir, state: filepath.Join(dir, "state"), path: "/usr/sbin:/usr/bin:/sbin:/bin"}
+	r := &rig{t: t, dir: dir, state: filepath.Join(dir, "state"), path: systemPath}
 	r.command = append(shell, script, r.file("settings"))
 	check(t, os.Mkdir(r.state, 0o755))
 	return r
@@ -204,6 +206,16 @@ func (r *rig) must(name string, args ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
 	}
+}
+
+// wrap puts a program before the system's one of the same name. It may call that as
+// "$REAL". It writes its name and arguments to the file "calls".
+func (r *rig) wrap(name, body string) {
+	r.t.Helper()
+	text := strings.NewReplacer("NAME", name, "DIR", r.dir).Replace("#!/bin/sh\necho NAME \"$@\" >>DIR/calls\nREAL=/bin/NAME\n") + body
+	check(r.t, os.MkdirAll(r.file("programs"), 0o755))
+	check(r.t, os.WriteFile(r.file(filepath.Join("programs", name)), []byte(text), 0o755))
+	r.path = r.file("programs") + ":" + systemPath
 }
 
 // image writes a file of so many bytes, which differ by name.
