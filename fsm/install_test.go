@@ -54,8 +54,10 @@ func TestInstallationIsDurableBeforeItIsShown(t *testing.T) {
 			func(i *journal.Install) { i.State = "running" },
 			func(i *journal.Install) { i.State, i.Reboot = "rebooting", "boot" },
 			func(i *journal.Install) { i.State = "running" },
-			func(i *journal.Install) { i.State, i.Error, i.Code = "failed", "INSTALL_FAILED: exit 1", "INSTALL_FAILED" },
-			func(i *journal.Install) { i.State, i.Reboot = "waiting", "" },
+			func(i *journal.Install) {
+				i.State, i.Error, i.Code = "failed", "INSTALL_FAILED: exit 1", "INSTALL_FAILED"
+			},
+			func(i *journal.Install) { i.State, i.Reboot, i.Error, i.Code = "waiting", "", "", "" },
 			func(i *journal.Install) { i.State = "success" },
 		} {
 			must(t, r.set(change))
@@ -129,6 +131,12 @@ func TestInstallationEndsWithItsPackage(t *testing.T) {
 			late := func(i *journal.Install) error { i.State = "success"; return nil }
 			if err := r.SetInstall(t.Context(), id, late, fsm.InstallReport{Result: metrics.InstallSucceeded}); !errors.Is(err, fsm.ErrNotReady) {
 				t.Errorf("what came late returned %v", err)
+			}
+			if name == "another job" {
+				r.await(fsm.Ready)
+				if err := r.SetInstall(t.Context(), id, late, fsm.InstallReport{}); !errors.Is(err, fsm.ErrNotReady) {
+					t.Errorf("what came when the other one was Ready returned %v", err)
+				}
 			}
 			synctest.Wait()
 			if s := r.Snapshot(); s.Stage != "" {

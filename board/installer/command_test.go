@@ -177,7 +177,9 @@ func TestSurvivorsAreEnded(t *testing.T) {
 			pid := h.Install.PID
 			tt.change(&h)
 			i := &Installer{boot: "now", cfg: Config{Dir: "/state", Log: slog.New(slog.NewTextHandler(t.Output(), nil))}}
-			i.endSurvivors(h)
+			if !i.endSurvivors(h) {
+				t.Error("something is left")
+			}
 			group := slices.ContainsFunc(processes(), func(p proc) bool { return p.group == pid })
 			if group == tt.ended {
 				t.Errorf("the group is there: %v", group)
@@ -208,7 +210,9 @@ func TestOrphansOfARunAreEnded(t *testing.T) {
 		t.Fatal("there is no orphan: nothing is tested here")
 	}
 	i := &Installer{boot: "now", cfg: Config{Dir: "/state", Log: slog.New(slog.NewTextHandler(t.Output(), nil))}}
-	i.endSurvivors(h)
+	if !i.endSurvivors(h) {
+		t.Error("something is left")
+	}
 	if slices.ContainsFunc(processes(), inGroup) {
 		t.Error("it is still there")
 	}

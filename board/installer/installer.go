@@ -180,7 +180,9 @@ func (i *Installer) turn(ctx context.Context) time.Duration {
 			return left
 		}
 	case fsm.InstallRunning: // under a process that has ended
-		i.endSurvivors(h)
+		if !i.endSurvivors(h) {
+			return journalRetry
+		}
 	case "":
 		if i.cfg.OnRequest {
 			return i.age(ctx, h)

@@ -219,7 +219,7 @@ func TestStopWaitsForTheCommand(t *testing.T) {
 			if !tt.asked {
 				return
 			}
-			if in := b.h.Install; in.Wait != 0 || in.Unknown != 0 || in.Cut != 0 {
+			if in := b.h.Install; in.Wait != 0 || in.Unknown != 0 || in.Cut != 0 || in.Exit != -1 {
 				t.Errorf("a stop counts against the command: %+v", in)
 			}
 			b.serve()

@@ -230,7 +230,11 @@ exit 2`)
 	if got := b.note("status"); len(got) == 0 || got[0] != "Ready" {
 		t.Errorf("otad status in the command: %v", got)
 	}
-	if r := b.stop(5 * time.Second); strings.Contains(r.Stderr, "secret") || !strings.Contains(r.Stderr, `line="get https://h/p"`) {
+	r := b.stop(5 * time.Second)
+	if strings.Contains(r.Stderr, "job ended") {
+		t.Errorf("the end of the download is reported again: %s", r.Stderr)
+	}
+	if strings.Contains(r.Stderr, "secret") || !strings.Contains(r.Stderr, `line="get https://h/p"`) {
 		t.Errorf("the log shows a secret, or not the output: %s", r.Stderr)
 	}
 }

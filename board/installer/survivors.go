@@ -72,11 +72,12 @@ func hasEnvironment(pid int, variables []string) bool {
 // without it: two runs at a time could write the same slot. Its processes are
 // known by the number and the start time in the journal, and by the environment
 // where otad was killed before it wrote these, or where the command itself has
-// ended and what it started has not.
-func (i *Installer) endSurvivors(h fsm.Handover) {
+// ended and what it started has not. It returns false if something is left that
+// cannot be ended, such as a process that waits for a dead disk.
+func (i *Installer) endSurvivors(h fsm.Handover) (ended bool) {
 	in := h.Install
 	if in.Boot != i.boot {
-		return
+		return true
 	}
 	variables := marks(i.cfg.Dir, h)
 	var groups []int
@@ -89,21 +90,26 @@ func (i *Installer) endSurvivors(h fsm.Handover) {
 	}
 	for _, group := range groups {
 		i.cfg.Log.Warn("an installer that an earlier otad has left is ended", "pid", group, "attempt", in.Attempt)
-		endGroup(group)
+		if !endGroup(group) {
+			i.cfg.Log.Error("it does not end, and the installer is not started again before", "pid", group)
+			return false
+		}
 	}
+	return true
 }
 
 // endGroup sends SIGTERM to a process group and, to what is left of it after
-// endGrace, SIGKILL. It returns when the group has ended, or cannot be ended.
-func endGroup(group int) {
+// endGrace, SIGKILL. It reports whether the group has ended, which it waits for.
+func endGroup(group int) (ended bool) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		if syscall.Kill(-group, signal) != nil {
-			return
+		if err := syscall.Kill(-group, signal); err != nil {
+			return err == syscall.ESRCH
 		}
 		for late := time.Now().Add(endGrace); time.Now().Before(late); time.Sleep(20 * time.Millisecond) {
 			if !slices.ContainsFunc(processes(), func(p proc) bool { return p.group == group }) {
-				return
+				return true
 			}
 		}
 	}
+	return false
 }

@@ -22,6 +22,7 @@ type Invariants struct {
 	// TriedAgain: the process starts Job again by itself after a failure.
 	TriedAgain bool
 	Failures   int // of Job that were reported since it was posted
+	HandOff    HandOff
 }
 
 // after returns the invariants of o.
@@ -30,6 +31,7 @@ func (w *Invariants) after(o Op) *Invariants {
 	switch {
 	case o.Kind == Begin:
 		next.TriedAgain = o.Serve
+		next.HandOff.Expects = o.Expects
 		switch {
 		case o.Job != w.Job:
 			next.Job, next.State, next.Durable, next.Written, next.Failures = o.Job, "", 0, 0, 0
@@ -40,6 +42,8 @@ func (w *Invariants) after(o Op) *Invariants {
 		for line := range strings.Lines(string(o.Data)) {
 			next.observe(line)
 		}
+	case o.Kind == Create && isNote(o.Name):
+		next.HandOff = w.HandOff.after(o.Name)
 	case w.Job == nil || o.Name != w.Job.part():
 		return w
 	case o.Kind == Write:
@@ -70,6 +74,8 @@ func (w *Invariants) observe(line string) {
 		return // the result on stdout, which repeats the log
 	}
 	switch said.Msg {
+	case "installation":
+		w.HandOff.Shown = fsm.Stage(said.To)
 	case "starting over":
 		w.Durable, w.Written = 0, 0
 	case "progress":

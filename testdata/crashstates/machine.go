@@ -8,8 +8,10 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"otad/board/installer"
 	"otad/board/storage"
 	"otad/fsm"
 	"otad/journal"
@@ -25,7 +27,8 @@ type machine struct {
 	journal *journal.Journal
 	source  *netio.Fetcher
 	updater *fsm.Updater
-	ends    chan fsm.Snapshot // Ready and Failed, as they are reported
+	wake    atomic.Pointer[*installer.Installer] // nil: there is none
+	ends    chan fsm.Snapshot                    // Ready and Failed, as they are reported
 	// triesAgain: a failed job is started again without a post.
 	triesAgain bool
 
@@ -60,7 +63,13 @@ func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
 	}
 	cfg := fsm.Config{Checkpoint: Interval, Readback: r.Readback, FailOnJournalError: true, AllocBuffer: buffer, OnChange: func(s fsm.Snapshot) {
 		if s.State == fsm.Ready || s.State == fsm.Failed {
-			m.ends <- s
+			select {
+			case m.ends <- s:
+			default: // nobody waits for the end of an installation
+			}
+		}
+		if i := m.wake.Load(); i != nil {
+			(*i).Wake(s)
 		}
 	}}
 	if triesAgain {
@@ -158,7 +167,8 @@ func (m *machine) found() finding {
 // finish runs the machine until the job has ended as expected: first a job that
 // is under way or tried again, then the job of the invariants, if it is another one, as its
 // user would post it again.
-func (m *machine) finish(ctx context.Context, job *Job, lying bool) (err error) {
+func (m *machine) finish(ctx context.Context, w *Invariants, lying bool) (err error) {
+	job := w.Job
 	found, active := m.found(), m.updater.Snapshot().State.Active()
 	ctx, stop := context.WithCancel(ctx)
 	gone := make(chan error, 1)
@@ -186,7 +196,7 @@ func (m *machine) finish(ctx context.Context, job *Job, lying bool) (err error) 
 			return err
 		}
 	}
-	return nil
+	return m.install(ctx, w.HandOff)
 }
 
 // wait waits until the job has ended. On a lying disk it may have failed.

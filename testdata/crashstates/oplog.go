@@ -10,6 +10,7 @@
 //	enumerate.go  the states of a log, without repetition
 //	machine.go    otad, started on one of them
 //	verify.go     the checks of that start
+//	handoff.go    the same for the hand-off to an installer
 //	mutate.go     logs of an otad with a bug, which have to be caught
 //
 // It is a test, run by
@@ -52,7 +53,8 @@ type Op struct {
 	Data []byte // Write, Print
 	Job  *Job   // Begin
 	// Serve is of Begin: the process starts a failed Job again by itself.
-	Serve bool
+	Serve   bool
+	Expects string // of Begin, see HandOff
 }
 
 func (o Op) String() string {

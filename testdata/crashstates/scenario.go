@@ -64,6 +64,9 @@ type Step struct {
 	// Serve: the process is otad serve. It finds Job failed in the journal, starts
 	// it again by itself, and is ended by SIGTERM when it has reported Ready.
 	Serve bool
+	// Until is the stage of the installation at which a Serve is ended instead.
+	Until   fsm.Stage
+	Expects string // see HandOff
 }
 
 // Point is the n-th operation of this kind on this name in a step, from 1. A
@@ -111,10 +114,13 @@ func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
 	recorder := &Recorder{Dir: dir}
 	for _, step := range s.Steps {
 		run.add(tb, step.Job)
-		recorder.Log = append(recorder.Log, Op{Kind: Begin, Job: step.Job, Serve: step.Serve})
+		recorder.Log = append(recorder.Log, Op{Kind: Begin, Job: step.Job, Serve: step.Serve, Expects: step.Expects})
 		recorder.Kill, recorder.Stop = step.Kill.reached(), nil
 		if step.Serve {
 			recorder.Stop, step.Exit = reportsReady, 0 // of a SIGTERM
+			if step.Until != "" {
+				recorder.Stop = reportsStage(step.Until)
+			}
 		}
 		code, err := recorder.Run(path, step.args(dir)...)
 		if err != nil {

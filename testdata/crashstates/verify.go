@@ -79,7 +79,10 @@ func (r *Rig) finish(ctx context.Context, c *Crash) (o Result, err error) {
 	if err := c.Invariants.check(found, state, r.Lying); err != nil {
 		return o, err
 	}
-	if err := m.finish(ctx, c.Invariants.Job, r.Lying); err != nil {
+	if err := c.Invariants.HandOff.check(m.journal.Record()); err != nil {
+		return o, err
+	}
+	if err := m.finish(ctx, c.Invariants, r.Lying); err != nil {
 		return o, err
 	}
 	if o.Start, err = m.firstByte(c.Invariants.Job); err != nil {
@@ -203,7 +206,7 @@ func (c *Crash) checkDirectory(dir string) error {
 		}
 	}
 	for name := range left {
-		if name != journal.FileName && name != storage.LockName && published[name] == nil && !c.Run.mayPublish(name) {
+		if name != journal.FileName && name != storage.LockName && !isNote(name) && published[name] == nil && !c.Run.mayPublish(name) {
 			return fmt.Errorf("at the end %s is left behind", name)
 		}
 	}
