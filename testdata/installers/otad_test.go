@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -66,6 +67,12 @@ func (d *daemon) boot(id string) {
 		_, err := d.process.Stop(patience)
 		check(d.t, err)
 	}
+	d.run(id)
+}
+
+// run starts an otad that does not run.
+func (d *daemon) run(id string) {
+	d.t.Helper()
 	d.write("boot_id", id+"\n")
 	binary, err := otad()
 	check(d.t, err)
@@ -210,5 +217,26 @@ func TestOtadHandsOver(t *testing.T) {
 			d.awaitStages(append(slices.Clip(untilInstall), "failed")...)
 			d.wantError("INSTALL_FAILED: exit 1: ")
 		})
+	}
+}
+
+// otad is killed while RAUC installs, and RAUC goes on. The next otad ends what is left
+// of the command and runs it again.
+func TestOtadIsKilledWhileRAUCInstalls(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "rauc.sh")
+	boards[0].prepare(r)
+	d := newDaemon(r)
+	d.boot("first")
+	r.write("hold", "")
+	d.post("u.raucb")
+	eventually(t, "an installation is under way", func() bool { return exists(r.file("held")) })
+	d.process.Kill()
+	check(t, os.Remove(r.file("hold")))
+	eventually(t, "RAUC has installed it", func() bool { return r.read("primary") == "B\n" })
+	d.run("first")
+	d.awaitStages(untilReboot...)
+	if log := d.process.out.String(); !strings.Contains(log, "attempt=2") {
+		t.Errorf("the command ran once:\n%s", log)
 	}
 }
