@@ -181,7 +181,7 @@ func (r *rig) daemon(cmd *exec.Cmd) *program {
 	cmd.SysProcAttr.Setpgid = true
 	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	cmd.WaitDelay = time.Second // a child may hold the pipe
-	p, err := otadrun.Start(cmd)
+	p, err := otadrun.StartBy(cmd, namespace.StartOnOwnThread)
 	check(r.t, err)
 	d := &program{p, out}
 	r.t.Cleanup(func() {
