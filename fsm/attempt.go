@@ -56,15 +56,12 @@ func (t *transfer) attempt(ctx context.Context) error {
 			return errURLReplaced
 		}
 		// The held bytes are given up only when the first interval of those that
-		// take their place is there.
-		err = t.storeBody(ctx, cancel, body, info.Size, func() error {
+		// take their place is durable.
+		err = t.storeBody(ctx, cancel, body, info.Size, func(first []*block) error {
 			if !sameObject(t.url, t.journal.record().Job.URL) {
 				return errURLReplaced // its answer may cost nothing
 			}
-			if err := t.startOver(metrics.RestartRangeIgnored, func(*journal.Record) {}); err != nil {
-				return err
-			}
-			return t.recordValidator(rec, info)
+			return t.takeOver(ctx, first, rec, info)
 		})
 		return t.heldOr(ctx, err)
 	}
@@ -85,13 +82,14 @@ func (t *transfer) attempt(ctx context.Context) error {
 // storeBody stores the body. When an answer goes on after its end, none of it
 // can be trusted: the file goes back to where it was before.
 //
-// takeOver is nil, or gives up the held bytes for the body, which begins at 0.
-func (t *transfer) storeBody(ctx context.Context, cancel context.CancelCauseFunc, body Body, size int64, takeOver func() error) error {
+// takeOver is nil, or claims the body, which begins at 0, in place of the held
+// bytes.
+func (t *transfer) storeBody(ctx context.Context, cancel context.CancelCauseFunc, body Body, size int64, takeOver func(first []*block) error) error {
 	begin, took := t.at.saved, false
 	if takeOver != nil {
 		give := takeOver
-		takeOver = func() error {
-			if err := give(); err != nil {
+		takeOver = func(first []*block) error {
+			if err := give(first); err != nil {
 				return err
 			}
 			begin, took = journal.Checkpoint{}, true
@@ -148,22 +146,32 @@ func statusOf(err error) int {
 // object, as far as it holds for the journal's URL: that may be a newer one than
 // the request's.
 func (t *transfer) recordValidator(asked journal.Record, info netio.BodyInfo) error {
-	known := jobWithSize(asked).Size
 	joined := t.at.saved.Offset > 0
-	mixed := joined && (asked.Mixed || asked.Validator.ETag == "" && asked.Validator.LastModified == "")
-	asked.Validator = journal.Validator(info.Validator)
-	asked.Validator.Total = info.Size // an answer need not repeat a size that is known
-	if rec := t.journal.record(); rec.Validator != keptValidator(asked, rec.Job.URL) || rec.Mixed != mixed {
-		_, err := t.journal.update(func(r *journal.Record) {
-			r.Validator, r.Mixed = keptValidator(asked, r.Job.URL), mixed
-		})
-		if err != nil {
+	change := answerChange(asked, info, joined && (asked.Mixed || asked.Validator.ETag == "" && asked.Validator.LastModified == ""))
+	now := t.journal.record()
+	changed := now
+	if change(&changed); changed.Validator != now.Validator || changed.Mixed != now.Mixed {
+		if _, err := t.journal.update(change); err != nil {
 			return err
 		}
 	}
-	if known == info.Size {
+	if jobWithSize(asked).Size == info.Size {
 		return nil
 	}
-	t.report.size(info.Size)
+	return t.sized(asked, info)
+}
+
+// answerChange writes what an answer says of the object.
+func answerChange(asked journal.Record, info netio.BodyInfo, mixed bool) recordChange {
+	asked.Validator = journal.Validator(info.Validator)
+	asked.Validator.Total = info.Size // an answer need not repeat a size that is known
+	return func(r *journal.Record) { r.Validator, r.Mixed = keptValidator(asked, r.Job.URL), mixed }
+}
+
+// sized reserves the room of a package whose size an answer has reported.
+func (t *transfer) sized(asked journal.Record, info netio.BodyInfo) error {
+	if jobWithSize(asked).Size != info.Size {
+		t.report.size(info.Size)
+	}
 	return t.reserve(info.Size)
 }

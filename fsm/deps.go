@@ -18,6 +18,8 @@ import (
 type Journal interface {
 	Record() journal.Record
 	Update(func(*journal.Record)) (journal.Record, error)
+	// Replace is Update with a checkpoint that becomes the only one.
+	Replace(journal.Checkpoint, func(*journal.Record)) (journal.Record, error)
 	Commit(journal.Checkpoint) error
 	Rewind(journal.Checkpoint) error
 	Checkpoints() []journal.Checkpoint
@@ -151,4 +153,9 @@ type Config struct {
 	// AllocBuffer returns the memory of a transfer's blocks and the function
 	// that frees it; nil: the heap's.
 	AllocBuffer func(size int) (memory []byte, free func())
+	// Uptime returns how long the board has run since Boot, suspended time
+	// included, and Boot names that boot. Any goroutine may call it. Without
+	// either they are those of this process.
+	Uptime func() time.Duration
+	Boot   string
 }

@@ -16,8 +16,10 @@ type diskWriter struct {
 		io.WriterAt
 		Sync() error
 	}
-	synced   func(time.Duration) // reports the time of a checkpoint's writes and sync
-	takeOver func() error        // gives up the held bytes; nil: it was called, or there are none
+	synced func(time.Duration) // reports the time of a checkpoint's writes and sync
+	// takeOver makes the first blocks of a body durable and claims them in place of
+	// the held bytes. nil: it was called, or there are none.
+	takeOver func(first []*block) error
 	free     chan<- *block
 	interval int64
 	size     int64 // of the package
@@ -80,7 +82,7 @@ func (w *diskWriter) storeAll(ctx context.Context, in <-chan *block) error {
 // store writes b, and makes a checkpoint where one is due.
 func (w *diskWriter) store(ctx context.Context, b *block) error {
 	begun := time.Now()
-	_, err := w.file.WriteAt(b.data, b.offset)
+	_, err := w.file.WriteAt(b.data, b.offset())
 	w.pace.write = time.Since(begun)
 	w.spent += w.pace.write
 	digest := append(w.next.Digest[:0], b.after.Digest...) // b will be filled again

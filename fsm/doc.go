@@ -17,6 +17,10 @@
 // answered, or until their context ends. [Updater.Snapshot] and
 // [Updater.Health] read memory and the last error.
 //
+// A package that is Ready may be handed over to an installer. [Updater.Handover]
+// returns it, and [Updater.SetInstall] records what the installer does, beside the
+// machine, which stays in Ready.
+//
 // # Promises
 //
 // The journal leads and the machine follows: a transition is durable before it

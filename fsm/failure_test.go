@@ -352,15 +352,17 @@ func TestFailedJobGivesItsReservedSpaceBack(t *testing.T) {
 }
 
 // Starting over gives the reserved space back first, and the disk can have
-// filled up since it was reserved.
+// filled up since it was reserved. What is held then is the first interval of an
+// answer that took over, and else nothing.
 func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 	tests := []struct {
 		name string
 		rule *origintest.Rule // of the second request
+		held int64
 	}{
-		{"another object", origintest.From(2).Replace(sample(2, 5*interval+1234))},
-		{"nothing there", origintest.On(2).Status(416)},
-		{"range ignored", origintest.On(2).IgnoreRange().Header("ETag", `"other"`)},
+		{"another object", origintest.From(2).Replace(sample(2, 5*interval+1234)), 0},
+		{"nothing there", origintest.On(2).Status(416), 0},
+		{"range ignored", origintest.On(2).IgnoreRange().Header("ETag", `"other"`), interval},
 	}
 	for _, tt := range tests {
 		run(t, tt.name, func(t *testing.T) {
@@ -368,12 +370,16 @@ func TestPackageThatDoesNotFitAnyMoreIsNotStartedOver(t *testing.T) {
 			r.boot()
 			r.failOnce("reserve", 2, syscall.ENOSPC)
 			r.start(r.job())
-			r.failed("DISK_FULL: need ")
+			if s := r.failed("DISK_FULL: need "); s.Durable != tt.held {
+				t.Errorf("%d bytes are held, want %d", s.Durable, tt.held)
+			}
 			history := r.history()
 			if after := history[slices.Index(history, "truncate"):]; slices.Contains(after, "write") || len(r.requests()) != 2 {
 				t.Errorf("%d requests; from starting over on: %q", len(r.requests()), after)
 			}
-			r.wantOnlyJournal()
+			if tt.held == 0 {
+				r.wantOnlyJournal()
+			}
 		})
 	}
 }

@@ -108,6 +108,42 @@ func (v *invariants) claimsOnlySyncedBytes(cp journal.Checkpoint) {
 	v.commits = append(v.commits, cp.Offset)
 }
 
+// claimsStagedBytes checks the first interval of an answer that takes over, which
+// is behind the end of the package.
+func (v *invariants) claimsStagedBytes(cp journal.Checkpoint, at int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.staged(at).check(cp); err != nil {
+		v.process.rig.t.Errorf("the first %d bytes of an answer, staged at %d: %v", cp.Offset, at, err)
+	}
+	v.claimed = max(v.claimed, cp.Offset)
+}
+
+// isInPlace checks the bytes of cp when they are not claimed at their other place
+// any more. The disk may have lost those.
+func (v *invariants) isInPlace(cp journal.Checkpoint, staged int64) {
+	v.mu.Lock()
+	lost := v.staged(staged).check(cp) != nil
+	v.mu.Unlock()
+	if !lost {
+		v.claimsOnlySyncedBytes(cp)
+	}
+}
+
+// staged returns the part of the job's file from at on.
+func (v *invariants) staged(at int64) *content {
+	file, staged := v.files[v.process.journal.Record().Job.Name], new(content)
+	if at < int64(len(file.bytes)) {
+		staged.bytes = file.bytes[at:]
+	}
+	for _, e := range file.unsynced {
+		if e.to > at {
+			staged.unsynced = append(staged.unsynced, extent{max(0, e.from-at), e.to - at})
+		}
+	}
+	return staged
+}
+
 // leavesAtMostTwoIntervalsUnclaimed checks a write before it is made.
 func (v *invariants) leavesAtMostTwoIntervalsUnclaimed(end int64) {
 	p := v.process

@@ -39,13 +39,29 @@ const statsEvery = 16
 
 // update changes the record durably and returns what is stored.
 func (w *journalWriter) update(c recordChange) (journal.Record, error) {
-	w.commits.Store(0)
-	rec, err := w.journal.Update(func(r *journal.Record) {
-		r.Stats = w.stats()
-		c(r)
-		r.OwnSuffix = true // of every file that this build makes
-	})
+	rec, err := w.journal.Update(w.complete(c))
 	return rec, w.note(err)
+}
+
+// replace is update, and cp becomes the only checkpoint in the same transaction.
+// Its bytes are durable already.
+func (w *journalWriter) replace(cp journal.Checkpoint, c recordChange) error {
+	_, err := w.journal.Replace(cp, w.complete(c))
+	return w.note(err)
+}
+
+// complete returns c with what is written at each change of the record.
+func (w *journalWriter) complete(c recordChange) recordChange {
+	return func(r *journal.Record) {
+		w.commits.Store(0)
+		r.Stats = w.stats()
+		generation, staged := r.Generation, r.Staged
+		c(r)
+		if r.Generation != generation && r.Staged == staged {
+			r.Staged = 0 // those bytes are given up
+		}
+		r.OwnSuffix = true // of every file that this build makes
+	}
 }
 
 // commit adds a checkpoint durably. Its bytes are durable already. The stats go
@@ -66,6 +82,15 @@ func (w *journalWriter) rewind(cp journal.Checkpoint) error { return w.note(w.jo
 func (w *journalWriter) dropCheckpoints() error {
 	_, err := w.update(dropCheckpoints)
 	return err
+}
+
+// unreserve gives back the space of bytes that a failed job never received. It is
+// called where the file holds what the journal claims.
+func (w *journalWriter) unreserve(file Partial) error {
+	if w.record().Staged > 0 {
+		return nil // the bytes are behind the end of the package
+	}
+	return file.Truncate(w.durable())
 }
 
 // err returns the error of the last write, nil when it succeeded.

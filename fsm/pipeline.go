@@ -45,9 +45,6 @@ const (
 	// disk that keeps up: the network fills them while their last contents are made
 	// durable.
 	blockCount = 8
-	// pieceSize is what the digest and the CRC take in turn, so that the CRC
-	// finds the bytes in the processor's cache.
-	pieceSize = 32 << 10
 	// A stop must finish within 2 s. After the signal, another block is written
 	// only if the write and the checkpoint after it are expected to end within
 	// storeBudget; a checkpoint is made only if it is expected to end within
@@ -61,11 +58,12 @@ const (
 // block is a piece of the package on its way to the disk. It never spans a
 // multiple of the checkpoint interval.
 type block struct {
-	offset int64
-	data   []byte
-	flush  bool               // a checkpoint is due after it, although no interval ends
-	after  journal.Checkpoint // of all up to the last byte of data
+	data  []byte
+	flush bool               // a checkpoint is due after it, although no interval ends
+	after journal.Checkpoint // of all up to the last byte of data; receiver sets all but the digest
 }
+
+func (b *block) offset() int64 { return b.after.Offset - int64(len(b.data)) }
 
 // pump moves body to the disk until the package is whole or the answer breaks
 // off. Whatever was received is claimed when it returns, and no commit is under
@@ -74,10 +72,11 @@ type block struct {
 // returned, joined with what was wrong with the answer. cancel ends a read of the
 // body. No goroutine outlives the call.
 //
-// takeOver, where it is not nil, gives up the held bytes for the body, which then
-// begins at 0. It is called when the body's first interval is in memory, and not
-// at all when the answer ends before: a page of somebody else's costs nothing.
-func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.Reader, size int64, takeOver func() error) error {
+// takeOver, where it is not nil, claims the first blocks of the body, which then
+// begins at 0, in place of the held bytes. It is called when the body's first
+// interval is in memory, and not at all when the answer ends before: a page of
+// somebody else's costs nothing.
+func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.Reader, size int64, takeOver func(first []*block) error) error {
 	received, hashed := make(chan *block, blockCount), make(chan *block, blockCount)
 	from, digest := t.at.saved.Offset, t.at.digest
 	if takeOver != nil {
@@ -88,7 +87,7 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 	if takeOver != nil {
 		in.whole = first // smaller blocks would use all of them up before that
 	}
-	sum := &hasher{digest: digest, interval: t.cfg.Checkpoint}
+	sum := &hasher{digest: digest}
 	stopped := &stopTime{}
 	claims, commits := make(chan journal.Checkpoint), make(chan commitEnd, 1)
 	disk := &diskWriter{sinceStop: stopped.since, file: t.file, synced: t.report.synced, claims: claims, commits: commits,
@@ -96,8 +95,8 @@ func (t *transfer) pump(ctx context.Context, cancel context.CancelFunc, body io.
 		next: journal.Checkpoint{Offset: from}, claimed: t.at.saved.Offset, saved: t.at.saved, pace: t.pace, first: first, dropped: t.report.discarded}
 	claim := &committer{commit: t.journal.commit, durable: t.report.durable, broken: cancel}
 	if takeOver != nil {
-		disk.takeOver = func() error {
-			err := takeOver()
+		disk.takeOver = func(first []*block) error {
+			err := takeOver(first)
 			if disk.saved, disk.claimed = t.at.saved, t.at.saved.Offset; err == nil {
 				t.at.digest = digest
 			}

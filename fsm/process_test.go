@@ -246,7 +246,7 @@ func (r *rig) held(at int64) {
 }
 
 func newMetrics() *metrics.Metrics {
-	var l metrics.Labels
+	l := metrics.Labels{Failures: fsm.Failures()}
 	for _, s := range fsm.States() {
 		l.States = append(l.States, s.Label())
 	}

@@ -40,9 +40,9 @@ func jobWithSize(r journal.Record) journal.Job {
 	return job
 }
 
-// startChange puts job into the record. The same job keeps its bytes; another
-// one gives them up.
-func startChange(job journal.Job, same bool) recordChange {
+// startChange puts job into the record, which was posted at now. The same job
+// keeps its bytes; another one gives them up.
+func startChange(job journal.Job, same bool, now journal.Progress) recordChange {
 	return func(r *journal.Record) {
 		if same {
 			job.Size = max(job.Size, r.Job.Size)
@@ -55,7 +55,7 @@ func startChange(job journal.Job, same bool) recordChange {
 				r.PendingDeletes = append(r.PendingDeletes, r.Job.Name)
 			}
 		}
-		r.Job = job
+		r.Job, r.Stats.Progress = job, now
 		keepFile(r)
 		r.Error, r.Code, r.Reason = "", "", ""
 		r.Install = journal.Install{}
@@ -190,8 +190,10 @@ func (u *Updater) commitTransition(from, to State, c recordChange) error {
 	entries := 0 // before the outbox is cut to its bound
 	rec, err := u.journal.update(func(r *journal.Record) {
 		kept, generation, before, job := u.journal.checkpoints(), r.Generation, State(r.State), r.Job
+		old := *r
 		c(r)
 		r.State = string(to)
+		r.Last = lastAfter(old, *r)
 		if r.Generation != generation {
 			kept = nil // this transaction drops them
 		}

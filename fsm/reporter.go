@@ -19,6 +19,8 @@ type reporter struct {
 	onChange func(Snapshot)
 	readback bool      // Verifying reads the file back
 	start    time.Time // of the process: the rate must not see the board's clock jump
+	boot     string    // as Config.Boot, which is not empty here
+	uptime   func() time.Duration
 
 	mu       sync.Mutex // guards the fields below
 	shown    Snapshot
@@ -46,6 +48,9 @@ func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint, ne
 	r.stats, r.active = rec.Stats, time.Time{}
 	if next.State.Active() {
 		r.active = time.Now()
+		if r.stats.Progress == (journal.Progress{}) { // by an otad that did not store it
+			r.stats.Progress = r.progressNow()
+		}
 	}
 	if next.Host == "" && next.Name == r.shown.Name { // Ready has deleted the URL
 		next.Host = r.shown.Host
@@ -79,7 +84,12 @@ func (r *reporter) began(offset int64) {
 // durable reports the bytes that the journal claims from now on.
 func (r *reporter) durable(offset int64) {
 	r.metrics.SetDurable(offset)
-	r.change(func(s *Snapshot) { s.Durable = offset })
+	r.change(func(s *Snapshot) {
+		if offset > s.Durable {
+			r.stats.Progress = r.progressNow()
+		}
+		s.Durable = offset
+	})
 	r.onChange(r.snapshot())
 }
 
@@ -213,22 +223,6 @@ func (r *reporter) dropped(n int) {
 	for range n {
 		r.metrics.Callback(metrics.CallbackDropped)
 	}
-}
-
-// jobStats returns what the job has cost until now, over all processes.
-func (r *reporter) jobStats() journal.Stats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.statsNow()
-}
-
-// statsNow is jobStats for those who hold the lock.
-func (r *reporter) statsNow() journal.Stats {
-	s := r.stats
-	if !r.active.IsZero() {
-		s.Seconds += int64(time.Since(r.active) / time.Second)
-	}
-	return s
 }
 
 func (r *reporter) count(f func(*journal.Stats)) {

@@ -9,8 +9,7 @@ import (
 // startOver gives up every byte of the job: first the journal's claim, then the
 // file.
 func (t *transfer) startOver(why metrics.RestartReason, also recordChange) error {
-	t.log.Warn("starting over", "reason", why, "offset", t.at.saved.Offset)
-	t.report.restart(why)
+	t.startsOver(why)
 	rec, err := t.journal.update(func(r *journal.Record) {
 		also(r)
 		r.Generation++
@@ -19,6 +18,11 @@ func (t *transfer) startOver(why metrics.RestartReason, also recordChange) error
 		return err
 	}
 	return t.reposition(position{digest: hashing.New(algorithms(rec.Job))}, jobWithSize(rec).Size)
+}
+
+func (t *transfer) startsOver(why metrics.RestartReason) {
+	t.log.Warn("starting over", "reason", why, "offset", t.at.saved.Offset)
+	t.report.restart(why)
 }
 
 // rewind goes back to a checkpoint that was left behind.

@@ -57,8 +57,19 @@ func algorithms(job journal.Job) hashing.Algorithms {
 //   - a digest state that cannot be restored, written by another version of
 //     otad: the file is hashed again up to the offset, and no byte is given up.
 //
-// It reads nothing but the block before the checkpoint.
+// It reads nothing but the block before the checkpoint. What an answer that takes
+// over has left behind the package's end is copied to its place first.
 func (r resumer) resume(ctx context.Context, file Partial, job journal.Job) (position, error) {
+	if rec := r.journal.record(); rec.Staged > 0 && r.journal.durable() > 0 {
+		err := r.journal.moveStaged(file)
+		if err != nil && rec.Tries >= unreadTries {
+			r.report.restart(metrics.RestartCheckpointLost)
+			err = r.journal.dropCheckpoints()
+		}
+		if err != nil {
+			return position{}, err
+		}
+	}
 	size, err := file.Size()
 	if err != nil {
 		return position{}, err

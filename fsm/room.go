@@ -38,7 +38,7 @@ func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is
 // deletes none where all of them together are not enough.
 func (t *transfer) makeRoom(full error) bool {
 	rec := t.journal.record()
-	list := t.removable(rec)
+	list := removable(t.dir, rec, t.cfg.Keep)
 	if len(list) == 0 || !suffices(list, full) {
 		return false
 	}
@@ -63,12 +63,12 @@ func (t *transfer) makeRoom(full error) bool {
 // removable returns the packages that may go, oldest first: not that of the
 // job's own name, not the newest ones that are kept, and none whose hand-over is
 // still to be called back.
-func (t *transfer) removable(rec journal.Record) []journal.Published {
-	if t.cfg.Keep == KeepAll {
+func removable(dir StateDir, rec journal.Record, keep int) []journal.Published {
+	if keep == KeepAll {
 		return nil
 	}
 	list := slices.DeleteFunc(rec.Published, func(p journal.Published) bool {
-		return p.Name == rec.Job.Name || !isStill(t.dir, p)
+		return p.Name == rec.Job.Name || !isStill(dir, p)
 	})
 	handOvers := 0
 	for _, e := range rec.Outbox {
@@ -76,7 +76,7 @@ func (t *transfer) removable(rec journal.Record) []journal.Published {
 			handOvers++
 		}
 	}
-	return list[:max(0, len(list)-max(t.cfg.Keep, handOvers))]
+	return list[:max(0, len(list)-max(keep, handOvers))]
 }
 
 // suffices reports whether there is room without the packages, as far as the

@@ -32,6 +32,9 @@ type receiver struct {
 	interval int64
 	flush    *flushClock
 	whole    int64 // up to here no checkpoint by time ends a block early, and all blocks may be in flight
+
+	tail int64 // bytes since the last multiple of interval
+	crc  uint32
 }
 
 // run fills blocks from the socket up to the end of the package, and then makes
@@ -43,10 +46,14 @@ func (r *receiver) run(from, size int64, out chan<- *block) error {
 		}
 	}()
 	for off := from; off < size; {
+		if off%r.interval == 0 {
+			r.tail, r.crc = 0, 0 // diskWriter makes a checkpoint before it
+		}
 		b := r.take(r.mayHold(off))
 		n, flush, err := r.fill(b.data[:min(blockSize, size-off, r.interval-off%r.interval)], off >= r.whole)
-		b.offset, b.data, b.flush = off, b.data[:n], flush
 		off += int64(n)
+		b.data, b.flush = b.data[:n], flush
+		b.after.Offset, b.after.Tail, b.after.TailCRC = off, r.tail, r.crc
 		if off%r.interval == 0 {
 			r.flush.restart(time.Now())
 		}
@@ -88,13 +95,16 @@ func (r *receiver) mayHold(off int64) int {
 	return int(min(most, blockCount))
 }
 
-// fill reads until p is full or, with timed, until a checkpoint is due by the
+// fill carries the CRC of what will be the tail of the next checkpoint: a byte
+// that was just received is in the processor's cache. It reads until p is full or, with timed, until a checkpoint is due by the
 // clock. Unlike io.ReadFull it counts bytes as they come: on a slow link a block
 // takes longer than the rate's window.
 func (r *receiver) fill(p []byte, timed bool) (n int, flush bool, err error) {
 	for n < len(p) && err == nil && !flush {
 		var k int
 		k, err = r.body.Read(p[n:])
+		r.crc = crc32.Update(r.crc, castagnoli, p[n:n+k])
+		r.tail += int64(k)
 		n += k
 		r.count(int64(k))
 		flush = timed && k > 0 && r.flush.due(time.Now())
@@ -106,29 +116,17 @@ func (r *receiver) fill(p []byte, timed bool) (n int, flush bool, err error) {
 }
 
 // hasher is the stage of the digest.
-type hasher struct {
-	digest   *hashing.Digest
-	interval int64
-}
+type hasher struct{ digest *hashing.Digest }
 
-// run carries the digest along the stream, and the CRC of what will be the tail
-// of the next checkpoint. It is the slowest stage, so it is locked to its own OS
-// thread: it must not wait to be scheduled.
+// run carries the digest along the stream. It is the slowest stage, so it does
+// nothing else and is locked to its own OS thread: it must not wait to be
+// scheduled.
 func (h *hasher) run(in <-chan *block, out chan<- *block) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	tail, crc := int64(0), uint32(0)
 	for b := range in {
-		if b.offset%h.interval == 0 {
-			tail, crc = 0, 0 // diskWriter makes a checkpoint before it
-		}
-		for piece := range slices.Chunk(b.data, pieceSize) {
-			h.digest.Write(piece)
-			crc = crc32.Update(crc, castagnoli, piece)
-		}
-		tail += int64(len(b.data))
-		b.after = journal.Checkpoint{Offset: b.offset + int64(len(b.data)), Tail: tail, TailCRC: crc,
-			Digest: h.digest.AppendState(b.after.Digest[:0])}
+		h.digest.Write(b.data)
+		b.after.Digest = h.digest.AppendState(b.after.Digest[:0])
 		out <- b
 	}
 }

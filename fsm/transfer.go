@@ -86,8 +86,7 @@ func (t *transfer) download(ctx context.Context) (err error) {
 	}
 	err = t.run(ctx)
 	if err != nil && ctx.Err() == nil {
-		// A job that failed must not keep the space of bytes it never received.
-		if cut := t.file.Truncate(t.at.saved.Offset); cut != nil {
+		if cut := t.journal.unreserve(t.file); cut != nil {
 			t.log.Warn("the reserved space stays taken", "err", cut)
 		}
 	}

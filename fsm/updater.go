@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -60,9 +61,14 @@ func New(d Deps, c Config) (*Updater, error) {
 	if c.AllocBuffer == nil {
 		c.AllocBuffer = func(size int) ([]byte, func()) { return make([]byte, size), func() {} }
 	}
+	begun := time.Now()
+	if c.Boot == "" || c.Uptime == nil {
+		c.Boot = fmt.Sprintf("process %x", rand.Uint32())
+		c.Uptime = func() time.Duration { return time.Since(begun) }
+	}
 	w := &journalWriter{journal: d.Journal}
 	u := &Updater{cfg: c, dir: d.StateDir, source: d.Source, log: d.Log, journal: w,
-		report:   &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: time.Now()},
+		report:   &reporter{metrics: d.Metrics, onChange: c.OnChange, readback: c.Readback, start: begun, boot: c.Boot, uptime: c.Uptime},
 		restarts: &restartCounter{journal: w, log: d.Log},
 		commands: make(chan command), newURL: make(chan struct{}, 1), over: make(chan struct{}), replaced: make(chan error, 1)}
 	w.stats = u.report.jobStats
@@ -77,6 +83,7 @@ func New(d Deps, c Config) (*Updater, error) {
 	u.machine = newMachine(state, u.commitTransition, u.observe)
 	u.report.load(rec, w.checkpoints(), time.Time{})
 	d.Metrics.NextTry(u.report.secondsToNextTry)
+	d.Metrics.Job(u.jobMetrics)
 	return u, nil
 }
 
@@ -215,7 +222,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	}
 	u.cause = metrics.CauseNewURL
 	u.started = time.Now()
-	if err := u.machine.fire(ctx, evStart, startChange(job, same)); err != nil {
+	if err := u.machine.fire(ctx, evStart, startChange(job, same, u.report.progressNow())); err != nil {
 		return err
 	}
 	u.journal.tidy(u.dir, u.log)

@@ -182,15 +182,14 @@ func (u *Updater) recoverJob(ctx context.Context) error {
 	return nil
 }
 
-// unreserve gives back the space of bytes that a failed job never received.
+// unreserve gives back the space of a failed job's file.
 func (u *Updater) unreserve(name string) {
-	durable := u.journal.durable()
-	if durable == 0 {
+	if u.journal.durable() == 0 {
 		return // the whole file is deleted
 	}
 	file, err := u.dir.OpenPartial(name)
 	if err == nil {
-		err = errors.Join(file.Truncate(durable), file.Close())
+		err = errors.Join(u.journal.unreserve(file), file.Close())
 	}
 	if err != nil {
 		u.log.Warn("the reserved space stays taken", "err", err)

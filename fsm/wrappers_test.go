@@ -26,7 +26,7 @@ func (p *process) change(op string, at int64) error {
 		return err
 	}
 	switch op {
-	case "rewind":
+	case "rewind", "replace":
 		p.note(fmt.Sprintf("%s %d", op, at))
 	case "commit": // its begin and its end are noted
 	case "update", "reserve", "scrub": // noted where it is a transition; takes nothing from a power cut
@@ -72,11 +72,30 @@ func (j checkedJournal) Update(f func(*journal.Record)) (journal.Record, error) 
 	if err := j.p.change("update", 0); err != nil {
 		return j.Record(), err
 	}
+	return j.Journal.Update(j.watched(f))
+}
+
+func (j checkedJournal) Replace(cp journal.Checkpoint, f func(*journal.Record)) (journal.Record, error) {
+	if err := j.p.change("replace", cp.Offset); err != nil {
+		return j.Record(), err
+	}
+	f = j.watched(f)
+	return j.Journal.Replace(cp, func(r *journal.Record) {
+		f(r)
+		j.p.claimsStagedBytes(cp, r.Staged)
+	})
+}
+
+// watched returns f with the checks of what it changes.
+func (j checkedJournal) watched(f func(*journal.Record)) func(*journal.Record) {
 	held := newest(j.Checkpoints())
-	return j.Journal.Update(func(r *journal.Record) {
+	return func(r *journal.Record) {
 		before, from := *r, stateIn(*r)
 		f(r)
 		to := stateIn(*r)
+		if before.Staged > 0 && r.Staged == 0 && r.Generation == before.Generation {
+			j.p.isInPlace(j.Checkpoints()[0], before.Staged)
+		}
 		if r.Generation != before.Generation {
 			j.p.isProved(before, *r, held, 0)
 		}
@@ -85,7 +104,7 @@ func (j checkedJournal) Update(f func(*journal.Record)) (journal.Record, error) 
 			j.p.note("update " + string(to))
 			j.p.mayEnter(to, r.Job)
 		}
-	})
+	}
 }
 
 func (j checkedJournal) Scrub() error {
@@ -212,7 +231,9 @@ func (f *checkedPartial) WriteAt(b []byte, off int64) (int, error) {
 		}
 		return 0, err
 	}
-	f.p.leavesAtMostTwoIntervalsUnclaimed(off + int64(len(b)))
+	if off < f.p.rig.object.Len() { // else it is staged
+		f.p.leavesAtMostTwoIntervalsUnclaimed(off + int64(len(b)))
+	}
 	f.p.invariants.mu.Lock()
 	f.content.write(b, off)
 	f.p.invariants.mu.Unlock()

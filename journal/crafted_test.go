@@ -58,7 +58,7 @@ func TestCraftedRecord(t *testing.T) {
 				return len(r.Outbox) == 4 && r.Outbox[0].Job == none && r.Outbox[1].Job == none && r.Outbox[2].Job == none && r.Outbox[3].Job.Name == "a"
 			}},
 		{"too many entries", `{"outbox":[` + strings.Repeat(`{"seq":1},`, 99) + `{"seq":2,"error":"` + long + `"}]}`, false,
-			func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[15].Error) == 512 }},
+			func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[15].Error) == 384 }},
 		{"numbers below zero", `{"tries":-1,"try_step":-9223372036854775808,"try_offset":-1,"take_ups":-5,"validator":{"total":-1}}`, false,
 			func(r journal.Record) bool {
 				return r.Tries == 0 && r.TryStep == 0 && r.TryOffset == 0 && r.Restarts == 0 && r.Validator.Total == 0

@@ -30,7 +30,7 @@ type Install struct {
 // bounded returns i cut to the bounds of a record.
 func (i Install) bounded() Install {
 	for _, text := range []*string{&i.State, &i.Boot, &i.Reboot, &i.AgedBoot, &i.Line, &i.Error, &i.Code} {
-		*text = boundedText(*text)
+		*text = boundedText(*text, MaxText)
 	}
 	i.PID, i.Attempt, i.Unknown, i.Cut, i.Step = max(0, i.PID), max(0, i.Attempt), max(0, i.Unknown), max(0, i.Cut), max(0, i.Step)
 	i.Wait, i.Age, i.Aged = max(0, i.Wait), max(0, i.Age), max(0, i.Aged)

@@ -116,6 +116,18 @@ func (j *Journal) Recovery() Recovery { return j.recovery }
 func (j *Journal) Update(fn func(*Record)) (Record, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.update(fn, nil)
+}
+
+// Replace is Update, and makes cp the only checkpoint in the same transaction. cp
+// belongs to the Generation that fn leaves. The error matches [ErrCheckpoint] too.
+func (j *Journal) Replace(cp Checkpoint, fn func(*Record)) (Record, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.update(fn, &cp)
+}
+
+func (j *Journal) update(fn func(*Record), only *Checkpoint) (Record, error) {
 	old := j.published.Load()
 	changed := old.record.clone()
 	fn(&changed)
@@ -127,8 +139,19 @@ func (j *Journal) Update(fn func(*Record)) (Record, error) {
 	if rec.Generation != old.record.Generation {
 		next.checkpoints = nil
 	}
+	if only != nil {
+		if err := only.validate(); err != nil {
+			return old.record.clone(), err
+		}
+		cp := only.clone()
+		cp.Seq, cp.Generation, cp.Stats = j.seq+1, rec.Generation, nil
+		next.checkpoints = []Checkpoint{cp}
+	}
 	if err := j.write(next); err != nil {
 		return old.record.clone(), fmt.Errorf("update record: %w", err)
+	}
+	if only != nil {
+		j.seq++
 	}
 	j.scrubDue = j.scrubDue || old.record.Job.URL != "" && rec.Job.URL != old.record.Job.URL
 	return rec.clone(), nil

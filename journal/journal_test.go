@@ -202,6 +202,29 @@ func TestRewindLeavesOneCheckpoint(t *testing.T) {
 	wantOffsets(t, j, 8, 7)
 }
 
+func TestReplaceChangesTheRecordAndItsCheckpointsInOneTransaction(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, dir)
+	for i := range int64(3) {
+		mustCommit(t, j, checkpointAt(100+i))
+	}
+	before := readFile(t, dir)
+	next := func(r *journal.Record) { r.Generation++; r.Staged = 4096 }
+	if rec, err := j.Replace(checkpointAt(7), next); err != nil || rec.Generation != 1 || rec.Staged != 4096 {
+		t.Fatal(rec, err)
+	}
+	if n := len(metaPages(changedPages(before, readFile(t, dir)))); n != 1 {
+		t.Errorf("%d meta pages changed: that was not one transaction", n)
+	}
+	wantOffsets(t, j, 7)
+	if _, err := j.Replace(journal.Checkpoint{Offset: -1}, next); !errors.Is(err, journal.ErrCheckpoint) || j.Record().Generation != 1 {
+		t.Errorf("%v, and the record is %+v", err, j.Record())
+	}
+	mustCommit(t, j, checkpointAt(8))
+	wantOffsets(t, j, 8, 7)
+	reopened(t, dir, j, journal.Record{Generation: 1, Staged: 4096}, j.Checkpoints())
+}
+
 func TestNewGenerationDropsTheCheckpointsInTheSameTransaction(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir)

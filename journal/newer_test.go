@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -197,6 +198,31 @@ func TestNewerJournalIsSetAside(t *testing.T) {
 			reopened(t, dir, j, journal.Record{}, nil)
 			wantFiles(t, dir, journal.FileName, "journal.db.corrupt")
 		})
+	}
+}
+
+// An otad that does not know the end of the last job and the time of the last
+// progress reads the rest of the record as if they were not there.
+func TestOlderOtadIgnoresTheLastJob(t *testing.T) {
+	known := func(r journal.Record) map[string]any {
+		_, raw, err := journal.EncodeRecord(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keys map[string]any
+		if err := json.Unmarshal(raw[len(journal.Stored(nil)):], &keys); err != nil {
+			t.Fatal(err)
+		}
+		return keys
+	}
+	newer := known(recordWithoutInstall())
+	if newer["last"] == nil || newer["stats"].(map[string]any)["progress"] == nil {
+		t.Errorf("the record has the keys %v", newer)
+	}
+	delete(newer, "last")
+	delete(newer["stats"].(map[string]any), "progress")
+	if older := known(recordWithoutLast()); !reflect.DeepEqual(newer, older) {
+		t.Errorf("an older otad reads\n%v, and wrote\n%v", newer, older)
 	}
 }
 

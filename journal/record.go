@@ -14,6 +14,7 @@ import (
 const (
 	MaxOutbox = 16  // entries of the outbox; the newest are kept
 	MaxText   = 512 // bytes of an error or message text
+	MaxEntry  = 384 // bytes of such a text in the outbox
 	MaxTag    = 512 // bytes of an ETag or Last-Modified; a longer one, or one not in UTF-8, is left out
 
 	MaxPublished = 64 // packages that are remembered; the newest are kept, as far as there is room
@@ -61,6 +62,8 @@ type Stats struct {
 	Discarded int64 `json:"discarded,omitempty"` // bytes of them that were not kept
 	Resumes   int64 `json:"resumes,omitempty"`
 	Retries   int64 `json:"retries,omitempty"`
+
+	Progress Progress `json:"progress,omitzero"` // the last one; an older otad forgets it
 }
 
 // OutboxEntry is a transition that is not yet delivered to the callback URL.
@@ -129,6 +132,8 @@ type Record struct {
 	PendingDeletes []string      `json:"garbage,omitempty"`       // names of files to be removed
 	OwnSuffix      bool          `json:"own_suffix,omitempty"`    // partial files are NAME.otad-part; false: NAME.part, as an earlier build wrote them
 	Published      []Published   `json:"published,omitempty"`     // oldest first; an older otad forgets them
+	Staged         int64         `json:"staged,omitempty"`        // where in the partial file the bytes before the only checkpoint are, until they are moved to 0
+	Last           Last          `json:"last,omitzero"`           // the job that ended last; an older otad forgets it
 	Install        Install       `json:"install,omitzero"`        // of the package that is Ready
 }
 
@@ -145,17 +150,18 @@ func (r Record) bounded() Record {
 	r.Outbox = slices.Clone(r.Outbox[max(0, len(r.Outbox)-MaxOutbox):])
 	for i := range r.Outbox {
 		e := &r.Outbox[i]
-		e.Message, e.Error = boundedText(e.Message), boundedText(e.Error)
+		e.Message, e.Error = boundedText(e.Message, MaxEntry), boundedText(e.Error, MaxEntry)
 		if !e.Job.isSound() {
 			e.Job = EntryJob{}
 		}
 	}
-	r.Error = boundedText(r.Error)
+	r.Error = boundedText(r.Error, MaxText)
 	r.Validator.ETag = boundedTag(r.Validator.ETag)
 	r.Validator.LastModified = boundedTag(r.Validator.LastModified)
 	r.Validator.Total = max(0, r.Validator.Total)
 	r.Tries, r.TryStep, r.TryOffset = max(0, r.Tries), max(0, r.TryStep), max(0, r.TryOffset)
-	r.Restarts = max(0, r.Restarts)
+	r.Restarts, r.Staged = max(0, r.Restarts), max(0, r.Staged)
+	r.Last, r.Stats.Progress = r.Last.bounded(), r.Stats.Progress.bounded()
 	r.PendingDeletes = slices.DeleteFunc(slices.Clone(r.PendingDeletes), func(name string) bool { return storedNameProblem(name) != "" })
 	r.Published = slices.DeleteFunc(slices.Clone(r.Published), func(p Published) bool { return storedNameProblem(p.Name) != "" })
 	r.Published = r.Published[max(0, len(r.Published)-MaxPublished):]
@@ -163,13 +169,13 @@ func (r Record) bounded() Record {
 	return r
 }
 
-// boundedText returns the longest valid UTF-8 prefix of s within MaxText bytes.
-func boundedText(s string) string {
+// boundedText returns the longest valid UTF-8 prefix of s within most bytes.
+func boundedText(s string, most int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= MaxText {
+	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:MaxText], "")
+	return strings.ToValidUTF8(s[:most], "")
 }
 
 // boundedTag returns s, or "" if s cannot be stored unchanged. Part of an ETag,

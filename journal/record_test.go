@@ -19,14 +19,15 @@ import (
 // fullRecord returns a record with every field set.
 func fullRecord() journal.Record {
 	return journal.Record{
-		State:         "Failed",
-		Job:           goodJob(),
-		Generation:    7,
-		Validator:     journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600, Absent: true},
-		Error:         "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
-		Code:          "DOWNLOAD_FAILED",
-		Reason:        "HTTP_404",
-		Stats:         journal.Stats{Seconds: 86400, Received: 209715200, Discarded: 1048576, Resumes: 12, Retries: 34},
+		State:      "Failed",
+		Job:        goodJob(),
+		Generation: 7,
+		Validator:  journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600, Absent: true},
+		Error:      "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
+		Code:       "DOWNLOAD_FAILED",
+		Reason:     "HTTP_404",
+		Stats: journal.Stats{Seconds: 86400, Received: 209715200, Discarded: 1048576, Resumes: 12, Retries: 34,
+			Progress: journal.Progress{Unix: 1795550000, Uptime: 86401, Boot: "0f5a9c31"}},
 		Tries:         5,
 		TryStep:       4,
 		TryOffset:     57671680,
@@ -44,14 +45,32 @@ func fullRecord() journal.Record {
 		PendingDeletes: []string{"old.zip"},
 		OwnSuffix:      true,
 		Published:      []journal.Published{{Name: "first.zip", Size: 104857600, Inode: 1<<64 - 1, Modified: 1795550000123456789}},
+		Staged:         105381888,
+		Last:           journal.Last{Result: "failed", Code: "DISK_FULL", Seconds: 4711, Size: 52428800},
 		Install:        fullInstall(),
 	}
+}
+
+// recordWithoutLast is fullRecord as it was before the end of the last job and the
+// time of the last progress were stored.
+func recordWithoutLast() journal.Record {
+	r := recordWithoutInstall()
+	r.Last, r.Stats.Progress = journal.Last{}, journal.Progress{}
+	return r
+}
+
+// recordWithoutStaged is fullRecord as it was before an answer that takes over was
+// staged.
+func recordWithoutStaged() journal.Record {
+	r := recordWithoutLast()
+	r.Staged = 0
+	return r
 }
 
 // recordWithoutPublished is fullRecord as it was before published packages were
 // remembered, and the suffix of partial files and the jobs of entries were stored.
 func recordWithoutPublished() journal.Record {
-	r := recordWithoutInstall()
+	r := recordWithoutStaged()
 	r.Published, r.OwnSuffix, r.Outbox[0].Job = nil, false, journal.EntryJob{}
 	return r
 }
@@ -82,7 +101,9 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 		"record-v1":           recordWithoutCode(),
 		"record-v1-code":      recordWithoutTries(),
 		"record-v1-tries":     recordWithoutPublished(),
-		"record-v1-published": recordWithoutInstall(),
+		"record-v1-published": recordWithoutStaged(),
+		"record-v1-staged":    recordWithoutLast(),
+		"record-v1-last":      recordWithoutInstall(),
 		"record-v1-install":   fullRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,21 +149,21 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 		{"bytes that are not UTF-8 are replaced", func(r *journal.Record) { r.Error = "a\xffb" },
 			func(r journal.Record) bool { return r.Error == "a\uFFFDb" }},
 		{"the texts of an entry are cut", func(r *journal.Record) { r.Outbox = []journal.OutboxEntry{{Message: long, Error: long}} },
-			func(r journal.Record) bool { return len(r.Outbox[0].Message) == 512 && len(r.Outbox[0].Error) == 512 }},
+			func(r journal.Record) bool { return len(r.Outbox[0].Message) == 384 && len(r.Outbox[0].Error) == 384 }},
 		{"the newest entries stay", func(r *journal.Record) { r.Outbox = outbox(17, "short") },
 			func(r journal.Record) bool { return len(r.Outbox) == 16 && r.Outbox[15].Seq == 17 }},
-		{"16 entries with 512-byte errors and the longest URL fit", func(r *journal.Record) {
+		{"16 entries with the longest errors and the longest URL fit", func(r *journal.Record) {
 			*r = worstCase(16, 0)
-		}, func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[0].Error) == 512 }},
+		}, func(r journal.Record) bool { return len(r.Outbox) == 16 && len(r.Outbox[0].Error) == 384 }},
 		{"what does not fit goes, oldest first", func(r *journal.Record) { r.Outbox = outbox(16, strings.Repeat("\x01", 512)) },
 			func(r journal.Record) bool {
 				n := len(r.Outbox)
-				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 512
+				return n > 0 && n < 16 && r.Outbox[n-1].Seq == 16 && len(r.Outbox[0].Error) == 384
 			}},
 		{"the newest packages are remembered", func(r *journal.Record) { r.Published = published(65) },
 			func(r journal.Record) bool { return len(r.Published) == 64 && r.Published[63].Size == 65 }},
 		{"packages go before entries", func(r *journal.Record) { *r = worstCase(16, 0); r.Published = published(64) },
-			func(r journal.Record) bool { return len(r.Published) == 0 && len(r.Outbox) == 16 }},
+			func(r journal.Record) bool { return len(r.Published) < 40 && len(r.Outbox) == 16 }},
 		{"as many packages as fit are remembered", func(r *journal.Record) { *r = worstCase(12, 0); r.Published = published(64) },
 			func(r journal.Record) bool {
 				n := len(r.Published)
@@ -158,6 +179,14 @@ func TestRecordIsCutToWhatIsKept(t *testing.T) {
 			func(r journal.Record) bool {
 				return r.Tries == 0 && r.TryStep == 0 && r.TryOffset == 0 && r.Restarts == 0
 			}},
+		{"an end and a boot that nobody wrote are left out", func(r *journal.Record) {
+			r.Last.Result, r.Stats.Progress.Boot = strings.Repeat("r", 65), strings.Repeat("b", 65)
+		}, func(r journal.Record) bool { return r.Last == journal.Last{} && r.Stats.Progress == journal.Progress{} }},
+		{"times and sizes are not below zero", func(r *journal.Record) {
+			r.Last.Seconds, r.Last.Size, r.Stats.Progress.Uptime = -1, -1, -1
+		}, func(r journal.Record) bool {
+			return r.Last.Seconds == 0 && r.Last.Size == 0 && r.Stats.Progress.Uptime == 0
+		}},
 		{"a long ETag is left out", func(r *journal.Record) { r.Validator.ETag = strings.Repeat("e", 513) },
 			func(r journal.Record) bool { return r.Validator.ETag == "" && r.Validator.Total != 0 }},
 		{"an ETag that JSON would change is left out", func(r *journal.Record) { r.Validator.ETag = "\"\xe4\"" },
@@ -286,6 +315,8 @@ func worstCase(n int, salt byte) journal.Record {
 	r.Stats = journal.Stats{Seconds: math.MaxInt64, Received: math.MaxInt64, Discarded: math.MaxInt64, Resumes: math.MaxInt64, Retries: math.MaxInt64}
 	r.Tries, r.TryStep, r.TryOffset = math.MaxInt, math.MaxInt, math.MaxInt64
 	r.Outbox = outbox(n, strings.Repeat(string('A'+rune(salt%26)), journal.MaxText))
+	r.Stats.Progress = journal.Progress{Unix: math.MaxInt64, Uptime: math.MaxInt64, Boot: strings.Repeat("b", 64)}
+	r.Last = journal.Last{Result: strings.Repeat("r", 64), Code: strings.Repeat("c", 64), Seconds: math.MaxInt64, Size: math.MaxInt64}
 	r.Published, r.Install = nil, journal.Install{} // only a package that is Ready has one, and no URL
 	return r
 }

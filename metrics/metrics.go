@@ -4,11 +4,13 @@
 //
 // All series are in a registry of their own; the library's default registry and
 // the default HTTP mux are not used. Amounts are in base units (bytes,
-// seconds). No label value is a URL, a file name or an error text. Each label
-// has a closed set of values, all of which are present from the start.
+// seconds). No label value is a URL or an error text. Each label has a closed
+// set of values, all of which are present from the start; ota_job_info alone has
+// the name and the version of a package.
 //
 // A caller updates a series after the fact is durable. So a metric may lag
-// behind the journal, but is never ahead of it.
+// behind the journal, but is never ahead of it. The series of [Job] are read from
+// the journal at each scrape.
 package metrics
 
 import (
@@ -53,6 +55,7 @@ type Metrics struct {
 	restarts            counterSet[RestartReason]
 	waiting, held       prometheus.Gauge
 	nextTry             *sourceGauge
+	job                 *jobSeries
 	finished            counterSet[Result]
 	failures            pairSet
 	duration            prometheus.Histogram
@@ -87,6 +90,8 @@ func New(l Labels, b BuildInfo) *Metrics {
 	m.addInstall(factory)
 	m.addCallbacks(factory)
 	m.addProcess(factory)
+	m.job = newJobSeries(l.Failures)
+	m.registry.MustRegister(m.job)
 	addBuildInfo(factory, b)
 	return m
 }
@@ -147,7 +152,7 @@ func (m *Metrics) addDownload(factory promauto.Factory, l Labels) {
 	m.failures = newPairSet(factory, "ota_download_failures_total",
 		"Downloads that failed, by the code and the reason of their error.", [2]string{"code", "reason"}, l.Failures)
 	m.duration = newHistogram(factory, "ota_download_duration_seconds",
-		"Time from the start or resumption of a download by this process to its end.",
+		"Time from the start or resumption of a download by this process to its end: one value for each download that succeeds.",
 		10, 60, 300, 900, 3600, 14400, 43200, 86400)
 	m.verifications = newCounterSet(factory, "ota_verifications_total",
 		"Comparisons of a complete package with its expected digest, by result.", "result", verificationResults())
@@ -155,13 +160,13 @@ func (m *Metrics) addDownload(factory promauto.Factory, l Labels) {
 
 func (m *Metrics) addDurability(factory promauto.Factory) {
 	m.commitDuration = newHistogram(factory, "ota_journal_commit_duration_seconds",
-		"Time one durable journal transaction took.", syncBuckets()...)
+		"Time that a durable journal transaction took: one value for each.", syncBuckets()...)
 	m.commits = newCounter(factory, "ota_journal_commits_total",
 		"Durable journal transactions.")
 	m.recoveries = newCounterSet(factory, "ota_journal_recoveries_total",
 		"Openings of the journal, by how the journal was found.", "result", recoveries())
 	m.syncDuration = newHistogram(factory, "ota_data_sync_duration_seconds",
-		"Time the writes and the fdatasync of one checkpoint's package data took.", syncBuckets()...)
+		"Time that the writes and the fdatasync of a checkpoint's package data took: one value for each checkpoint.", syncBuckets()...)
 	m.storage = newSourceGauge(factory, "ota_storage_free_bytes",
 		"Bytes free in the state directory for a user other than root, NaN when not known.")
 	m.packagesRemoved = newCounter(factory, "ota_packages_removed_total",

@@ -114,6 +114,8 @@ func TestReadmeListsEverySeries(t *testing.T) {
 	types, values := seriesOf(string(golden))
 	types["ota_build_info"] = "gauge" // differs from build to build, so the golden file lacks it
 	values["ota_build_info"] = []string{"version", "revision", "goversion", "goarch"}
+	types["ota_job_info"] = "gauge" // there is none without a job
+	values["ota_job_info"] = []string{"package", "version"}
 	row := regexp.MustCompile("(?m)^\\| `(ota_\\w+)` \\| (\\w+) \\| *([^|]*?) *\\|")
 	listed := map[string]bool{}
 	for _, m := range row.FindAllStringSubmatch(string(readme), -1) {
@@ -368,6 +370,11 @@ func TestDefaultRegistryStaysUntouched(t *testing.T) {
 func TestLint(t *testing.T) {
 	m := newMetrics()
 	m.StorageFree(func() float64 { return 1 })
+	lint(t, m)
+}
+
+func lint(t *testing.T, m *metrics.Metrics) {
+	t.Helper()
 	body := scrape(t, m, nil).Body.String()
 	problems, err := promlint.New(strings.NewReader(body)).Lint()
 	if err != nil {
@@ -389,7 +396,7 @@ func TestPromtool(t *testing.T) {
 		t.Skip("promtool is not on the PATH; TestLint has covered what the library can check")
 	}
 	check := exec.Command(promtool, "check", "metrics")
-	check.Stdin = scrape(t, newMetrics(), nil).Body
+	check.Stdin = scrape(t, withJob(), nil).Body
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}

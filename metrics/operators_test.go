@@ -41,7 +41,7 @@ func TestAlertsNameSeriesAndSectionsThatExist(t *testing.T) {
 	if alerts := strings.Count(string(rules), "- alert: "); alerts == 0 || len(links) != alerts {
 		t.Errorf("%d alerts have %d runbooks", alerts, len(links))
 	}
-	page, err := io.ReadAll(scrape(t, newMetrics(), nil).Body)
+	page, err := io.ReadAll(scrape(t, withJob(), nil).Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestAlertsNameSeriesAndSectionsThatExist(t *testing.T) {
 // No Grafana runs here. What it needs of a dashboard to be imported, and what a
 // reader needs of each panel, is checked.
 func TestDashboardsAreCompleteAndNameSeriesThatExist(t *testing.T) {
-	page, err := io.ReadAll(scrape(t, newMetrics(), nil).Body)
+	page, err := io.ReadAll(scrape(t, withJob(), nil).Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestNodeExporterTakesTheMetricsFile(t *testing.T) {
 		t.Skip("prometheus-node-exporter is not on the PATH")
 	}
 	dir := t.TempDir()
-	m := newMetrics()
+	m := withJob()
 	m.SetDurable(42 << 20)
 	if err := m.WriteFile(filepath.Join(dir, "otad.prom")); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestNodeExporterTakesTheMetricsFile(t *testing.T) {
 			page = string(body)
 		}
 	}
-	for _, want := range []string{"\nota_download_durable_bytes 4.4040192e+07\n", "\nnode_textfile_scrape_error 0\n", "\nprocess_start_time_seconds ", "/otad.prom\"} "} {
+	for _, want := range []string{"\nota_download_durable_bytes 4.4040192e+07\n", "\nota_job_info{package=\"u.zip\",version=\"\"} 1\n", "\nnode_textfile_scrape_error 0\n", "\nprocess_start_time_seconds ", "/otad.prom\"} "} {
 		if !strings.Contains(page, want) {
 			t.Errorf("node_exporter does not show %q", want)
 		}

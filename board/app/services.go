@@ -75,6 +75,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 	machine := cfg.Machine
 	machine.Pulse, machine.PulseEvery = s.pulse.beat, s.pulse.every()
 	machine.AllocBuffer = storage.MapBuffer
+	machine.Boot, machine.Uptime = boot(), uptime
 	machine.Held = s.origin.heldOrCut(held(cfg.HoldFile, log))
 	change(&machine)
 	s.updater, err = fsm.New(fsm.Deps{

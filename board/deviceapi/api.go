@@ -49,6 +49,9 @@ type Config struct {
 	Now func() time.Time // clock of the limit of commands; nil: time.Now
 }
 
+// metricsPath is where scrapers look.
+const metricsPath = "/metrics"
+
 // commandTimeout limits the time that a command waits for the state machine,
 // which may wait for a slow sync. It is shorter than the server's write
 // timeout, so the client gets a reply.
@@ -81,7 +84,7 @@ func New(c Config) http.Handler {
 		a.routes["/api/v1.0/update"] = methods{http.MethodPost: a.update}
 	}
 	if c.Metrics != nil {
-		a.routes["/metrics"] = methods{http.MethodGet: c.Metrics.ServeHTTP}
+		a.routes[metricsPath] = methods{http.MethodGet: c.Metrics.ServeHTTP}
 	}
 	return a
 }
@@ -92,7 +95,7 @@ func New(c Config) http.Handler {
 func NewMetrics(metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setPolicy(w)
-		route(map[string]methods{"/metrics": {http.MethodGet: metrics.ServeHTTP}}, w, r)
+		route(map[string]methods{metricsPath: {http.MethodGet: metrics.ServeHTTP}}, w, r)
 	})
 }
 

@@ -253,8 +253,15 @@ func TestMetricsAreServedOnTheChosenListener(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ota_build_info 1\n")) })
 	together := deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addrs: []string{"127.0.0.1:12315"}, Log: quiet()})
 	alone := deviceapi.NewMetrics(metrics)
-	otherName := request("GET", "/metrics", "")
-	otherName.Host = "board7.lan:9100"
+	onAll := func(addr string) http.Handler {
+		return deviceapi.New(deviceapi.Config{Updater: &updater{}, Metrics: metrics, Addrs: []string{"127.0.0.1:12315", addr}, Log: quiet()})
+	}
+	named := func(method, path string) *http.Request {
+		r := request(method, path, "")
+		r.Host = "board7.lan:9100"
+		return r
+	}
+	otherName := named("GET", "/metrics")
 	for _, tt := range []struct {
 		name    string
 		handler http.Handler
@@ -263,6 +270,16 @@ func TestMetricsAreServedOnTheChosenListener(t *testing.T) {
 	}{
 		{"on the API's listener", together, request("GET", "/metrics", ""), 200},
 		{"on the API's listener under another name", together, otherName, http.StatusMisdirectedRequest},
+		{"on all addresses under any name", onAll(":12315"), otherName, 200},
+		{"on all addresses of IPv4", onAll("0.0.0.0:12315"), otherName, 200},
+		{"on all addresses of IPv6", onAll("[::]:12315"), otherName, 200},
+		{"not on another address", onAll("192.168.1.7:12315"), otherName, http.StatusMisdirectedRequest},
+		{"not on a socket's path", onAll("unix:/run/otad.sock"), otherName, http.StatusMisdirectedRequest},
+		{"no progress under any name", onAll(":12315"), named("GET", "/progress"), http.StatusMisdirectedRequest},
+		{"no page under any name", onAll(":12315"), named("GET", "/"), http.StatusMisdirectedRequest},
+		{"no command under any name", onAll(":12315"), named("POST", "/api/v1.0/download"), http.StatusMisdirectedRequest},
+		{"no other method under any name", onAll(":12315"), named("POST", "/metrics"), http.StatusMisdirectedRequest},
+		{"no longer path under any name", onAll(":12315"), named("GET", "/metrics/"), http.StatusMisdirectedRequest},
 		{"on their own listener under any name", alone, otherName, 200},
 		{"no other path there", alone, request("GET", "/progress", ""), 404},
 		{"no POST there", alone, request("POST", "/metrics", "{}"), 405},

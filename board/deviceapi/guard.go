@@ -54,7 +54,7 @@ func newGuard(addrs []string, token string) guard {
 func (g guard) check(r *http.Request) (refused reply, ok bool) {
 	isCommand := r.Method != http.MethodGet && r.Method != http.MethodHead
 	switch {
-	case !g.isHostAllowed(r):
+	case !g.isHostAllowed(r) && !g.isScrape(r):
 		return refusal(http.StatusMisdirectedRequest, "MISDIRECTED: the Host header does not name this listener"), false
 	case g.origin.Check(r) != nil:
 		return refusal(http.StatusForbidden, "FORBIDDEN: a web page of another origin has sent it"), false
@@ -85,6 +85,17 @@ func (g guard) isHostAllowed(r *http.Request) bool {
 	}
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	return local != nil && local.AddrPort().Addr().Unmap().WithZone("") == addr
+}
+
+// isScrape reports whether the request is for the metrics on a listener that has
+// all addresses of the board: scrapers use many names for it. The metrics hold
+// no secret, and reading them changes nothing.
+func (g guard) isScrape(r *http.Request) bool {
+	isRead := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return isRead && r.URL.Path == metricsPath && slices.ContainsFunc(g.hosts, func(host string) bool {
+		addr, err := netip.ParseAddr(host)
+		return host == "" || err == nil && addr.IsUnspecified()
+	})
 }
 
 // hostname returns the host of "host:port" in one form: lower case, without

@@ -2,8 +2,9 @@ package installer
 
 import (
 	"errors"
+	"io"
 	"io/fs"
-	"os/exec"
+	"os"
 	"syscall"
 	"time"
 )
@@ -32,29 +33,31 @@ const (
 // middle of a write because otad has crashed is worse off than one that comes to
 // its end, and the signal would reach the command alone, not what it has started.
 // The next otad ends what is left of it, see endSurvivors.
-func (c command) start(environment []string, say func(line string)) (Process, error) {
-	out := &output{say: say}
-	cmd := exec.Command(c.words[0], c.words[1:]...)
-	cmd.Dir, cmd.Env = c.dir, environment
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = outputGrace
-	if err := cmd.Start(); err != nil {
+//
+// The package os/exec is not used: it costs a board 30 KB that otad needs for
+// nothing else.
+func (c command) start(environment []string, say func(line string)) (_ Process, err error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
 		return nil, err
 	}
-	p := &process{pid: cmd.Process.Pid, ended: make(chan Exit, 1), gone: make(chan struct{})}
-	if self, ok := readProcess(p.pid); ok {
+	defer null.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close() // its end of the pipe is the command's alone
+	pid, err := syscall.ForkExec(c.words[0], c.words, &syscall.ProcAttr{Dir: c.dir, Env: environment,
+		Files: []uintptr{null.Fd(), w.Fd(), w.Fd()}, Sys: &syscall.SysProcAttr{Setpgid: true}})
+	if err != nil {
+		r.Close()
+		return nil, &fs.PathError{Op: "run", Path: c.words[0], Err: err}
+	}
+	p := &process{pid: pid, ended: make(chan Exit, 1), gone: make(chan struct{})}
+	if self, ok := readProcess(pid); ok {
 		p.started = self.started
 	}
-	go func() {
-		_ = cmd.Wait() // its error is in ProcessState, or only says that the output was held open
-		e := Exit{Code: cmd.ProcessState.ExitCode(), Line: out.last()}
-		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			e.Signal = status.Signal().String()
-		}
-		close(p.gone)
-		p.ended <- e
-	}()
+	go p.wait(r, &output{say: say})
 	return p, nil
 }
 
@@ -78,4 +81,28 @@ func (p *process) Ended() <-chan Exit            { return p.ended }
 func (p *process) End() {
 	endGroup(p.pid)
 	<-p.gone
+}
+
+// wait takes the output of the command until its end, and says how it ended.
+func (p *process) wait(from *os.File, out *output) {
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(out, from) // its error ends the output only
+	}()
+	var status syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(p.pid, &status, 0, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	_ = from.SetReadDeadline(time.Now().Add(outputGrace))
+	<-read
+	from.Close()
+	e := Exit{Code: status.ExitStatus(), Line: out.last()} // -1 of a signal
+	if status.Signaled() {
+		e.Signal = status.Signal().String()
+	}
+	close(p.gone)
+	p.ended <- e
 }

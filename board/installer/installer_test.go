@@ -25,7 +25,7 @@ func TestPackageIsInstalledOnce(t *testing.T) {
 		b.serve()
 		time.Sleep(24 * time.Hour)
 		b.wantRuns(1)
-		p := b.runs[0]
+		p := b.begun()[0]
 		p.wantVariables(t, "OTAD_EVENT=ready", "OTAD_PACKAGE=/state/u.zip", "OTAD_NAME=u.zip", "OTAD_VERSION=1.2.3", "OTAD_SIZE=5",
 			"OTAD_MD5=0a", "OTAD_SHA256=0b", "OTAD_SIGNED_BY=ABCD", "OTAD_ATTEMPT=1", "OTAD_JOB=7")
 		for _, v := range p.environment {
@@ -57,12 +57,12 @@ func TestRebootIsSeenByAnotherBootID(t *testing.T) {
 			b.wantStates("running rebooting")
 			o.end()
 			b.reboot("boot 2")
-			b.h.Intact = false // who has installed a package may delete it
+			b.change(func() { b.h.Intact = false }) // who has installed a package may delete it
 			b.serve()
 			time.Sleep(time.Hour)
 			b.wantStates(tt.states)
-			b.runs[1].wantVariables(t, "OTAD_EVENT=rebooted", "OTAD_ATTEMPT=2")
-			if got := b.h.Install.Error; got != tt.error {
+			b.begun()[1].wantVariables(t, "OTAD_EVENT=rebooted", "OTAD_ATTEMPT=2")
+			if got := b.install().Error; got != tt.error {
 				t.Errorf("error %q, want %q", got, tt.error)
 			}
 		})
@@ -76,16 +76,17 @@ func TestNotNowIsAskedAgainAtGrowingDistances(t *testing.T) {
 		time.Sleep(48 * time.Hour)
 		synctest.Wait()
 		var waits []time.Duration
-		for i, p := range b.runs[1:] {
-			waits = append(waits, p.at.Sub(b.runs[i].at))
+		all := b.begun()
+		for i, p := range all[1:] {
+			waits = append(waits, p.at.Sub(all[i].at))
 		}
 		for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60} {
 			if waits[i] != want*time.Minute {
 				t.Errorf("wait %d is %v, want %v", i+1, waits[i], want*time.Minute)
 			}
 		}
-		if len(b.runs) < 48 {
-			t.Errorf("only %d runs: it gave up", len(b.runs))
+		if len(all) < 48 {
+			t.Errorf("only %d runs: it gave up", len(all))
 		}
 	})
 }
@@ -120,12 +121,12 @@ func TestOnRequest(t *testing.T) {
 				t.Fatalf("request %d: %v", n+1, err)
 			}
 			b.wantRuns(min(n+1, 2))
-			if got := b.h.Install.State; got != state {
+			if got := b.install().State; got != state {
 				t.Errorf("after request %d it is %s, want %s", n+1, got, state)
 			}
 		}
 		b.wantStates("waiting running failed waiting running success")
-		b.runs[1].wantVariables(t, "OTAD_ATTEMPT=2")
+		b.begun()[1].wantVariables(t, "OTAD_ATTEMPT=2")
 	})
 }
 
@@ -139,7 +140,7 @@ func TestRequestSurvivesAPowerCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.wake = i.Wake
+		b.change(func() { b.wake = i.Wake })
 		if err := i.Install(t.Context(), "1.2.3"); err != nil {
 			t.Fatal(err)
 		}
@@ -174,14 +175,12 @@ func TestRequestIsRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.wake = i.Wake
+			b.change(func() { b.wake = i.Wake })
 			tt.change(b)
 			if err := i.Install(t.Context(), "1.2.3"); !errors.Is(err, tt.want) {
 				t.Errorf("answered %v, want %v", err, tt.want)
 			}
-			if len(b.states) > 0 {
-				t.Errorf("written: %v", b.states)
-			}
+			b.wantStates("")
 		})
 	}
 }
@@ -202,24 +201,24 @@ func TestStopWaitsForTheCommand(t *testing.T) {
 			b := newBoard(t, exits(runs), exits(0))
 			o := b.serve()
 			b.wantRuns(1)
-			p := b.runs[0]
+			p := b.begun()[0]
 			if tt.ends > 0 {
 				time.AfterFunc(tt.ends, func() {
-					if !p.asked {
+					if !p.asked.Load() {
 						p.ended <- Exit{Code: 0}
 					}
 				})
 			}
 			began := time.Now()
 			o.end()
-			if took := time.Since(began); took != tt.waited || p.asked != tt.asked {
-				t.Errorf("stopped after %v, the command was ended: %v; want %v, %v", took, p.asked, tt.waited, tt.asked)
+			if took := time.Since(began); took != tt.waited || p.asked.Load() != tt.asked {
+				t.Errorf("stopped after %v, the command was ended: %v; want %v, %v", took, p.asked.Load(), tt.waited, tt.asked)
 			}
 			b.wantStates(tt.states)
 			if !tt.asked {
 				return
 			}
-			if in := b.h.Install; in.Wait != 0 || in.Unknown != 0 || in.Cut != 0 || in.Exit != -1 {
+			if in := b.install(); in.Wait != 0 || in.Unknown != 0 || in.Cut != 0 || in.Exit != -1 {
 				t.Errorf("a stop counts against the command: %+v", in)
 			}
 			b.serve()
@@ -234,12 +233,12 @@ func TestTimeLimit(t *testing.T) {
 		b.serve()
 		time.Sleep(30*time.Minute - time.Second)
 		synctest.Wait()
-		if b.runs[0].asked {
+		if b.begun()[0].asked.Load() {
 			t.Error("ended before the limit")
 		}
 		time.Sleep(24 * time.Hour)
 		b.wantRuns(maxUnknown + 1)
-		if in := b.h.Install; in.State != "failed" || in.Error != "INSTALL_FAILED: not done within 30m0s: ended" {
+		if in := b.install(); in.State != "failed" || in.Error != "INSTALL_FAILED: not done within 30m0s: ended" {
 			t.Errorf("%s: %s", in.State, in.Error)
 		}
 	})
@@ -252,7 +251,7 @@ func TestPowerCutDuringTheCommand(t *testing.T) {
 		for n := range 2 {
 			o := b.serve()
 			b.wantRuns(n + 1)
-			if in := b.h.Install; in.State != "running" || in.PID != 100 || in.Started != 200 || in.Cut != n {
+			if in := b.install(); in.State != "running" || in.PID != 100 || in.Started != 200 || in.Cut != n {
 				t.Errorf("in run %d the journal says %+v", n+1, in)
 			}
 			b.kill(o)
@@ -260,7 +259,7 @@ func TestPowerCutDuringTheCommand(t *testing.T) {
 		}
 		b.serve()
 		b.wantRuns(3)
-		if in := b.h.Install; in.State != "success" || in.Attempt != 3 {
+		if in := b.install(); in.State != "success" || in.Attempt != 3 {
 			t.Errorf("%+v", in)
 		}
 	})
@@ -276,7 +275,7 @@ func TestCommandThatCrashesTheBoardIsGivenUp(t *testing.T) {
 		}
 		b.serve()
 		b.wantRuns(maxCut + 1)
-		if in := b.h.Install; in.State != "failed" || !strings.Contains(in.Error, "ended during 11 runs in a row") {
+		if in := b.install(); in.State != "failed" || !strings.Contains(in.Error, "ended during 11 runs in a row") {
 			t.Errorf("%s: %s", in.State, in.Error)
 		}
 	})
@@ -287,16 +286,16 @@ func TestPackageThatIsGivenUpEndsItsCommand(t *testing.T) {
 		b := newBoard(t, exits(runs), exits(0))
 		o := b.serve()
 		b.wantRuns(1)
-		b.mu.Lock()
-		b.h.ID, b.h.Install = 8, journal.Install{}
-		b.mu.Unlock()
+		b.change(func() {
+			b.h.ID, b.h.Install = 8, journal.Install{}
+		})
 		o.Wake(fsm.Snapshot{})
 		synctest.Wait()
-		if !b.runs[0].asked {
+		if !b.begun()[0].asked.Load() {
 			t.Error("the command was not ended")
 		}
 		b.wantRuns(2) // of the next package
-		b.runs[1].wantVariables(t, "OTAD_JOB=8", "OTAD_ATTEMPT=1")
+		b.begun()[1].wantVariables(t, "OTAD_JOB=8", "OTAD_ATTEMPT=1")
 		b.wantStates("running success")
 	})
 }
@@ -319,9 +318,9 @@ func TestNothingIsStartedWithoutTheJournal(t *testing.T) {
 		b.serve()
 		time.Sleep(time.Hour)
 		b.wantRuns(0)
-		b.mu.Lock()
-		b.broken = nil
-		b.mu.Unlock()
+		b.change(func() {
+			b.broken = nil
+		})
 		time.Sleep(journalRetry)
 		b.wantStates("running success")
 	})
@@ -333,15 +332,15 @@ func TestEndIsWrittenWhenTheJournalTakesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard(t, exits(runs))
 		b.serve()
-		b.mu.Lock()
-		b.broken = errDisk
-		b.mu.Unlock()
-		b.runs[0].ended <- Exit{Code: 0}
+		b.change(func() {
+			b.broken = errDisk
+		})
+		b.begun()[0].ended <- Exit{Code: 0}
 		time.Sleep(time.Hour)
 		b.wantStates("running")
-		b.mu.Lock()
-		b.broken = nil
-		b.mu.Unlock()
+		b.change(func() {
+			b.broken = nil
+		})
 		time.Sleep(journalRetry)
 		b.wantStates("running success")
 		b.wantRuns(1)
@@ -360,9 +359,9 @@ func TestPackageThatIsGoneIsNotInstalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard(t, exits(75))
 		b.serve()
-		b.mu.Lock()
-		b.h.Intact = false
-		b.mu.Unlock()
+		b.change(func() {
+			b.h.Intact = false
+		})
 		time.Sleep(24 * time.Hour)
 		b.wantRuns(1)
 		b.wantStates("running waiting failed")
@@ -379,18 +378,17 @@ func TestExpiredPackageIsNotInstalled(t *testing.T) {
 			o := b.serve()
 			time.Sleep(10*time.Hour + time.Minute)
 			if err := o.Install(t.Context(), "1.2.3"); day < 4 {
-				b.h.Install.State = ""
 				if err != nil {
 					t.Fatalf("on day %d: %v", day, err)
 				}
 			} else if !errors.Is(err, fsm.ErrExpired) {
-				t.Errorf("on day %d: %v, age %d s", day, err, b.h.Install.Age)
+				t.Errorf("on day %d: %v, age %d s", day, err, b.install().Age)
 			}
 			synctest.Wait()
 			o.end()
-			b.h.Install.State = ""
+			b.change(func() { b.h.Install.State = "" })
 			b.reboot("day " + string(rune('0'+day)))
-			b.runs = nil
+			b.change(func() { b.runs = nil })
 		}
 	})
 	// Under auto it has to wait for something to come to its age.
@@ -400,7 +398,7 @@ func TestExpiredPackageIsNotInstalled(t *testing.T) {
 		b.serve()
 		time.Sleep(72 * time.Hour)
 		synctest.Wait()
-		in := b.h.Install
+		in := b.install()
 		if in.State != "failed" || in.Code != "PACKAGE_EXPIRED" || !strings.HasPrefix(in.Error, "PACKAGE_EXPIRED: Ready for 48h") {
 			t.Errorf("%s: %s", in.State, in.Error)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,8 +42,8 @@ type fakeProcess struct {
 	b           *board
 	environment []string
 	ended       chan Exit
-	asked       bool      // by End
-	at          time.Time // of the start
+	asked       atomic.Bool // by End
+	at          time.Time   // of the start
 }
 
 func newBoard(t *testing.T, script ...end) *board {
@@ -54,11 +55,33 @@ func newBoard(t *testing.T, script ...end) *board {
 }
 
 func (b *board) now() (Boot, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	return Boot{b.boot.ID, time.Since(b.booted)}, nil
 }
 
 // reboot begins another boot.
-func (b *board) reboot(id string) { b.boot.ID, b.booted = id, time.Now() }
+func (b *board) reboot(id string) { b.change(func() { b.boot.ID, b.booted = id, time.Now() }) }
+
+// change changes what the lock guards.
+func (b *board) change(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
+// begun returns the runs.
+func (b *board) begun() []*fakeProcess {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.runs)
+}
+
+// install returns what the journal says.
+func (b *board) install() journal.Install {
+	h, _ := b.Handover()
+	return h.Install
+}
 
 func (b *board) Handover() (fsm.Handover, bool) {
 	b.mu.Lock()
@@ -100,7 +123,7 @@ func (b *board) SetInstall(ctx context.Context, id uint64, change func(*journal.
 func (b *board) start(environment []string, _ func(string)) (Process, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p := &fakeProcess{b, environment, make(chan Exit, 1), false, time.Now()}
+	p := &fakeProcess{b: b, environment: environment, ended: make(chan Exit, 1), at: time.Now()}
 	b.runs = append(b.runs, p)
 	run := [2]uint64{b.h.ID, uint64(b.h.Install.Attempt)}
 	if in := b.h.Install; in.State != "running" || b.counted[run] || in.Boot != b.boot.ID || in.PID != 0 {
@@ -125,7 +148,7 @@ func exits(code int) end { return end{Exit: Exit{Code: code, Line: "line"}} }
 
 func (p *fakeProcess) ID() (int, uint64)  { return 100, 200 }
 func (p *fakeProcess) Ended() <-chan Exit { return p.ended }
-func (p *fakeProcess) End()               { p.asked = true; p.ended <- Exit{Code: 0, Line: "ended"} }
+func (p *fakeProcess) End()               { p.asked.Store(true); p.ended <- Exit{Code: 0, Line: "ended"} }
 
 // otad is one process of otad on the board.
 type otad struct {
@@ -141,7 +164,7 @@ func (b *board) serve() *otad {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.wake = i.Wake
+	b.change(func() { b.wake = i.Wake })
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &otad{Installer: i, stop: cancel, done: make(chan struct{})}
 	go func() {
@@ -165,7 +188,7 @@ func (b *board) kill(o *otad) {
 	h, ready := b.h, b.ready
 	b.ready = false
 	b.mu.Unlock()
-	for _, p := range b.runs {
+	for _, p := range b.begun() {
 		select {
 		case p.ended <- Exit{Code: -1}:
 		default:
@@ -181,6 +204,8 @@ func (b *board) kill(o *otad) {
 func (b *board) wantStates(states string) {
 	b.t.Helper()
 	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if got := strings.Join(b.states, " "); got != states {
 		b.t.Errorf("written: %s; want %s", got, states)
 	}
@@ -189,6 +214,8 @@ func (b *board) wantStates(states string) {
 func (b *board) wantRuns(n int) {
 	b.t.Helper()
 	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if len(b.runs) != n {
 		b.t.Fatalf("%d runs, want %d", len(b.runs), n)
 	}

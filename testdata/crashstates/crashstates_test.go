@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,30 @@ func TestCheckpointsOfASlowLink(t *testing.T) {
 	e.Add(&mutant)
 	if results := (&Rig{}).try(t, e.Crashes, 1); len(results.broken) == 0 {
 		t.Error("not caught: a commit before its sync")
+	}
+}
+
+// At each moment of a take-over the journal claims the held bytes, or the first
+// interval of those that take their place.
+func TestCutWhileAnAnswerTakesOver(t *testing.T) {
+	run := record(t, takenOver())[0]
+	tryAll(t, run)
+	l := run.Log
+	staged := slices.IndexFunc(l, func(o Op) bool { return o.is(Write, "a.bin.otad-part") && o.At >= small })
+	synced, copied := l.find(staged, Datasync, "a.bin.otad-part", 1), l.find(staged, Datasync, "a.bin.otad-part", 2)
+	_, claimed := l.transaction(synced, 1)
+	_, placed := l.transaction(copied, 1)
+	for bug, l := range map[string]Log{
+		"claims the first interval before its sync": l.move(synced, claimed),
+		"syncs the copy after its place is claimed": l.move(copied, placed),
+	} {
+		mutant := *run
+		mutant.Log = l
+		e := NewEnumerator(*seed)
+		e.Add(&mutant)
+		if results := (&Rig{}).try(t, e.Crashes, 1); len(results.broken) == 0 {
+			t.Errorf("not caught: %s", bug)
+		}
 	}
 }
 

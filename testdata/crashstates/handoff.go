@@ -187,7 +187,7 @@ func HandOffMutations() []Mutation {
 	said := saidPrefix + "0-1"
 	return []Mutation{
 		{Bug: "starts the installer before the journal has counted it", Says: "the journal has counted 0", Apply: func(l Log, _ *Job) Log {
-			at, served := l.find(0, Create, ranPrefix+"1", 1), l.find(1, Begin, "", 1)
+			at, served := l.find(0, Create, ranPrefix+"1", 1), l.find(0, Begin, "", 1)
 			begun := l[at]
 			return insert(l.without(func(i int, _ Op) bool { return i == at }), served+1, begun)
 		}},

@@ -11,15 +11,16 @@ import (
 	"otad/journal"
 )
 
-// handedOver is a job that becomes Ready, and whose installer then ends with code.
+// handedOver is a job that is Ready, and whose installer then ends with code.
 func handedOver(t *testing.T, code string, until fsm.Stage) Scenario {
 	t.Helper()
+	ready := record(t, Scenario{Name: "Ready", Steps: []Step{{Job: NewJob("a.bin", small)}}})[0]
 	script, err := installScript(fastDir(t), code)
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := NewJob("a.bin", small)
-	return Scenario{Name: "installer ends with " + code, Steps: []Step{{Job: job},
+	job := ready.Jobs[0]
+	return Scenario{Name: "installer ends with " + code, From: atEnd(t, ready, func(*journal.Record) {}), Steps: []Step{
 		{Job: job, Serve: true, Until: until, Expects: code, More: []string{"-on-ready", script, "-callback-url", "http://127.0.0.1:9/"}}}}
 }
 
@@ -30,9 +31,12 @@ func TestCutAtEveryWriteOfTheHandOff(t *testing.T) {
 	failed := record(t, handedOver(t, "1", fsm.StageFailed))[0]
 	reboot := handedOver(t, "10", fsm.StageRebooting)
 	rebooting := record(t, reboot)[0]
-	again := reboot.Steps[1]
+	again := reboot.Steps[0]
 	again.Until = fsm.StageSucceeded
-	rebooted := record(t, Scenario{Name: "the board has booted", From: afterReboot(t, rebooting), Steps: []Step{again}})[0]
+	rebooted := record(t, Scenario{Name: "the board has booted", From: atEnd(t, rebooting, func(r *journal.Record) {
+		// This machine has only one boot ID.
+		r.Install.Reboot, r.Install.Boot = "an earlier boot", "an earlier boot"
+	}), Steps: []Step{again}})[0]
 	for _, run := range []*Run{done, failed, rebooting, rebooted} {
 		begun := run.Log.count(func(o Op) bool { return o.Kind == Create && strings.HasPrefix(o.Name, ranPrefix) })
 		said := run.Log.count(func(o Op) bool { return o.Kind == Create && strings.HasPrefix(o.Name, saidPrefix) })
@@ -66,9 +70,8 @@ func TestHandOffMutationsAreCaught(t *testing.T) {
 	}
 }
 
-// afterReboot returns the end of the run as another boot finds it: this machine
-// has only one boot ID.
-func afterReboot(t *testing.T, run *Run) *Crash {
+// atEnd returns the end of the run, with a change of the journal's record.
+func atEnd(t *testing.T, run *Run, change func(*journal.Record)) *Crash {
 	t.Helper()
 	disk, invariants := run.Start, run.Invariants
 	for _, o := range run.Log {
@@ -89,7 +92,7 @@ func afterReboot(t *testing.T, run *Run) *Crash {
 	defer d.Close()
 	j, err := journal.Open(d, journal.Options{})
 	check(err)
-	_, err = j.Update(func(r *journal.Record) { r.Install.Reboot, r.Install.Boot = "an earlier boot", "an earlier boot" })
+	_, err = j.Update(change)
 	check(errors.Join(err, j.Close()))
 	data, err := os.ReadFile(path)
 	check(err)

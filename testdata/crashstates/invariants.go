@@ -46,6 +46,8 @@ func (w *Invariants) after(o Op) *Invariants {
 		next.HandOff = w.HandOff.after(o.Name)
 	case w.Job == nil || o.Name != w.Job.part():
 		return w
+	case o.Kind == Write && o.At >= w.Job.object.Len():
+		return w // the first interval of an answer that takes over; it is copied to its place
 	case o.Kind == Write:
 		next.Written = o.At + int64(len(o.Data))
 	case o.Kind == Truncate:
@@ -58,8 +60,8 @@ func (w *Invariants) after(o Op) *Invariants {
 
 // report is a line of otad's log.
 type report struct {
-	Msg, From, To, Name string
-	Durable             int64
+	Msg, From, To, Name, Reason string
+	Durable                     int64
 }
 
 // parseReport returns false for a line that is not of the log.
@@ -78,6 +80,9 @@ func (w *Invariants) observe(line string) {
 		w.HandOff.Shown = fsm.Stage(said.To)
 	case "starting over":
 		w.Durable, w.Written = 0, 0
+		if said.Reason == "range_ignored" {
+			w.Durable = Interval // of the answer that takes over, or else what was held
+		}
 	case "progress":
 		w.Durable = said.Durable
 	case "transition", "the job failed", "the job still fails":

@@ -55,6 +55,13 @@ func triedAgain() Scenario {
 		{Job: job, Serve: true, More: []string{"-retries", "0", "-try-again", "1s", "-callback-url", "http://127.0.0.1:9/"}}}}
 }
 
+// takenOver is a job whose answer of another object, which begins at 0, takes the
+// place of the bytes of a first one.
+func takenOver() Scenario {
+	return Scenario{Name: "an answer takes over", Steps: []Step{{Job: NewJob("a.bin", small,
+		origintest.On(1).Replace(origintest.Object{Size: small, Seed: 99}).ResetAt(2*Interval+1234), origintest.From(2).IgnoreRange())}}}
+}
+
 func scenarios() []Scenario {
 	sized := NewJob("a.bin", small)
 	sized.Size = small
@@ -66,7 +73,7 @@ func scenarios() []Scenario {
 	middle := &Point{Datasync, "a.bin.otad-part", 3}
 	replace := []string{"-replace"}
 
-	list := []Scenario{fetch(),
+	list := []Scenario{fetch(), takenOver(),
 		{Name: "size given", Steps: []Step{{Job: sized}}},
 		{Name: "wrong digest", Steps: []Step{{Job: spoiled, Exit: 3}}},
 		{Name: "other package after Ready", Steps: []Step{{Job: NewJob("a.bin", small)}, {Job: second}}},

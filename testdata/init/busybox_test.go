@@ -82,7 +82,7 @@ func (b *board) wantScript(action string, code int, text string) {
 
 // processes returns the IDs of the board's processes whose command line matches.
 func (b *board) processes(pattern string) []string {
-	out, _ := b.Run("sh", "-c", `for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q "$1" && echo ${p#/proc/}; done`, "sh", pattern)
+	out, _ := b.Run("sh", "-c", `for p in /proc/[0-9]*; do tr '\0' ' ' 2>/dev/null <$p/cmdline | grep -q "$1" && echo ${p#/proc/}; done`, "sh", pattern)
 	return strings.Fields(out)
 }
 

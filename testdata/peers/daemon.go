@@ -28,6 +28,11 @@ func (s *stage) serve(prepare func(*exec.Cmd), flags ...string) (*daemon, error)
 	if err != nil {
 		return nil, err
 	}
+	return s.serveOn(dir, prepare, flags...)
+}
+
+// serveOn is serve on a state directory that is there.
+func (s *stage) serveOn(dir string, prepare func(*exec.Cmd), flags ...string) (*daemon, error) {
 	addr, err := otadrun.FreeAddress("127.0.0.1")
 	if err != nil {
 		return nil, err

@@ -54,13 +54,14 @@ func main() {
 		"serve":   withNginx(daemonMemory),
 		"guard":   withNginx(guard),
 		"resumes": func() error { return inScratch(func(s *stage) error { return resumes(s, *rounds) }) },
+		"kills":   withNginx(func(s *stage) error { return kills(s, *rounds) }),
 		"memory":  withNginx(func(s *stage) error { return memory(s, *rounds) }),
 		"link":    withNginx(func(s *stage) error { return slowLinkTimes(s, *rounds) }),
 		"floor":   func() error { return writeFloor(flags.Arg(0), *size) },
 		"large":   func() error { return inScratch(func(s *stage) error { return large(s, flags.Args()) }) },
 	}[command]
 	if run == nil {
-		log.Fatal("usage: peers kill|bench|resume|serve|guard|large|resumes|memory|link [flags]")
+		log.Fatal("usage: peers kill|bench|resume|serve|guard|large|resumes|kills|memory|link [flags]")
 	}
 	if err := run(); err != nil {
 		log.Fatal("FAILED: ", err)
