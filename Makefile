@@ -89,7 +89,7 @@ test-board: ## the files of board/init under systemd and BusyBox init, with RAUC
 	@testdata/install rauc rauc-service dbus squashfs-tools swupdate cpio openssl shellcheck
 	@testdata/powercut/setup.sh "" amd64
 	go test -count=1 -v -parallel 4 ./testdata/init
-	go test -count=1 -v -parallel 4 ./testdata/installers
+	go test -count=1 -v -parallel 8 ./testdata/installers
 
 test-powercut: ## power cuts: this kernel on a volatile disk, and boards in QEMU (root)
 	testdata/powercut/setup.sh

@@ -37,7 +37,7 @@ func (r *rig) newBus() string {
 // raucFiles writes what a board with RAUC has: keys, slots, a boot loader, settings.
 func (r *rig) raucFiles(bus string) {
 	r.t.Helper()
-	r.must("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "3650", "-subj", "/CN=otad test")
+	r.must("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "3650", "-subj", "/CN=otad test")
 	r.slots()
 	r.must("mkdir", "mnt")
 	for name, content := range map[string]string{"primary": "A\n", "state.A": "good\n", "state.B": "good\n", "bootloader.sh": bootloader} {

@@ -14,7 +14,7 @@ import (
 // swupdateFiles writes what a board with SWUpdate has: keys, slots, settings.
 func (r *rig) swupdateFiles() {
 	r.t.Helper()
-	r.must("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "3650",
+	r.must("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "3650",
 		"-subj", "/CN=otad test", "-addext", "extendedKeyUsage=emailProtection")
 	r.slots()
 	r.must("mkdir", "sockets")
