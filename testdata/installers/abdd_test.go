@@ -1,6 +1,7 @@
 package installers_test
 
 import (
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -168,4 +169,61 @@ exec "$REAL" "$@"
 	r.want(r.start(event{Package: "u.img", Attempt: 3}), 10, "")
 	r.wantSlot("slot-b.img", "u.img")
 	r.wantFile("boot/slot", newB)
+}
+
+// The power is cut before and after each of the steps. The board then starts a slot
+// that is whole, and the next run ends well.
+func TestABCopyIsCutAtEachStep(t *testing.T) {
+	for _, when := range []string{"before", "after"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			for step := 1; ; step++ {
+				if r := newRig(t, "ab-dd.sh", "dash"); !r.cutAt(when, step) {
+					if step < 12 {
+						t.Errorf("there are %d steps only", step)
+					}
+					return
+				}
+			}
+		})
+	}
+}
+
+// cutAt cuts the power in the first run and has the board come up. It returns false if
+// the run has ended before that step.
+func (r *rig) cutAt(when string, step int) bool {
+	r.t.Helper()
+	r.abFiles()
+	r.image("old", 1<<20)
+	r.image("u.img", 1<<20)
+	r.must("cp", "old", "slot-a.img")
+	for _, name := range []string{"dd", "mv", "sync"} {
+		r.wrap(name, fmt.Sprintf(`echo x >>%[1]s
+[ "$(wc -l <%[1]s) %[2]s" != "%[3]d before" ] || kill -KILL 0
+"$REAL" "$@"
+code=$?
+[ "$(wc -l <%[1]s) %[2]s" != "%[3]d after" ] || kill -KILL 0
+exit $code
+`, r.file("steps"), when, step))
+	}
+	first := r.start(event{Package: "u.img"})
+	if result, err := first.WaitFor(patience); err != nil || result.Code != -1 {
+		r.want(first, 10, "")
+		return false
+	}
+	r.path = systemPath
+	if strings.Contains(r.read("boot/slot"), "slot=B") {
+		r.wantSlot("slot-b.img", "u.img")
+		r.boot("slot-b.img", "2")
+	} else {
+		r.boot("slot-a.img", "2")
+		r.want(r.start(event{Package: "u.img", Attempt: 2}), 10, "")
+		r.wantSlot("slot-a.img", "old")
+		r.boot("slot-b.img", "3")
+	}
+	r.want(r.start(event{Package: "u.img", Attempt: 3}), 0, "")
+	r.wantFile("boot/slot", goodB)
+	r.wantSlot("slot-a.img", "old")
+	r.wantSlot("slot-b.img", "u.img")
+	return true
 }
