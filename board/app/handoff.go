@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +40,11 @@ func newInstaller(c config.Install, s *services) (*installer.Installer, error) {
 	if len(c.Command) == 0 {
 		return nil, nil
 	}
-	return installer.New(installer.Config{Updater: s.updater, Command: c.Command, Dir: s.dir.Path(), Timeout: c.Timeout, Grace: c.Grace,
+	dir, err := filepath.Abs(s.dir.Path())
+	if err != nil {
+		return nil, err
+	}
+	return installer.New(installer.Config{Updater: s.updater, Command: c.Command, Dir: dir, Timeout: c.Timeout, Grace: c.Grace,
 		MaxAge: c.MaxAge, OnRequest: c.OnRequest(), Log: s.log})
 }
 

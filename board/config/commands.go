@@ -104,8 +104,11 @@ func complete(c *Config, hasURL bool) error {
 	if limit := c.Source.RateLimit; limit > 0 && c.Source.MinRate > limit {
 		return usagef("-min-rate %s is above -rate-limit %s: every transfer would be broken off", formatSize(c.Source.MinRate), formatSize(limit))
 	}
-	if c.Command != fetchCommand {
+	if c.Command == serveCommand || c.Command == checkCommand {
 		return c.Serve.Install.check()
+	}
+	if c.Command != fetchCommand {
+		return nil
 	}
 	j := &c.Fetch.Job
 	j.MD5, j.SHA256 = strings.ToLower(j.MD5), strings.ToLower(j.SHA256)

@@ -50,6 +50,18 @@ func TestInstallFlagsThatCannotBeMeant(t *testing.T) {
 	}
 }
 
+// The commands share a file.
+func TestInstallFlagsAreCheckedWhereTheyCount(t *testing.T) {
+	conf := file(t, "install on-request")
+	for _, name := range []string{"serve", "check-config"} {
+		if _, err := config.Parse([]string{name, "-config", conf}, nil, nil); err == nil {
+			t.Errorf("%s takes them", name)
+		}
+	}
+	parse(t, "status", "-config", conf)
+	parse(t, append(command("fetch"), "-config", conf)...)
+}
+
 // A command that otad runs may call otad: the variables are those of its package.
 func TestEnvironmentOfAnInstallerIsNoConfiguration(t *testing.T) {
 	own := []string{"OTAD_EVENT=ready", "OTAD_VERSION=9.9.9", "OTAD_NAME=a/b", "OTAD_SIZE=x", "OTAD_MD5=x", "OTAD_PACKAGE=/p", "OTAD_STATE_DIR=/other"}

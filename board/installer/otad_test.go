@@ -90,8 +90,11 @@ func (b *realBoard) serve(flags ...string) {
 	addr, err := otadrun.FreeAddress("127.0.0.1")
 	check(b.t, err)
 	b.addr = addr
-	args := append([]string{"serve", "-state-dir", b.dir, "-listen", addr, "-on-ready", b.command}, flags...)
-	b.Process, err = otadrun.Start(otadrun.Command(binary, args...))
+	// The path of the directory may be relative.
+	args := append([]string{"serve", "-state-dir", filepath.Base(b.dir), "-listen", addr, "-on-ready", b.command}, flags...)
+	cmd := otadrun.Command(binary, args...)
+	cmd.Dir = filepath.Dir(b.dir)
+	b.Process, err = otadrun.Start(cmd)
 	check(b.t, err)
 	check(b.t, b.AwaitListener(addr, 30*time.Second))
 }
