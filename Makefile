@@ -23,7 +23,7 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page test-media test-board test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross install dist test-package size clean help
+.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page sim-fleet test-media test-board test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross install dist test-package size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -75,6 +75,11 @@ test-page: bin/otad ## the page of the daemon in Chromium
 	@testdata/install chromium
 	@npm install --prefix testdata/page --no-save --no-package-lock --no-audit --no-fund --silent playwright-core@1.65.1
 	node --test testdata/page/page.test.mjs
+
+sim-fleet: bin/otad ## 300 boards lose their origin for two minutes; a cache before the store (5 GB of memory)
+	@testdata/install nginx-light
+	go test -count=1 ./testdata/s3 ./testdata/fleet
+	go run ./testdata/fleet
 
 test-media: ## full disks, read-only and failing media, odd clocks (root)
 	@testdata/install e2fsprogs

@@ -20,6 +20,9 @@
 //	 5  another otad uses the same state directory
 //	75  stopped by a signal; the same command continues from the last checkpoint
 //	    (serve ends with 0)
+//
+// Those of status say what it shows: 0 at work, idle or ready, 1 failed, 2 no
+// answer, 3 no otad runs.
 package main
 
 import (
@@ -91,7 +94,7 @@ func run(ctx context.Context, process *app.Process, args []string) int {
 	if errors.Is(err, app.ErrStopped) && isServe(args) {
 		return stopCode(args)
 	}
-	if err != nil && !errors.Is(err, config.ErrHelp) {
+	if err != nil && !errors.Is(err, config.ErrHelp) && !app.Printed(err) {
 		app.PrintError(os.Stderr, err)
 	}
 	return exitCode(err)
@@ -146,6 +149,10 @@ func exitCode(err error) int {
 		return 75 // EX_TEMPFAIL of sysexits(3): the same command may succeed later
 	case errors.Is(err, storage.ErrLocked), errors.Is(err, journal.ErrLocked):
 		return 5
+	case errors.Is(err, app.ErrNobodyRuns):
+		return 3 // as in the scripts of init: the Linux Standard Base, "Init Script Actions"
+	case errors.Is(err, app.ErrJobFailed):
+		return exitCodeOf(fsm.DownloadFailed)
 	case errors.As(err, &job):
 		return exitCodeOf(job.Code)
 	case errors.Is(err, syscall.ENOSPC):

@@ -171,7 +171,8 @@ func TestBadInputIsOneClearLineAndTouchesNothing(t *testing.T) {
 		{"check-config of an unknown key", []string{"check-config", "-config", "LICENSE"}, 2, "LICENSE:1: unknown key"},
 		{"check-config of a header file for everybody", []string{"check-config", "-config", headerConf}, 2, "main.go has mode"},
 		{"unknown picture", []string{"graph", "-format", "svg"}, 2, "svg"},
-		{"status of nothing", []string{"status", "-state-dir", dir, "-listen", "127.0.0.1:1"}, 2, dir},
+		{"status of nothing", []string{"status", "-state-dir", dir, "-listen", "127.0.0.1:1"}, 3, dir},
+		{"status of no directory", []string{"status", "-state-dir", dir + "/missing", "-listen", "127.0.0.1:1"}, 2, dir + "/missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, out, errs := outcome(t, otad(t, c.args...))

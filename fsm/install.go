@@ -60,6 +60,7 @@ type Handover struct {
 	Install  journal.Install
 	SignedBy string // ID of the key; empty: not signed
 	Intact   bool   // the file is there, and is the one that was verified
+	Proving  bool   // it is being digested again: nothing is to be begun with it
 }
 
 // InstallReport is what a change of an installation means to those who watch it.
@@ -69,21 +70,28 @@ type InstallReport struct {
 	Next   time.Duration         // until the next run; 0: not known
 }
 
-// Handover returns the package that is Ready, false in any other state. Any
-// goroutine may call it.
+// Handover returns the package that the journal calls Ready, false where there is
+// none. Any goroutine may call it.
 func (u *Updater) Handover() (Handover, bool) {
+	proving := u.report.snapshot().State != Ready // first: what is Ready in the journal is shown later
 	rec := u.journal.record()
-	if u.report.snapshot().State != Ready || State(rec.State) != Ready {
+	if State(rec.State) != Ready {
 		return Handover{}, false
 	}
-	return Handover{Job: rec.Job, ID: rec.Generation, Install: rec.Install, Intact: isProved(u.dir, rec)}, true
+	return Handover{Job: rec.Job, ID: rec.Generation, Install: rec.Install, Intact: isProved(u.dir, rec), Proving: proving}, true
+}
+
+// isInstalling reports whether the installer works with the record's package.
+func (u *Updater) isInstalling(rec journal.Record) bool {
+	return u.cfg.HandOff && State(rec.State) == Ready && InstallState(rec.Install.State) == InstallRunning
 }
 
 // SetInstall changes what the journal says of the installation of the package
 // with that ID. The change, and the outbox's entry of a new stage, are durable
 // before anybody sees them. change gets what is recorded now, and its error ends
-// SetInstall. Other errors: [ErrNotReady] when that package is not the one that is
-// Ready any more, the journal's, or ctx's.
+// SetInstall. Other errors: [ErrNotReady] when that package is not the one that the
+// journal calls Ready, the journal's, or ctx's. A package that is being digested
+// again still is that one: an installer may be at work with it.
 //
 // SetInstall runs in Run's goroutine, and may be called from any one. When Run has
 // ended, it runs in the caller's, and there may be one: the installer's, which
@@ -103,7 +111,7 @@ func (u *Updater) SetInstall(ctx context.Context, id uint64, change func(*journa
 
 func (u *Updater) setInstall(id uint64, change func(*journal.Install) error, say InstallReport) error {
 	before := u.journal.record()
-	if u.machine.current() != Ready || before.Generation != id {
+	if State(before.State) != Ready || before.Generation != id {
 		return errReplaced
 	}
 	next := before.Install
@@ -186,18 +194,25 @@ func installMessage(i journal.Install) string {
 	return "Installing" + waits
 }
 
-// installation reports a change that the journal holds.
+// installation reports a change that the journal holds. While the package is
+// digested again, that is shown, and the installation when it is done.
 func (r *reporter) installation(rec journal.Record, checkpoints []journal.Checkpoint, say InstallReport) {
 	if say.Result != "" {
 		r.metrics.Installed(say.Result, say.Took)
 	}
 	next := recorded(rec, checkpoints, r.readback)
-	r.mu.Lock()
-	r.shown.Stage, r.shown.Message, r.shown.Error, r.shown.Code = next.Stage, next.Message, next.Error, next.Code
-	r.next = time.Time{}
-	if say.Next > 0 {
-		r.next = time.Now().Add(say.Next)
+	proved := false
+	r.change(func(s *Snapshot) {
+		if proved = s.State == Ready; !proved {
+			return
+		}
+		s.Stage, s.Message, s.Error, s.Code = next.Stage, next.Message, next.Error, next.Code
+		r.next = time.Time{}
+		if say.Next > 0 {
+			r.next = time.Now().Add(say.Next)
+		}
+	})
+	if proved {
+		r.onChange(r.snapshot())
 	}
-	r.mu.Unlock()
-	r.onChange(r.snapshot())
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"otad/fsm"
 	"otad/journal"
@@ -209,6 +210,38 @@ func TestInstallationIsWrittenAfterTheMachineHasEnded(t *testing.T) {
 		r.end()
 		if rec, _, err := journal.Peek(r.dir); err != nil || rec.Install.State != "success" {
 			t.Errorf("recorded is %+v, %v", rec.Install, err)
+		}
+	})
+}
+
+// At a start a package that somebody has touched is digested again. What the
+// installer says meanwhile is recorded, and shown afterwards.
+func TestInstallationIsWrittenWhileThePackageIsProvedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).begin()
+		r.fetched()
+		id := r.handed().ID
+		must(t, r.set(func(i *journal.Install) { i.State = "running" }))
+		r.end()
+		must(t, os.Chtimes(r.path("u.bin"), time.Time{}, time.Unix(1, 0)))
+		r.cfg.HandOff = true
+		p := r.open()
+		p.cancel() // Run ends before the digest
+		r.boot()
+		synctest.Wait()
+		h := p.handed()
+		if s := p.Snapshot(); s.State != fsm.Verifying || !h.Proving || h.Intact || h.ID != id {
+			t.Fatalf("%s, %+v", s.State, h)
+		}
+		must(t, p.set(func(i *journal.Install) { i.State = "success" }))
+		if s := p.Snapshot(); s.Stage != "" || s.Message != "Verifying" {
+			t.Errorf("shown is %q, %q", s.Stage, s.Message)
+		}
+		r.end()
+		r.boot()
+		r.await(fsm.Ready)
+		if s := r.Snapshot(); s.Stage != fsm.StageSucceeded || r.handed().Proving {
+			t.Errorf("%+v", s)
 		}
 	})
 }

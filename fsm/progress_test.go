@@ -148,3 +148,26 @@ func TestReadbackShowsItsProgress(t *testing.T) {
 		}
 	})
 }
+
+// What is received runs ahead of what is durable, is claimed when the answer
+// breaks off, and is counted from there.
+func TestReceivedRunsAheadOfDurable(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const first, second = interval + interval/2, interval + interval*3/4
+		r := newRigOn(t, origintest.Config{InMemory: true, Object: sample(1, 3*interval), Script: []*origintest.Rule{
+			origintest.On(1).ResetAt(first), origintest.On(2).StallAt(second)}})
+		var claims []fsm.Snapshot
+		r.cfg.OnChange = func(s fsm.Snapshot) { claims = append(claims, s) }
+		r.begin()
+		<-r.origin.Stalled()
+		synctest.Wait()
+		if s := r.Snapshot(); s.Durable != first || s.Received != second {
+			t.Errorf("%d bytes are durable and %d received, want %d and %d", s.Durable, s.Received, first, second)
+		}
+		for _, s := range claims {
+			if s.Received < s.Durable || s.Received > first { // all of the first answer
+				t.Errorf("%d of %d bytes are received, %d are durable", s.Received, first, s.Durable)
+			}
+		}
+	})
+}

@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -27,6 +26,7 @@ type reporter struct {
 	verified int64 // bytes read back
 	reading  bool  // the file is being read, or will be
 	rate     rate
+	ahead    int64         // bytes of the present answer that are not durable yet
 	lastByte time.Time     // from the network; zero: none in this stay in a state
 	stats    journal.Stats // of the job over all processes
 	active   time.Time     // since when its time is not in stats; zero: no work is under way
@@ -56,7 +56,7 @@ func (r *reporter) load(rec journal.Record, checkpoints []journal.Checkpoint, ne
 		next.Host = r.shown.Host
 	}
 	r.shown = next
-	r.rate, r.reading, r.verified = rate{}, r.readback, 0 // nothing is being received
+	r.rate, r.ahead, r.reading, r.verified = rate{}, 0, r.readback, 0 // nothing is being received
 	r.lastByte, r.next = time.Time{}, nextTry
 	r.mu.Unlock()
 	r.metrics.SetState(next.State.Label())
@@ -85,6 +85,7 @@ func (r *reporter) began(offset int64) {
 func (r *reporter) durable(offset int64) {
 	r.metrics.SetDurable(offset)
 	r.change(func(s *Snapshot) {
+		r.ahead = max(0, min(r.ahead, r.ahead+s.Durable-offset))
 		if offset > s.Durable {
 			r.stats.Progress = r.progressNow()
 		}
@@ -105,6 +106,7 @@ func (r *reporter) received(n int64) {
 	r.mu.Lock()
 	r.rate.add(time.Since(r.start), n)
 	r.stats.Received += n
+	r.ahead += n
 	r.lastByte = time.Now()
 	r.mu.Unlock()
 }
@@ -138,8 +140,12 @@ func (r *reporter) discarded(n int64) {
 	r.count(func(s *journal.Stats) { s.Discarded += n })
 }
 
-// request counts an answer of the origin by its status; 0: there was none.
-func (r *reporter) request(status int) { r.metrics.Request(status) }
+// request counts an answer of the origin by its status; 0: there was none. What
+// came before it is durable or lost.
+func (r *reporter) request(status int) {
+	r.metrics.Request(status)
+	r.change(func(*Snapshot) { r.ahead = 0 })
+}
 
 // resume counts a request that goes on from an offset above 0.
 func (r *reporter) resume(cause metrics.Cause) {
@@ -174,14 +180,6 @@ func (r *reporter) message(text string) {
 
 // nextTry reports when the failed job is started again.
 func (r *reporter) nextTry(at time.Time) { r.change(func(*Snapshot) { r.next = at }) }
-
-// secondsToNextTry returns NaN when no try is due.
-func (r *reporter) secondsToNextTry() float64 {
-	if s := r.snapshot(); s.State == Failed && s.NextTry > 0 {
-		return s.NextTry.Seconds()
-	}
-	return math.NaN()
-}
 
 // synced counts the time that one checkpoint's writes and sync took.
 func (r *reporter) synced(d time.Duration) { r.metrics.DataSync(d) }
@@ -243,6 +241,7 @@ func (r *reporter) snapshot() Snapshot {
 	defer r.mu.Unlock()
 	s := r.shown
 	s.Stats = r.statsNow()
+	s.Received = received(s, r.ahead)
 	s.Progress = progress(s, r.verified, r.reading)
 	if !r.next.IsZero() {
 		s.NextTry = max(1, time.Until(r.next))
@@ -255,7 +254,7 @@ func (r *reporter) snapshot() Snapshot {
 			s.BytesPerSecond = r.rate.perSecond(time.Since(r.start))
 		}
 		if s.BytesPerSecond > 0 && s.Size > 0 {
-			s.ETA = eta(s.Size-s.Durable, s.BytesPerSecond)
+			s.ETA = eta(s.Size-s.Received, s.BytesPerSecond)
 		}
 	}
 	return s

@@ -20,10 +20,12 @@ const (
 // the same origin must not come back in step. jitter, in [0,1), is the place in
 // the spread; rand.Float64 returns one. The result is between 0.8 s and 72 s.
 func Backoff(n int, jitter float64) time.Duration {
-	return backoff(firstBackoff, maxBackoff, n, jitter)
+	return backoff(firstBackoff, maxBackoff, n, backoffSpread, jitter)
 }
 
-func backoff(first, longest time.Duration, n int, jitter float64) time.Duration {
+// backoff returns first, doubled n times up to longest, and spread by up to that
+// part of it either way.
+func backoff(first, longest time.Duration, n int, spread, jitter float64) time.Duration {
 	d := first
 	for range n {
 		if d *= 2; d >= longest {
@@ -31,7 +33,7 @@ func backoff(first, longest time.Duration, n int, jitter float64) time.Duration 
 			break
 		}
 	}
-	return time.Duration(float64(d) * (1 - backoffSpread + 2*backoffSpread*jitter))
+	return time.Duration(float64(d) * (1 - spread + 2*spread*jitter))
 }
 
 // retryPolicy decides what follows a failed attempt at the origin. It does no

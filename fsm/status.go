@@ -16,6 +16,7 @@ type Snapshot struct {
 	Version, Name  string
 	Size           int64         // bytes; 0 while it is not known
 	Durable        int64         // bytes that a power cut cannot take
+	Received       int64         // bytes that are here, those included
 	Progress       int           // whole percent of the state's work, rounded down
 	BytesPerSecond int64         // over the last seconds, from the network
 	ETA            time.Duration // -1: not known
@@ -58,7 +59,7 @@ func recorded(rec journal.Record, newestFirst []journal.Checkpoint, readback boo
 	if state == Ready {
 		s = s.withInstall(rec.Install)
 	}
-	s.Progress = progress(s, 0, readback)
+	s.Received, s.Progress = s.Durable, progress(s, 0, readback)
 	return s
 }
 
@@ -104,6 +105,14 @@ func percent(n, of int64) int {
 		whole, _ := bits.Div64(high, low, uint64(of))
 		return int(whole)
 	}
+}
+
+// received returns the bytes that are here. ahead of them are not durable yet.
+func received(s Snapshot, ahead int64) int64 {
+	if s.Size > 0 {
+		ahead = max(0, min(ahead, s.Size-s.Durable)) // an answer may go on after its end
+	}
+	return s.Durable + ahead
 }
 
 // eta returns whole seconds. A time beyond what a Duration holds (292 years) is

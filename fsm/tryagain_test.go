@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -64,6 +66,63 @@ func TestWaitOfAFailedJob(t *testing.T) {
 				t.Errorf("without a URL %v", got)
 			}
 		})
+	}
+}
+
+// Boards that lose an origin at the same moment, and find it again after an outage,
+// come back spread. After two minutes the busiest ten seconds have at most twice the
+// average, until nearly all are there (the last few may be late without harm). After
+// a longer outage the average says little: the waits are of very different lengths.
+func TestBoardsThatLostAnOriginTogetherComeBackSpread(t *testing.T) {
+	const boards, window = 100_000, 10 * time.Second
+	for _, test := range []struct {
+		outage time.Duration
+		twice  bool
+		most   float64 // part of the boards within a second
+	}{
+		{2 * time.Minute, true, 0.015},
+		{10 * time.Minute, false, 0.006},
+		{time.Hour, false, 0.001},
+		{4 * time.Hour, false, 0.001},
+	} {
+		t.Run(test.outage.String(), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(1, 2))
+			var back []time.Duration // after the outage
+			for range boards {
+				back = append(back, returnAfter(test.outage, rnd))
+			}
+			slices.Sort(back)
+			came := make(map[time.Duration]int)
+			for _, at := range back {
+				came[at/window]++
+			}
+			nearly := back[boards*95/100]
+			average := boards * 0.95 / max(nearly, test.outage/2).Seconds()
+			peak := float64(slices.Max(slices.Collect(maps.Values(came)))) / window.Seconds()
+			t.Logf("of %d boards at most %.0f come back a second, %.0f on average until 95 %% are back after %.0f s; the last one after %.0f s",
+				boards, peak, average, nearly.Seconds(), back[boards-1].Seconds())
+			if test.twice && peak > 2*average || peak > test.most*boards {
+				t.Errorf("too many in step: %.1f times the average, %.2f %% a second", peak/average, 100*peak/boards)
+			}
+		})
+	}
+}
+
+// returnAfter returns how long after the end of an outage a board finds its origin
+// again, which it lost at the beginning.
+func returnAfter(outage time.Duration, rnd *rand.Rand) time.Duration {
+	again := fsm.TryAgain{First: 10 * time.Second, Longest: time.Hour}
+	job := journal.Record{Job: journal.Job{URL: "https://h/"}, Code: string(fsm.DownloadFailed), Reason: string(fsm.RetriesSpent)}
+	for now := time.Duration(0); ; job.TryStep++ {
+		for n := range 3 { // the retries of one try
+			if now += fsm.Backoff(n, rnd.Float64()); now >= outage {
+				return now - outage
+			}
+		}
+		wait, _ := fsm.TryAgainWait(again, job, rnd.Float64())
+		if now += wait; now >= outage {
+			return now - outage
+		}
 	}
 }
 

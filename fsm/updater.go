@@ -201,6 +201,9 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 	}
 	rec := u.journal.record()
 	same := rec.Job.Same(job)
+	if !same && u.isInstalling(rec) {
+		return ErrInstalling // also while its package is digested again
+	}
 	switch state := u.machine.current(); {
 	case state.Active() && !same && rec.Tries == 0 && State(rec.State) != Ready:
 		return ErrBusy
@@ -215,7 +218,7 @@ func (u *Updater) start(ctx context.Context, job journal.Job) error {
 		if same && isProved(u.dir, rec) {
 			return nil
 		}
-		if u.cfg.HandOff && InstallState(rec.Install.State) == InstallRunning {
+		if u.isInstalling(rec) {
 			return ErrInstalling
 		}
 		same = false // the package was taken away: fetch it anew

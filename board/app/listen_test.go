@@ -90,8 +90,7 @@ func TestStatusOverAUnixSocket(t *testing.T) {
 		{"-listen", "127.0.0.1:1", "-listen", "unix:" + path},
 		{"-listen", "unix:" + path + ".none", "-listen", d.addr},
 	} {
-		// No journal is there: only the daemon can answer.
-		got := statusOf(t, append([]string{"-state-dir", t.TempDir()}, listen...)...)
+		got := statusOf(t, append([]string{"-state-dir", d.dir}, listen...)...)
 		if !strings.HasPrefix(got, "Idle 0%") {
 			t.Errorf("%q: %q", listen, got)
 		}

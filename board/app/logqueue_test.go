@@ -69,7 +69,7 @@ func TestLinesHaveTheirPriorityInTheJournal(t *testing.T) {
 			if !test.journald {
 				return
 			}
-			for text, priority := range map[string]string{"transition": "<6>", "the job failed": "<3>", "otad: DOWNLOAD_FAILED": "<3>"} {
+			for text, priority := range map[string]string{"transition": "<6>", "otad: DOWNLOAD_FAILED": "<3>"} {
 				if !regexp.MustCompile(`(?m)^` + priority + `.*` + text).Match(written) {
 					t.Errorf("no line with %q has the priority %s:\n%s", text, priority, written)
 				}

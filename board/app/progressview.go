@@ -28,17 +28,25 @@ type progressView interface {
 // it. Both write to queue, whose lines go to stderr. With -quiet both write
 // nothing.
 func newProgressView(cfg *config.Config, stderr *os.File, queue *logQueue) (*slog.Logger, progressView) {
-	log := newLog(cfg, cfg.LogLevel, queue, queue, readByJournald(stderr))
 	switch {
 	case cfg.Fetch.Quiet:
-		log = slog.New(slog.DiscardHandler)
-	case console.IsTerminal(stderr):
+		log := slog.New(slog.DiscardHandler)
+		return log, &logView{log: log}
+	case canRedraw(stderr):
 		// The progress line replaces the log's messages below a warning.
 		v := &barView{bar: console.New(stderr, queue)}
-		return slog.New(withoutFailure{newLog(cfg, max(cfg.LogLevel, slog.LevelWarn), v.bar, queue, false).Handler()}), v
+		return withoutFailure(newLog(cfg, max(cfg.LogLevel, slog.LevelWarn), v.bar, queue, false)), v
+	}
+	log := newLog(cfg, cfg.LogLevel, queue, queue, readByJournald(stderr))
+	if cfg.LogFormat != "json" { // whoever parses JSON does not parse the last line
+		log = withoutFailure(log)
 	}
 	return log, &logView{log: log}
 }
+
+// canRedraw reports whether f is a terminal that can draw a line anew. One that is
+// dumb cannot (terminfo(5), dumb); an editor's shell and a build server say so.
+func canRedraw(f *os.File) bool { return os.Getenv("TERM") != "dumb" && console.IsTerminal(f) }
 
 // barView is the progress line of a terminal.
 type barView struct {
@@ -72,19 +80,23 @@ func (v *barView) finish() {
 	v.bar.Finish()
 }
 
-// withoutFailure drops the machine's log line of a failed job. On a terminal it
-// would repeat the error that otad prints at its end.
-type withoutFailure struct{ slog.Handler }
+// withoutFailure returns log without the machine's line of a failed job. It would
+// repeat the error that otad prints at its end.
+func withoutFailure(log *slog.Logger) *slog.Logger { return slog.New(failureDropper{log.Handler()}) }
 
-func (h withoutFailure) Handle(ctx context.Context, r slog.Record) error {
+type failureDropper struct{ slog.Handler }
+
+// Handle implements [slog.Handler].
+func (h failureDropper) Handle(ctx context.Context, r slog.Record) error {
 	if r.Message == "the job failed" {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
-func (h withoutFailure) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return withoutFailure{h.Handler.WithAttrs(attrs)}
+// WithAttrs implements [slog.Handler].
+func (h failureDropper) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return failureDropper{h.Handler.WithAttrs(attrs)}
 }
 
 // logView is one line of the log for every tenth of the package.
@@ -114,8 +126,11 @@ func (v *logView) ready(s fsm.Snapshot, sum console.Summary) {
 func (*logView) finish() {}
 
 func lineOf(s fsm.Snapshot) console.State {
-	c := console.State{Name: netio.Printable(s.Name), Percent: s.Progress, Done: s.Durable, Size: s.Size,
+	c := console.State{Name: netio.Printable(s.Name), Percent: s.Progress, Done: s.Received, Durable: s.Durable, Size: s.Size,
 		BytesPerSecond: s.BytesPerSecond, Left: s.ETA, ResumedFrom: s.ResumedFrom}
+	if s.State == fsm.Downloading && s.Size > 0 { // received is not durable: less than the whole
+		c.Percent = max(s.Progress, min(99, int(100*float64(s.Received)/float64(s.Size))))
+	}
 	// A wait has a message of its own. The rate of before says nothing then.
 	if s.BytesPerSecond == 0 || s.Message != string(fsm.Downloading) {
 		c.Message = netio.Printable(s.Message)

@@ -27,6 +27,7 @@ type terminal struct {
 	*os.File // the side that a program writes to
 	columns  int
 	screen   chan []string // receives the lines that are left once the file is closed
+	drawn    chan string   // receives all output once the file is closed
 }
 
 func newTerminal(t *testing.T, columns int) *terminal {
@@ -46,16 +47,22 @@ func newTerminal(t *testing.T, columns int) *terminal {
 	if err != nil {
 		t.Skipf("no pseudo-terminals here: %v", err)
 	}
-	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: uint16(columns)}); err != nil {
-		t.Fatal(err)
-	}
-	term := &terminal{File: slave, columns: columns, screen: make(chan []string, 1)}
+	resize(t, slave, columns)
+	term := &terminal{File: slave, columns: columns, screen: make(chan []string, 1), drawn: make(chan string, 1)}
 	go func() {
 		all, _ := io.ReadAll(master) // ends with EIO when the slave is closed
 		master.Close()
+		term.drawn <- string(all)
 		term.screen <- term.show(string(all))
 	}()
 	return term
+}
+
+func resize(t *testing.T, slave *os.File, columns int) {
+	t.Helper()
+	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: uint16(columns)}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // show returns the lines that a terminal shows after this output. It carries out
@@ -114,19 +121,26 @@ func (term *terminal) unwrapped(lines []string) []string {
 // terminal, and returns the lines that are left there.
 func fetchOnTerminal(ctx context.Context, t *testing.T, columns int, args ...string) ([]string, error) {
 	t.Helper()
+	term := newTerminal(t, columns)
+	err := term.fetch(ctx, t, args...)
+	lines := term.unwrapped(<-term.screen)
+	t.Logf("%d columns:\n%s", columns, strings.Join(lines, "\n"))
+	return lines, err
+}
+
+// fetch runs otad fetch as main does, with stdout and stderr on the terminal.
+func (term *terminal) fetch(ctx context.Context, t *testing.T, args ...string) error {
+	t.Helper()
 	cfg, err := config.Parse(append([]string{"fetch", "-name", "u.bin", "-min-free", "0"}, args...), nil, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := newTerminal(t, columns)
 	err = app.Run(ctx, cfg, app.Build{Version: "test"}, term.File, term.File)
 	if err != nil {
-		fmt.Fprintln(term, "otad:", err)
+		app.PrintError(term.File, err)
 	}
 	term.Close()
-	lines := term.unwrapped(<-term.screen)
-	t.Logf("%d columns:\n%s", columns, strings.Join(lines, "\n"))
-	return lines, err
+	return err
 }
 
 // wantLines checks the lines against regular expressions, one each.
@@ -185,6 +199,86 @@ func TestTerminalOfAFetch(t *testing.T) {
 			}
 			wantLines(t, lines, path, "")
 		})
+	}
+}
+
+// The bar moves with what is received, and shows how much of it is durable. Here
+// the answer stalls in the middle of the third interval.
+func TestTerminalShowsWhatIsReceivedAndWhatIsDurable(t *testing.T) {
+	for columns, want := range map[int]string{
+		80: `u\.bin  83% \[={19}-{5}> {4}\]  2\.6 MB of 3\.1 MB  [\d.]+ [kM]B/s  \ds left`,
+		60: `u\.bin  83%  2\.6 MB of 3\.1 MB  [\d.]+ [kM]B/s  \ds left`,
+		40: `u\.bin  83%  2\.6 MB of 3\.1 MB  \ds left`,
+		24: `u\.bin  83%  \ds left`,
+	} {
+		t.Run(fmt.Sprint(columns), func(t *testing.T) {
+			t.Parallel()
+			origin, object := slow(t, origintest.On(1).StallAt(5<<19))
+			term := newTerminal(t, columns)
+			ctx, stop := context.WithCancel(t.Context())
+			go func() {
+				<-origin.Stalled()
+				time.Sleep(500 * time.Millisecond)
+				stop()
+			}()
+			if err := term.fetch(ctx, t, "-state-dir", t.TempDir(), "-md5", object.MD5(), origin.URL()); !errors.Is(err, app.ErrStopped) {
+				t.Fatal(err)
+			}
+			drawn := strings.Split(<-term.drawn, "\r\x1b[K")
+			if !slices.ContainsFunc(drawn, regexp.MustCompile("^"+want+"$").MatchString) {
+				t.Errorf("none of these is %s:\n%q", want, drawn)
+			}
+		})
+	}
+}
+
+// After a resize the line fits the new width: it never wraps there.
+func TestTerminalIsResizedInTheMiddle(t *testing.T) {
+	origin, object := slow(t, origintest.On(1).StallAt(1<<20), origintest.On(2).StallAt(2<<20))
+	term := newTerminal(t, 80)
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		defer stop()
+		<-origin.Stalled()
+		time.Sleep(500 * time.Millisecond)
+		resize(t, term.File, 40)
+		time.Sleep(500 * time.Millisecond)
+	}()
+	if err := term.fetch(ctx, t, "-state-dir", t.TempDir(), "-md5", object.MD5(), origin.URL()); !errors.Is(err, app.ErrStopped) {
+		t.Fatal(err)
+	}
+	drawn := strings.Split(<-term.drawn, "\r\x1b[K")
+	widths := []int{}
+	for _, line := range drawn {
+		line, _, _ = strings.Cut(line, "\r\n")
+		widths = append(widths, len(line))
+	}
+	if wide := slices.Max(widths); wide <= 40 || wide >= 80 {
+		t.Errorf("the widest line has %d columns of 80: %q", wide, drawn)
+	}
+	if last := widths[len(widths)-1]; last == 0 || last >= 40 {
+		t.Errorf("the last line has %d columns of 40: %q", last, drawn)
+	}
+}
+
+// A terminal that can do nothing but print gets the lines of a log, and the error
+// of a job once.
+func TestTerminalThatIsDumb(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	origin, object := slow(t, origintest.On(1).ResetAt(2<<20), origintest.On(2).Status(404))
+	term := newTerminal(t, 200)
+	err := term.fetch(t.Context(), t, "-state-dir", t.TempDir(), "-md5", object.MD5(), "-retries", "1", origin.URL())
+	if err == nil {
+		t.Fatal("no error")
+	}
+	all := <-term.drawn
+	if strings.Contains(strings.ReplaceAll(all, "\r\n", "\n"), "\r") || strings.Contains(all, "\x1b") {
+		t.Errorf("control characters: %q", all)
+	}
+	for want, count := range map[string]int{"msg=progress percent=33": 1, "msg=progress percent=66": 1, "HTTP 404": 1, "\notad: DOWNLOAD_FAILED: HTTP 404": 1} {
+		if n := strings.Count(all, want); n != count {
+			t.Errorf("%q %d times, want %d:\n%s", want, n, count, all)
+		}
 	}
 }
 
@@ -269,7 +363,7 @@ func TestTerminalOfAFastFetch(t *testing.T) {
 }
 
 func TestTerminalOfAWaitHasNoRate(t *testing.T) {
-	s := fsm.Snapshot{State: fsm.Downloading, Name: "u.bin", Size: 3 << 20, Durable: 2 << 20, Progress: 66,
+	s := fsm.Snapshot{State: fsm.Downloading, Name: "u.bin", Size: 3 << 20, Durable: 2 << 20, Received: 2 << 20, Progress: 66,
 		BytesPerSecond: 1_000_000, ETA: time.Second, Message: string(fsm.Downloading)}
 	wantLines(t, []string{console.Line(app.LineOf(s), 60)}, `u\.bin  66%.*  2\.1 MB of 3\.1 MB  1\.0 MB/s  1s left`)
 	s.Message = "retry 2 of 3 in 2s: refused"

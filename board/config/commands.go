@@ -36,7 +36,9 @@ func Commands() []Command {
 the result: 0 ready, 1 download failed, 2 usage or state directory, 3 digest or
 size mismatch, 4 disk full, 5 another otad is running, 75 stopped by a signal.`},
 		{"status", " [flags]", "show the progress of the daemon, or of the journal",
-			"Shows the daemon's progress or, when none is running, the journal's."},
+			`Shows the daemon's progress or, when none is running, what the journal says. With
+-state-dir the daemon of another directory does not answer. The exit code is the
+state: 0 at work, idle or ready, 1 failed, 2 usage or no answer, 3 no otad is running.`},
 		{"graph", " [flags]", "print the state machine", "Prints the state machine of an update."},
 		{checkCommand, " [flags]", "check the config file and the environment",
 			`Checks the settings, and the token, header and CA files that they name. A name that

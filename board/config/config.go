@@ -42,12 +42,14 @@ import (
 type Config struct {
 	Command    string     // serve, fetch, status, graph, check-config or version
 	StateDir   string     // holds the journal, the partial file and the package
+	DirGiven   bool       // StateDir is set, by a flag, a variable or the file
 	LogFormat  string     // text or json
 	LogLevel   slog.Level // lowest level that is logged
 	Listen     []string   // host:port or unix:PATH of the API, for serve and status
 	Serve      Serve
 	Fetch      Fetch
 	StatusJSON bool     // status prints JSON instead of text
+	Watch      bool     // status goes on until the job has ended
 	Format     string   // of graph: mermaid or dot
 	HoldFile   string   // serve and fetch make no request while it exists, "" for none
 	Warnings   []string // one line for each unknown name that serve ignores, without a value

@@ -159,6 +159,7 @@ var everyFlag = []struct {
 	{"fetch", "replace", "true", func(c *config.Config) any { return c.Fetch.Replace }, true},
 	{"fetch", "quiet", "T", func(c *config.Config) any { return c.Fetch.Quiet }, true},
 	{"status", "json", "true", func(c *config.Config) any { return c.StatusJSON }, true},
+	{"status", "watch", "true", func(c *config.Config) any { return c.Watch }, true},
 	{"graph", "format", "dot", func(c *config.Config) any { return c.Format }, "dot"},
 }
 

@@ -78,6 +78,7 @@ func defaults(command string) *Config {
 func options(c *Config) []option {
 	return slices.Concat(commonOptions(c), transferOptions(c), serveOptions(&c.Serve), installOptions(&c.Serve.Install), fetchOptions(&c.Fetch), []option{
 		{"json", "", inStatus, boolean(&c.StatusJSON), "print JSON"},
+		{"watch", "", inStatus, boolean(&c.Watch), "go on until the job is Ready or has failed for good: a live line on a terminal, else a line for each change"},
 		{"format", "FORMAT", inGraph, choice(&c.Format, "mermaid", "dot"), "mermaid or dot (Graphviz)"},
 	})
 }
@@ -85,7 +86,7 @@ func options(c *Config) []option {
 func commonOptions(c *Config) []option {
 	return []option{
 		{"config", "FILE", inAll, text(new(string)), "file with one \"name value\" a line for the flags that are not given otherwise"},
-		{"state-dir", "DIR", inCommon, directory(&c.StateDir), "directory of the journal, the partial file and the package, in which only otad's user may write"},
+		{"state-dir", "DIR", inCommon, given{directory(&c.StateDir), &c.DirGiven}, "directory of the journal, the partial file and the package, in which only otad's user may write"},
 		{"log-format", "FORMAT", inCommon, choice(&c.LogFormat, "text", "json"), "text or json, on stderr"},
 		{"log-level", "LEVEL", inCommon, level(&c.LogLevel), "least level to log: debug, info, warn or error"},
 		{"listen", "ADDRESS", inDaemon, addresses{&c.Listen}, "HOST:PORT or unix:PATH of the daemon's API; may be given more than once"},

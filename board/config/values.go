@@ -71,6 +71,22 @@ func directory(target *string) value {
 	})
 }
 
+// given is a value that notes whether it was set at all.
+type given struct {
+	of  value
+	set *bool
+}
+
+// Set implements value.
+func (g given) Set(text string) error {
+	err := g.of.Set(text)
+	*g.set = *g.set || err == nil
+	return err
+}
+
+// String implements value.
+func (g given) String() string { return g.of.String() }
+
 func boolean(target *bool) value {
 	return field[bool]{target, func(s string) (bool, error) {
 		v, err := strconv.ParseBool(s)

@@ -14,7 +14,8 @@ import (
 type State struct {
 	Name           string        // of the package
 	Percent        int           // done, rounded down; shown once Size is known
-	Done           int64         // durable bytes
+	Done           int64         // bytes that are here
+	Durable        int64         // of Done, those that a power cut cannot take
 	Size           int64         // bytes of the package, 0: not known yet
 	BytesPerSecond int64         // 0: not known
 	Left           time.Duration // until the download is complete, below 0: not known
@@ -23,58 +24,102 @@ type State struct {
 }
 
 const (
-	maxName  = 24 // columns
+	minName  = 8 // columns
+	maxName  = 24
 	minBar   = 10 // a shorter bar is not worth its columns
 	maxBar   = 30
 	barFrame = len(" []")
+	gap      = "  " // before each fact
 )
 
 // Line formats s in at most width columns of ASCII, without an end of line: the
-// name, a bar when there is room for one, the amount, and either the speed and
-// the time left or the message. A line that is too long is cut off at the right.
+// name and the percentage, a bar, the amount, the speed and the time left or else
+// the message, and where this run continued. A fact that does not fit is left out
+// as a whole. The time left is the last to go; a message is cut at the right.
 func Line(s State, width int) string {
-	head, bar := shorten(s.Name, maxName), ""
+	head := shorten(s.Name, min(max(width/3, minName), maxName))
 	if s.Size > 0 {
 		head = strings.TrimSpace(fmt.Sprintf("%s  %d%%", head, s.Percent))
 	}
-	tail := strings.Join(append([]string{"", amount(s)}, activity(s)...), "  ")
-	if room := min(width-len(head)-len(tail)-barFrame, maxBar); room >= minBar && s.Size > 0 {
-		bar = " [" + fill(s.Percent, room) + "]"
+	r := room(width - len(head))
+	message := r.take(shorten(s.Message, int(r)-len(gap)))
+	left := r.take(timeLeft(s))
+	done := r.take(amount(s))
+	speed := r.take(speed(s))
+	bar := min(int(r)-barFrame, maxBar)
+	if s.Size <= 0 || bar < minBar {
+		return cut(strings.TrimSpace(head+done+speed+left+message+r.take(resumedAt(s))), width)
 	}
-	return cut(strings.TrimSpace(head+bar+tail), width)
+	spare := r - room(minBar+barFrame)
+	if resumed := spare.take(resumedAt(s)); resumed != "" {
+		message, bar = message+resumed, min(minBar+int(spare), maxBar)
+	}
+	return cut(strings.TrimSpace(head+" ["+fill(s, bar)+"]"+done+speed+left+message), width)
 }
 
-// activity returns the parts of the line that follow the amount.
-func activity(s State) []string {
-	var parts []string
-	switch {
-	case s.Message != "":
-		parts = append(parts, s.Message)
-	case s.BytesPerSecond > 0:
-		parts = append(parts, bytes(s.BytesPerSecond)+"/s")
-		if s.Left >= 0 {
-			parts = append(parts, brief(s.Left)+" left")
-		}
+// room is how many columns of the line are free.
+type room int
+
+// take returns fact with a gap before it, or "" where there is no room for both.
+func (r *room) take(fact string) string {
+	if fact == "" || len(gap)+len(fact) > int(*r) {
+		return ""
 	}
-	if s.ResumedFrom > 0 {
-		parts = append(parts, "resumed at "+bytes(s.ResumedFrom))
-	}
-	return parts
+	*r -= room(len(gap) + len(fact))
+	return gap + fact
 }
 
 func amount(s State) string {
+	if s.Size <= 0 && s.Done <= 0 {
+		return ""
+	}
 	if s.Size <= 0 {
 		return bytes(s.Done)
 	}
 	return bytes(s.Done) + " of " + bytes(s.Size)
 }
 
-func fill(percent, columns int) string {
-	done := columns * min(max(percent, 0), 100) / 100
-	if done == columns {
-		return strings.Repeat("=", columns)
+// Pace returns a speed, in bytes a second, and the time left, below 0: not known,
+// as [Line] shows them.
+func Pace(bytesPerSecond int64, left time.Duration) string {
+	s := State{BytesPerSecond: bytesPerSecond, Left: left}
+	return strings.TrimSpace(speed(s) + gap + timeLeft(s))
+}
+
+func speed(s State) string {
+	if s.Message != "" || s.BytesPerSecond <= 0 {
+		return ""
 	}
-	return strings.Repeat("=", done) + ">" + strings.Repeat(" ", columns-done-1)
+	return bytes(s.BytesPerSecond) + "/s"
+}
+
+func timeLeft(s State) string {
+	if speed(s) == "" || s.Left < 0 {
+		return ""
+	}
+	return brief(s.Left) + " left"
+}
+
+func resumedAt(s State) string {
+	if s.ResumedFrom <= 0 {
+		return ""
+	}
+	return "resumed at " + bytes(s.ResumedFrom)
+}
+
+// fill draws the bar: = for what is durable, - for what is here and not durable
+// yet, and > at its end.
+func fill(s State, columns int) string {
+	here := columns * min(max(s.Percent, 0), 100) / 100
+	durable := here
+	if s.Durable < s.Done {
+		durable = min(here, int(float64(columns)*float64(s.Durable)/float64(s.Size)))
+	}
+	bar := strings.Repeat("=", durable) + strings.Repeat("-", here-durable)
+	if here < columns {
+		bar += ">" + strings.Repeat(" ", columns-here-1)
+	}
+	return bar
 }
 
 // Summary describes a download that is complete.
@@ -128,7 +173,7 @@ func shorten(text string, columns int) string {
 	if len(text) <= columns {
 		return text
 	}
-	return text[:columns-2] + ".."
+	return cut(text, columns-2) + ".."
 }
 
 func cut(text string, columns int) string {

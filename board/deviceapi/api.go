@@ -46,6 +46,10 @@ type Config struct {
 	Log       *slog.Logger // required
 	Version   string       // of otad, for the page
 
+	// StateDir is the identity of the state directory, which [AskServing]
+	// compares; empty: not given.
+	StateDir string
+
 	Now func() time.Time // clock of the limit of commands; nil: time.Now
 }
 
@@ -231,6 +235,9 @@ func commandFailed(err error) reply {
 func (a *api) progress(w http.ResponseWriter, _ *http.Request) {
 	s := a.cfg.Updater.Snapshot()
 	p := ProgressOf(s)
+	if a.cfg.StateDir != "" {
+		w.Header().Set(stateDirHeader, a.cfg.StateDir)
+	}
 	if p.Stage != "failed" {
 		success(p).write(w)
 		return

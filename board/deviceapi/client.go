@@ -24,10 +24,22 @@ const askTimeout = 2 * time.Second
 // UnixPrefix begins an address that is the path of a Unix socket.
 const UnixPrefix = "unix:"
 
+// ErrOtherStateDir means that the daemon at the address serves another state
+// directory, or does not say which.
+var ErrOtherStateDir = errors.New("another state directory")
+
+// stateDirHeader holds the identity of the state directory in the answer to GET
+// /progress.
+const stateDirHeader = "Otad-State-Dir"
+
 // Ask returns the progress of the daemon at addr (host:port or unix:PATH). It
 // waits for at most 2 s. If no daemon listens there, the error matches
 // [ErrNotServing]. Ask may be called from any goroutine.
-func Ask(ctx context.Context, addr string) (Progress, error) {
+func Ask(ctx context.Context, addr string) (Progress, error) { return AskServing(ctx, addr, "") }
+
+// AskServing is [Ask] for the daemon whose Config.StateDir is stateDir, "" for
+// any. If it is another, the error matches [ErrOtherStateDir].
+func AskServing(ctx context.Context, addr, stateDir string) (Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	host, network, target := addr, "tcp", addr
@@ -59,5 +71,12 @@ func Ask(ctx context.Context, addr string) (Progress, error) {
 	if err != nil || body.Data == nil {
 		return Progress{}, fmt.Errorf("what listens on %s does not answer like otad (HTTP %d)", addr, resp.StatusCode)
 	}
-	return *body.Data, nil
+	switch got := resp.Header.Get(stateDirHeader); {
+	case stateDir == "" || got == stateDir:
+		return *body.Data, nil
+	case got == "":
+		return Progress{}, fmt.Errorf("the daemon at %s is of an earlier otad and may serve %w", addr, ErrOtherStateDir)
+	default:
+		return Progress{}, fmt.Errorf("the daemon at %s serves %w", addr, ErrOtherStateDir)
+	}
 }

@@ -2,6 +2,7 @@ package deviceapi_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -52,5 +53,21 @@ func TestAsk(t *testing.T) {
 				t.Errorf("it took %v, want about 2 s", took)
 			}
 		})
+	}
+}
+
+func TestAskServingIsAnsweredByTheDaemonOfTheStateDirectory(t *testing.T) {
+	for _, test := range []struct {
+		served, asked string
+		other         bool
+	}{
+		{"a1", "a1", false}, {"a1", "", false}, {"a1", "b2", true}, {"", "", false}, {"", "a1", true},
+	} {
+		server := httptest.NewServer(deviceapi.New(deviceapi.Config{Updater: &updater{}, Log: slog.New(slog.DiscardHandler), StateDir: test.served}))
+		_, err := deviceapi.AskServing(t.Context(), server.Listener.Addr().String(), test.asked)
+		server.Close()
+		if errors.Is(err, deviceapi.ErrOtherStateDir) != test.other || !test.other && err != nil {
+			t.Errorf("of a daemon of %q, asked for %q: %v", test.served, test.asked, err)
+		}
 	}
 }

@@ -124,8 +124,11 @@ func (i *Installer) Install(ctx context.Context, version string) error {
 		}
 		return fsm.ErrNoPackage
 	}
-	if h.Job.Version != version {
+	switch {
+	case h.Job.Version != version:
 		return fsm.ErrNoPackage
+	case h.Proving:
+		return fsm.ErrNotReady
 	}
 	now, err := i.cfg.Boot()
 	if err != nil {
@@ -165,7 +168,7 @@ func (i *Installer) Run(ctx context.Context) error {
 // turn.
 func (i *Installer) turn(ctx context.Context) time.Duration {
 	h, ready := i.cfg.Updater.Handover()
-	if !ready {
+	if !ready || h.Proving {
 		return never
 	}
 	switch fsm.InstallState(h.Install.State) {

@@ -157,6 +157,7 @@ func TestRequestIsRefused(t *testing.T) {
 	}{
 		"no job":             {func(b *board) { b.ready, b.state, b.h.Job.Version = false, fsm.Idle, "" }, fsm.ErrNoPackage},
 		"being fetched":      {func(b *board) { b.ready, b.state = false, fsm.Downloading }, fsm.ErrNotReady},
+		"digested again":     {func(b *board) { b.h.Proving = true }, fsm.ErrNotReady},
 		"failed":             {func(b *board) { b.ready, b.state = false, fsm.Failed }, fsm.ErrNotReady},
 		"another is fetched": {func(b *board) { b.ready, b.state, b.h.Job.Version = false, fsm.Downloading, "2.0.0" }, fsm.ErrNoPackage},
 		"being installed":    {func(b *board) { b.h.Install.State = "running" }, fsm.ErrInstalling},
@@ -296,6 +297,29 @@ func TestPackageThatIsGivenUpEndsItsCommand(t *testing.T) {
 		}
 		b.wantRuns(2) // of the next package
 		b.begun()[1].wantVariables(t, "OTAD_JOB=8", "OTAD_ATTEMPT=1")
+		b.wantStates("running success")
+	})
+}
+
+// Nothing is begun with a package that is being digested again; a command that runs
+// already goes on, and its end is written.
+func TestPackageIsDigestedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBoard(t, exits(runs))
+		b.h.Proving = true
+		o := b.serve()
+		b.wantRuns(0)
+		b.change(func() { b.h.Proving = false })
+		o.Wake(fsm.Snapshot{})
+		b.wantRuns(1)
+		b.change(func() { b.h.Proving = true })
+		o.Wake(fsm.Snapshot{})
+		synctest.Wait()
+		p := b.begun()[0]
+		if p.asked.Load() {
+			t.Fatal("the command was ended")
+		}
+		p.ended <- Exit{Code: 0}
 		b.wantStates("running success")
 	})
 }

@@ -45,6 +45,9 @@ func (i *Installer) write(ctx context.Context, id uint64, say fsm.InstallReport,
 // run runs the command once, unless that is of no use, and returns how long it is
 // until the next turn.
 func (i *Installer) run(ctx context.Context, h fsm.Handover) time.Duration {
+	if ctx.Err() != nil {
+		return never
+	}
 	now, err := i.cfg.Boot()
 	if err != nil {
 		i.cfg.Log.Error("the command is not started", "err", err)

@@ -332,7 +332,7 @@ func TestHangingLogReaderDoesNotDelayTheEnd(t *testing.T) {
 	}{
 		"serve":  {[]string{"serve", "-listen", "127.0.0.1:0"}, 0},
 		"fetch":  {[]string{"fetch", "-name", "p.bin", "-min-free", "0", "-md5", object.MD5(), origin.URL()}, 75},
-		"status": {[]string{"status", "-listen", "127.0.0.1:1"}, 2}, // an error to print at once
+		"status": {[]string{"status", "-listen", "127.0.0.1:1"}, 3}, // an error to print at once
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -347,7 +347,7 @@ func TestHangingLogReaderDoesNotDelayTheEnd(t *testing.T) {
 			cmd := otad(t, append(run.args, "-state-dir", t.TempDir())...)
 			cmd.Stderr = w
 			p := start(t, cmd)
-			if run.code == 2 {
+			if run.code == 3 {
 				if r, err := p.WaitFor(2 * time.Second); err != nil || r.Code != run.code {
 					t.Errorf("exit code %d, %v", r.Code, err)
 				}

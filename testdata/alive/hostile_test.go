@@ -168,9 +168,7 @@ func TestHostileTextsAreShownEscaped(t *testing.T) {
 					t.Errorf("the name is %q, want %q", decoded.Data.Name, job.Name)
 				}
 				wantPrintable(t, "the error in /progress", decoded.Data.Error)
-				status, err := otad(t, "status", "-listen", s.addr).Output()
-				check(t, err)
-				shown += string(status)
+				shown += statusOf(t, 1, "-listen", s.addr)
 			}
 			for _, request := range []string{
 				"GET /" + hostile + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
@@ -187,10 +185,9 @@ func TestHostileTextsAreShownEscaped(t *testing.T) {
 			wantPrintable(t, "the log", stderr)
 			wantPrintable(t, "the API or status", strings.ReplaceAll(shown, "\r", ""))
 			for _, flag := range []string{"-json", "-json=false"} {
-				text, err := otad(t, "status", flag, "-listen", s.addr, "-state-dir", dir).Output()
-				check(t, err)
-				wantPrintable(t, "status of the journal", string(text))
-				if !strings.Contains(string(text), `\u041f\u0430\u043a\u0435\u0442-\u5305.zip`) {
+				text := statusOf(t, 3, flag, "-listen", s.addr, "-state-dir", dir)
+				wantPrintable(t, "status of the journal", text)
+				if !strings.Contains(text, `\u041f\u0430\u043a\u0435\u0442-\u5305.zip`) {
 					t.Errorf("the name is not there: %s", text)
 				}
 			}
@@ -206,6 +203,17 @@ func TestHostileTextsAreShownEscaped(t *testing.T) {
 		t.Errorf("%d callbacks of failures, want %d", strings.Count(got, `"stage":"failed"`), 2*len(answers))
 	}
 	wantPrintable(t, "a callback", received.all())
+}
+
+// statusOf returns what otad status prints, which ends with the code.
+func statusOf(t *testing.T, code int, flags ...string) string {
+	t.Helper()
+	cmd := otad(t, append([]string{"status"}, flags...)...)
+	text, _ := cmd.Output()
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		t.Errorf("status %q: exit code %d, want %d: %s", flags, got, code, text)
+	}
+	return string(text)
 }
 
 // A journal of an earlier otad, or one that somebody has made, may hold any text.
@@ -226,9 +234,8 @@ func TestHostileJournalsAreShownEscaped(t *testing.T) {
 	})
 	check(t, err)
 	check(t, j.Close())
-	line, err := otad(t, "status", "-state-dir", dir, "-listen", "unix:/nowhere").Output()
-	check(t, err)
-	wantPrintable(t, "status", string(line))
+	line := statusOf(t, 3, "-state-dir", dir, "-listen", "unix:/nowhere")
+	wantPrintable(t, "status", line)
 
 	received := new(bodies)
 	receiver := httptest.NewServer(received)
@@ -257,7 +264,7 @@ func TestHostileJournalsAreShownEscaped(t *testing.T) {
 	}
 	wantPrintable(t, "the log", s.Stderr.String())
 	wantPrintable(t, "the status of the unit", strings.Join(told(), "\n"))
-	if !strings.Contains(progress, `"package_name":"u\u202epiz.bin\u200b"`) || !strings.Contains(string(line), `u\u202epiz.bin`) {
+	if !strings.Contains(progress, `"package_name":"u\u202epiz.bin\u200b"`) || !strings.Contains(line, `u\u202epiz.bin`) {
 		t.Errorf("the name is not shown: %s, %s", line, progress)
 	}
 }

@@ -156,7 +156,7 @@ func (d *device) awaitStall(n int64) {
 func (d *device) status() string {
 	d.t.Helper()
 	r := d.start("status", "-state-dir", d.dir, "-listen", "127.0.0.1:1")
-	if code, _ := r.wait(); code != 0 {
+	if code, _ := r.wait(); code != 0 && code != 3 { // 3: no otad runs
 		d.t.Errorf("status ended with %d: %s", code, &r.Stderr)
 	}
 	return r.Stdout.String()

@@ -91,7 +91,7 @@ func TestRecipeOfS3(t *testing.T) {
 	o.put(t, "/u.zip", p)
 	state := t.TempDir()
 	result := paste(t, dir, fmt.Sprintf("aws() { command aws --endpoint-url https://%s \"$@\"; }\n", o.listens)+recipe(t, "S3"),
-		"AWS_ACCESS_KEY_ID="+o.access, "AWS_SECRET_ACCESS_KEY="+o.secret, "AWS_DEFAULT_REGION="+o.region,
+		"AWS_ACCESS_KEY_ID="+o.Access, "AWS_SECRET_ACCESS_KEY="+o.Secret, "AWS_DEFAULT_REGION="+o.Region,
 		"OTAD_STATE_DIR="+state, "OTAD_CA_FILE="+o.CA).Wait()
 	check(t, result.Err())
 	if got := strings.TrimSpace(result.Stdout); got != filepath.Join(state, "u.zip") {

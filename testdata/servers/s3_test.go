@@ -10,19 +10,15 @@ import (
 	"time"
 
 	"otad/testdata/certs"
-	"otad/testdata/otadrun"
+	"otad/testdata/s3"
 )
 
-const (
-	gateway        = "github.com/versity/versitygw/cmd/versitygw"
-	gatewayVersion = "v1.8.0"
-	bucket         = "packages"
-)
+const bucket = "packages"
 
 // An s3Origin is an S3 server with real signatures, here over TLS.
 type s3Origin struct {
 	certs.Authority
-	signer
+	s3.Signer
 	listens address
 	log     string
 	server  *process
@@ -34,41 +30,24 @@ func newS3Origin(t *testing.T) *s3Origin {
 	o := &s3Origin{
 		Authority: newAuthority(t, "127.0.0.1"),
 		// In us-east-1 older awscli signs by version 2, which newer buckets refuse.
-		signer:  signer{access: "testkey", secret: "testsecret", region: "eu-central-1"},
+		Signer:  s3.Signer{Access: "testkey", Secret: "testsecret", Region: "eu-central-1"},
 		listens: freeAddresses(t, "127.0.0.1", 1)[0],
 		log:     filepath.Join(dir, "access.log"),
 	}
 	for _, sub := range []string{"data", "data/" + bucket, "metadata"} {
 		check(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
 	}
+	program, err := s3.Install(func(text string) { t.Log(text) })
+	check(t, err)
 	o.server = &process{
-		program: installGateway(t),
-		args: []string{"--port", o.listens.String(), "--region", o.region, "--cert", o.Cert, "--key", o.Key, "--quiet", "--access-log", o.log,
+		program: program,
+		args: []string{"--port", o.listens.String(), "--region", o.Region, "--cert", o.Cert, "--key", o.Key, "--quiet", "--access-log", o.log,
 			"posix", "--sidecar", filepath.Join(dir, "metadata"), filepath.Join(dir, "data")},
-		env:     []string{"ROOT_ACCESS_KEY=" + o.access, "ROOT_SECRET_KEY=" + o.secret},
+		env:     []string{"ROOT_ACCESS_KEY=" + o.Access, "ROOT_SECRET_KEY=" + o.Secret},
 		listens: []address{o.listens}, output: filepath.Join(dir, "output"),
 	}
 	o.server.start(t)
 	return o
-}
-
-// installGateway builds the server once and keeps it in the user's cache.
-func installGateway(t *testing.T) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	check(t, err)
-	bin := filepath.Join(cache, "otad-servers", gatewayVersion)
-	program := filepath.Join(bin, "versitygw")
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	t.Logf("building %s@%s, which takes minutes", gateway, gatewayVersion)
-	cmd := otadrun.Command("go", "install", "-trimpath", gateway+"@"+gatewayVersion)
-	cmd.Env = append(os.Environ(), "GOBIN="+bin, "CGO_ENABLED=0", "GOFLAGS=")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go install %s: %v\n%s", gateway, err, output)
-	}
-	return program
 }
 
 // object is the URL of the object under a key, which begins with a slash.
@@ -80,7 +59,7 @@ func (o *s3Origin) url(folder string) string { return o.signed(folder, time.Hour
 
 // signed is a URL of the folder's package that is good for so long from now on.
 func (o *s3Origin) signed(folder string, lifetime time.Duration) string {
-	return o.presign(http.MethodGet, o.object(target(folder)), time.Now(), lifetime)
+	return o.Sign(http.MethodGet, o.object(target(folder)), time.Now(), lifetime)
 }
 
 func (o *s3Origin) publish(t *testing.T, folder string, p pkg) {
@@ -97,7 +76,7 @@ func (o *s3Origin) put(t *testing.T, key string, p pkg) {
 	f, err := os.Open(p.path)
 	check(t, err)
 	defer f.Close()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, o.presign(http.MethodPut, o.object(key), time.Now(), time.Hour), f)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, o.Sign(http.MethodPut, o.object(key), time.Now(), time.Hour), f)
 	check(t, err)
 	req.ContentLength = p.size
 	resp, err := o.client().Do(req)
@@ -111,7 +90,7 @@ func (o *s3Origin) put(t *testing.T, key string, p pkg) {
 func (o *s3Origin) flags() []string           { return []string{"-ca-file", o.CA} }
 func (o *s3Origin) process() *process         { return o.server }
 func (o *s3Origin) client() *http.Client      { return newClient(o.Authority) }
-func (o *s3Origin) release(*testing.T) string { return strings.TrimPrefix(gatewayVersion, "v") }
+func (o *s3Origin) release(*testing.T) string { return strings.TrimPrefix(s3.Version, "v") }
 
 func (o *s3Origin) requests(t *testing.T, folder string, n int) []request {
 	t.Helper()
@@ -172,12 +151,12 @@ func goesOnWithANewSignature(t *testing.T, r trial, o *s3Origin) {
 
 func refusesClearly(t *testing.T, r trial, o *s3Origin) {
 	o.publish(t, r.folder, r.packages.first)
-	forger := o.signer
-	forger.secret = "another"
+	forger := o.Signer
+	forger.Secret = "another"
 	for _, c := range []struct {
 		name, url, says string
 	}{
-		{"wrong signature", forger.presign(http.MethodGet, o.object(r.folder), time.Now(), time.Hour), "DOWNLOAD_FAILED: HTTP 403 SignatureDoesNotMatch"},
+		{"wrong signature", forger.Sign(http.MethodGet, o.object(r.folder), time.Now(), time.Hour), "DOWNLOAD_FAILED: HTTP 403 SignatureDoesNotMatch"},
 		{"missing key", o.signed("nothing-here", time.Hour), "DOWNLOAD_FAILED: HTTP 404 NoSuchKey"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
