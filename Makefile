@@ -94,10 +94,12 @@ test-model: ## every state of the protocol's model, with Debian's spin
 	@testdata/install spin gcc libc6-dev
 	go test -count=1 -v -timeout 15m ./testdata/model
 
-test-board: ## the files of board/init under real init systems: systemd, BusyBox init (root); minisign and signify
+test-board: ## the files of board/init under systemd and BusyBox init, with RAUC and SWUpdate (root); signatures
 	@testdata/install systemd busybox-static util-linux minisign signify-openbsd
+	@testdata/install rauc rauc-service dbus squashfs-tools swupdate cpio openssl shellcheck
 	@testdata/powercut/setup.sh "" amd64
 	go test -count=1 -v -parallel 4 ./testdata/init
+	go test -count=1 -v -parallel 8 ./testdata/installers
 	go test -count=1 -v ./testdata/signatures
 
 test-powercut: ## power cuts: this kernel on a volatile disk, and boards in QEMU (root)

@@ -82,7 +82,7 @@ func TestInstallationIsDurableBeforeItIsShown(t *testing.T) {
 		}
 		// A reboot changes nothing of it.
 		r.end()
-		r.boot()
+		r.boot().await(fsm.Ready)
 		if s := r.Snapshot(); s.Stage != fsm.StageSucceeded || r.handed().Install.Attempt != 1 {
 			t.Errorf("after a restart %q, %+v", s.Stage, r.handed().Install)
 		}

@@ -77,7 +77,7 @@ func TestOlderOtadIsNotHarmedByAnInstallation(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := journal.DecodeRecord(journal.StoredAs(1, older))
-	if err != nil || !sameJSON(t, got, recordWithoutInstall()) {
+	if err != nil || !sameJSON(t, got, recordWithoutHandOff()) {
 		t.Errorf("read %v\n%+v", err, got)
 	}
 }

@@ -57,6 +57,9 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 		return err
 	}
 	defer s.close()
+	if h, ok := s.updater.Handover(); ok {
+		jobs.ready = jobID{h.Job.Name, h.Job.Version}
+	}
 	s.warn(cfg.Warnings)
 	if cfg.Serve.CallbackURL != "" {
 		if callbacks, err = newCallbacks(cfg, tokens.callback, s); err != nil {

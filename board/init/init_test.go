@@ -6,7 +6,7 @@ import (
 )
 
 func TestInitScriptsAreShell(t *testing.T) {
-	for _, name := range []string{"S90otad", "otad.procd"} {
+	for _, name := range []string{"S90otad", "otad.procd", "installers/rauc.sh", "installers/swupdate.sh", "installers/ab-dd.sh"} {
 		if out, err := exec.Command("sh", "-n", name).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", name, err, out)
 		}

@@ -14,8 +14,9 @@ import (
 // MaxKeys is how many keys may be trusted at a time.
 const MaxKeys = 64
 
-// KeyID is the number of a key as minisign prints it: 16 hexadecimal digits in
-// upper case. It chooses the key and proves nothing.
+// KeyID is the number of a key as minisign prints it, but always with 16
+// hexadecimal digits, in upper case: minisign leaves zeros at the front out. It
+// chooses the key and proves nothing.
 type KeyID string
 
 // Key is a public key.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"otad/testdata/namespace"
 )
 
 const script = "/etc/init.d/S90otad"
@@ -42,7 +44,7 @@ func newBusyBox(t *testing.T, files map[string]string) *board {
 			links["/bin/"+name] = "busybox"
 		}
 	}
-	b := newBoard(t, spec{
+	b := newBoard(t, namespace.Spec{
 		Init:   []string{"/bin/init"},
 		Files:  all,
 		Copies: map[string]string{"/bin/busybox": busybox},
@@ -50,10 +52,10 @@ func newBusyBox(t *testing.T, files map[string]string) *board {
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the boot wrote:\n%s\nthe log:\n%s", b.read("/var/log/boot"), b.read("/var/log/messages"))
+			t.Logf("the boot wrote:\n%s\nthe log:\n%s", b.Read("/var/log/boot"), b.Read("/var/log/messages"))
 		}
 	})
-	eventually(t, "the board is up", func() bool { return exists(b.path("/run/booted")) })
+	eventually(t, "the board is up", func() bool { return exists(b.Path("/run/booted")) })
 	return b
 }
 
@@ -66,7 +68,7 @@ func exists(name string) bool {
 // caller are closed.
 func (b *board) script(action string) (out string, code int) {
 	b.t.Helper()
-	return b.run(script, action)
+	return b.Run(script, action)
 }
 
 // wantScript runs an action and reports another exit code or an output without
@@ -80,7 +82,7 @@ func (b *board) wantScript(action string, code int, text string) {
 
 // processes returns the IDs of the board's processes whose command line matches.
 func (b *board) processes(pattern string) []string {
-	out, _ := b.run("sh", "-c", `for p in /proc/[0-9]*; do tr '\0' ' ' 2>/dev/null <$p/cmdline | grep -q "$1" && echo ${p#/proc/}; done`, "sh", pattern)
+	out, _ := b.Run("sh", "-c", `for p in /proc/[0-9]*; do tr '\0' ' ' 2>/dev/null <$p/cmdline | grep -q "$1" && echo ${p#/proc/}; done`, "sh", pattern)
 	return strings.Fields(out)
 }
 
@@ -106,27 +108,27 @@ func (b *board) one(pattern string, not string) (pid string) {
 // wantLog waits until the log has a line with the text after its first n bytes.
 func (b *board) wantLog(n int, text string) {
 	b.t.Helper()
-	eventually(b.t, "the log has "+text, func() bool { return strings.Contains(b.read("/var/log/messages")[n:], text) })
+	eventually(b.t, "the log has "+text, func() bool { return strings.Contains(b.Read("/var/log/messages")[n:], text) })
 }
 
 func TestBusyBoxRunsAnotherUser(t *testing.T) {
 	b := newBusyBox(t, map[string]string{"/etc/otad.conf": "rate-limit 1MB\nlisten 127.0.0.1:12315\nlisten unix:/run/otad/api.sock\n"})
-	if got := b.read("/var/log/boot"); got != "Starting otad: OK" {
+	if got := b.Read("/var/log/boot"); got != "Starting otad: OK" {
 		t.Errorf("the boot wrote %q", got)
 	}
 	if p := b.progress(); p.State != "Idle" {
 		t.Errorf("started, and the state is %q", p.State)
 	}
 	pid := b.one(otadProcess, "")
-	status := b.read("/proc/" + pid + "/status")
+	status := b.Read("/proc/" + pid + "/status")
 	for _, want := range []string{"Uid:\t990\t990\t990\t990", "Gid:\t990\t990\t990\t990", "Groups:\t990", "CapEff:\t0000000000000000", "Umask:\t0077"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("otad runs without %q:\n%s", want, status)
 		}
 	}
-	b.wantStat(stateIn, "990:990 0711")
-	b.wantStat(stateIn+"/journal.db", "990:990 0600")
-	b.wantStat("/run/otad/api.sock", "990:990 0660")
+	b.WantStat(stateIn, "990:990 0711")
+	b.WantStat(stateIn+"/journal.db", "990:990 0600")
+	b.WantStat("/run/otad/api.sock", "990:990 0660")
 	b.wantScript("status", 0, "process "+pid+"\nIdle 0%")
 	b.wantScript("start", 0, "otad is running")
 
@@ -134,17 +136,17 @@ func TestBusyBoxRunsAnotherUser(t *testing.T) {
 	job := b.origin(3 << 20)
 	b.post(job)
 	eventually(t, "some of the package is stored", func() bool { return b.progress().Durable >= 1<<20 })
-	b.must("kill", "-KILL", pid)
+	b.Must("kill", "-KILL", pid)
 	b.wantLog(0, "otad ended with exit code 137 and is started again")
 	pid = b.one(otadProcess, pid)
 	b.awaitState("Ready")
 	b.wantPackage(job)
-	if out, code := b.run("su", "guest", "-c", "md5sum "+stateIn+"/u.bin"); code != 0 {
+	if out, code := b.Run("su", "guest", "-c", "md5sum "+stateIn+"/u.bin"); code != 0 {
 		t.Errorf("another user cannot read the package: %s", out)
 	}
 
 	// A reload keeps the process.
-	b.write("/etc/otad.conf", "log-level debug\n", 0o644)
+	b.Write("/etc/otad.conf", "log-level debug\n", 0o644)
 	b.wantScript("reload", 0, "")
 	b.wantLog(0, "msg=reloaded")
 	if now := b.one(otadProcess, ""); now != pid {
@@ -175,21 +177,21 @@ func TestBusyBoxLoggerIsKilled(t *testing.T) {
 	pid := b.one(otadProcess, "")
 	old := b.one(loggerProcess, "")
 	for range 3 {
-		n := len(b.read("/var/log/messages"))
-		b.must("kill", "-KILL", old)
+		n := len(b.Read("/var/log/messages"))
+		b.Must("kill", "-KILL", old)
 		old = b.one(loggerProcess, old)
 		b.wantScript("reload", 0, "")
 		b.wantLog(n, "msg=reloaded")
 	}
 	for _, pid := range append(b.processes("^/bin/sh .*S90otad log"), old) {
-		b.must("kill", "-KILL", pid)
+		b.Must("kill", "-KILL", pid)
 	}
 	b.wantScript("reload", 0, "")
 	b.wantScript("status", 0, "process "+pid)
-	b.must("kill", "-KILL", pid)
+	b.Must("kill", "-KILL", pid)
 	b.one(otadProcess, pid) // the supervisor lives without a log
 	b.wantScript("restart", 0, "OK")
-	n := len(b.read("/var/log/messages"))
+	n := len(b.Read("/var/log/messages"))
 	b.wantScript("reload", 0, "")
 	b.wantLog(n, "msg=reloaded")
 }
@@ -198,16 +200,16 @@ func TestBusyBoxLoggerIsKilled(t *testing.T) {
 func TestBusyBoxStalePIDFiles(t *testing.T) {
 	b := newBusyBox(t, nil)
 	b.wantScript("stop", 0, "OK")
-	b.must("sh", "-c", "sleep 1000 >/dev/null 2>&1 &")
+	b.Must("sh", "-c", "sleep 1000 >/dev/null 2>&1 &")
 	stranger := b.one("^sleep 1000", "")
-	b.write("/run/otad.pid", stranger+"\n", 0o644)
-	b.write("/run/otad.supervisor", stranger+" starts otad\n", 0o644)
+	b.Write("/run/otad.pid", stranger+"\n", 0o644)
+	b.Write("/run/otad.supervisor", stranger+" starts otad\n", 0o644)
 	b.wantScript("status", 3, "otad is stopped")
 	b.wantScript("start", 0, "OK")
 	b.awaitState("Idle")
 	b.wantScript("stop", 0, "OK")
-	b.write("/run/otad.pid", stranger+"\n", 0o644)
-	b.write("/run/otad.supervisor", stranger+" starts otad\n", 0o644)
+	b.Write("/run/otad.pid", stranger+"\n", 0o644)
+	b.Write("/run/otad.supervisor", stranger+" starts otad\n", 0o644)
 	b.wantScript("stop", 0, "OK")
 	if now := b.one("^sleep 1000", ""); now != stranger {
 		t.Error("a stranger's process was killed")
@@ -217,12 +219,12 @@ func TestBusyBoxStalePIDFiles(t *testing.T) {
 // OK is said of an otad that lives and answers, and of no other.
 func TestBusyBoxWrongConfiguration(t *testing.T) {
 	b := newBusyBox(t, map[string]string{"/etc/otad.conf": "checkpoint nonsense\n"})
-	boot := b.read("/var/log/boot")
+	boot := b.Read("/var/log/boot")
 	if !strings.Contains(boot, "checkpoint") || !strings.Contains(boot, "FAIL: otad ended with exit code 2") || strings.Contains(boot, "OK") {
 		t.Errorf("the boot wrote %q", boot)
 	}
 	b.wantScript("status", 3, "exit code 2")
-	b.write("/etc/otad.conf", "", 0o644)
+	b.Write("/etc/otad.conf", "", 0o644)
 	b.awaitState("Idle") // without another start
 	b.wantScript("status", 0, "Idle")
 }
@@ -231,13 +233,13 @@ func TestBusyBoxWrongConfiguration(t *testing.T) {
 func TestBusyBoxSupervisorIsKilled(t *testing.T) {
 	b := newBusyBox(t, nil)
 	pid := b.one(otadProcess, "")
-	b.must("kill", "-KILL", strings.Fields(b.read("/run/otad.supervisor"))[0])
+	b.Must("kill", "-KILL", strings.Fields(b.Read("/run/otad.supervisor"))[0])
 	eventually(t, "the status shows it", func() bool { out, _ := b.script("status"); return strings.Contains(out, "no supervisor") })
 	b.wantScript("start", 0, "OK")
 	b.one(otadProcess, pid)
-	b.must("kill", "-KILL", strings.Fields(b.read("/run/otad.supervisor"))[0])
+	b.Must("kill", "-KILL", strings.Fields(b.Read("/run/otad.supervisor"))[0])
 	// After an upgrade its file is another one.
-	b.must("sh", "-c", "cp /usr/bin/otad /usr/bin/otad.new && mv /usr/bin/otad.new /usr/bin/otad")
+	b.Must("sh", "-c", "cp /usr/bin/otad /usr/bin/otad.new && mv /usr/bin/otad.new /usr/bin/otad")
 	b.wantScript("stop", 0, "OK")
 	if left := b.processes(otadProcess); len(left) != 0 {
 		t.Errorf("process %v runs on after a stop", left)
@@ -251,16 +253,16 @@ func TestBusyBoxMountComesLater(t *testing.T) {
 		"/etc/otad.conf": "#state-dir /var/lib/otad\n  state-dir \t/data/updates/otad \n",
 		"/data/README":   "a mount point\n",
 	})
-	if got := b.read("/var/log/boot"); got != "Starting otad: waits for /data/updates/otad on /data" {
+	if got := b.Read("/var/log/boot"); got != "Starting otad: waits for /data/updates/otad on /data" {
 		t.Errorf("the boot wrote %q", got)
 	}
 	b.wantScript("status", 3, "waits for /data/updates/otad")
-	b.must("mount", "-t", "tmpfs", "data", "/data")
+	b.Must("mount", "-t", "tmpfs", "data", "/data")
 	b.awaitState("Idle")
-	b.wantStat("/data/updates", "0:0 0755")
-	b.wantStat("/data/updates/otad", "990:990 0711")
+	b.WantStat("/data/updates", "0:0 0755")
+	b.WantStat("/data/updates/otad", "990:990 0711")
 	b.wantScript("restart", 0, "OK")
-	b.must("umount", "-l", "/data")
+	b.Must("umount", "-l", "/data")
 	b.wantScript("stop", 0, "OK")
 }
 
@@ -270,9 +272,9 @@ func TestBusyBoxStateDirectoryComesLater(t *testing.T) {
 	b.wantScript("status", 3, "waits for /data/otad")
 	b.wantScript("stop", 0, "OK")
 	b.wantScript("start", 0, "waits for /data/otad")
-	b.must("mkdir", "/data")
+	b.Must("mkdir", "/data")
 	b.awaitState("Idle")
-	b.wantStat("/data/otad", "990:990 0711")
+	b.WantStat("/data/otad", "990:990 0711")
 }
 
 func TestBusyBoxNoSuchUser(t *testing.T) {
@@ -288,32 +290,32 @@ func TestBusyBoxNoSuchUser(t *testing.T) {
 func TestBusyBoxUpgradeFromRoot(t *testing.T) {
 	b := newBusyBox(t, map[string]string{"/etc/otad.conf": "rate-limit 1MB\ntoken-file /etc/otad.token\nheader-file /tmp/otad.header \n"})
 	b.wantScript("stop", 0, "OK")
-	check(t, os.RemoveAll(b.path(stateIn)))
-	b.write("/etc/otad.token", "0123456789abcdef0123456789\n", 0o600)
-	b.write("/tmp/otad.header", "X-Key: secret\n", 0o600) // others can put a file there: not given away
+	check(t, os.RemoveAll(b.Path(stateIn)))
+	b.Write("/etc/otad.token", "0123456789abcdef0123456789\n", 0o600)
+	b.Write("/tmp/otad.header", "X-Key: secret\n", 0o600) // others can put a file there: not given away
 	job := b.origin(4 << 20)
-	b.must("mkdir", "-m", "755", stateIn)
-	b.run("timeout", "2", "/usr/bin/otad", "fetch", "-rate-limit", "1MB", "-version", job.Version, "-md5", job.MD5, "-size", fmt.Sprint(job.Size), "-name", job.Name, job.URL)
-	b.wantStat(stateIn+"/journal.db", "0:0 0600")
-	b.write(stateIn+"/old package.bin", "of an earlier job", 0o644)
-	b.write(stateIn+"/lost+found/file", "", 0o600)
-	b.write("/etc/shadow", "root's", 0o600)
-	check(t, os.Link(b.path("/etc/shadow"), b.path(stateIn+"/linked")))
-	check(t, os.Symlink("/etc/passwd", b.path(stateIn+"/pointer")))
+	b.Must("mkdir", "-m", "755", stateIn)
+	b.Run("timeout", "2", "/usr/bin/otad", "fetch", "-rate-limit", "1MB", "-version", job.Version, "-md5", job.MD5, "-size", fmt.Sprint(job.Size), "-name", job.Name, job.URL)
+	b.WantStat(stateIn+"/journal.db", "0:0 0600")
+	b.Write(stateIn+"/old package.bin", "of an earlier job", 0o644)
+	b.Write(stateIn+"/lost+found/file", "", 0o600)
+	b.Write("/etc/shadow", "root's", 0o600)
+	check(t, os.Link(b.Path("/etc/shadow"), b.Path(stateIn+"/linked")))
+	check(t, os.Symlink("/etc/passwd", b.Path(stateIn+"/pointer")))
 
 	b.wantScript("start", 1, "header file") // it cannot be read
-	b.wantStat("/tmp/otad.header", "0:0 0600")
-	b.write("/etc/otad.conf", "rate-limit 1MB\ntoken-file /etc/otad.token\n", 0o644)
+	b.WantStat("/tmp/otad.header", "0:0 0600")
+	b.Write("/etc/otad.conf", "rate-limit 1MB\ntoken-file /etc/otad.token\n", 0o644)
 	b.wantScript("restart", 0, "OK")
-	b.wantStat(stateIn, "990:990 0711")
-	b.wantStat(stateIn+"/journal.db", "990:990 0600")
-	b.wantStat(stateIn+"/old package.bin", "990:990 0644")
-	b.wantStat("/etc/otad.token", "990:990 0600")
+	b.WantStat(stateIn, "990:990 0711")
+	b.WantStat(stateIn+"/journal.db", "990:990 0600")
+	b.WantStat(stateIn+"/old package.bin", "990:990 0644")
+	b.WantStat("/etc/otad.token", "990:990 0600")
 	for _, name := range []string{"/etc/shadow", stateIn + "/lost+found/file"} {
-		b.wantStat(name, "0:0 0600")
+		b.WantStat(name, "0:0 0600")
 	}
-	b.wantStat("/etc/passwd", "0:0 0644")
-	b.wantStat(stateIn+"/pointer", "0:0 0777")
+	b.WantStat("/etc/passwd", "0:0 0644")
+	b.WantStat(stateIn+"/pointer", "0:0 0777")
 	if p := b.progress(); p.State != "Downloading" || p.Durable < 1<<20 {
 		t.Errorf("it does not go on from the checkpoint: %+v", p)
 	}
@@ -321,9 +323,9 @@ func TestBusyBoxUpgradeFromRoot(t *testing.T) {
 	b.wantPackage(job)
 
 	// From now on nothing of root's in otad's own directory is touched.
-	b.write(stateIn+"/bait", "", 0o600)
+	b.Write(stateIn+"/bait", "", 0o600)
 	b.wantScript("restart", 0, "OK")
-	b.wantStat(stateIn+"/bait", "0:0 0600")
+	b.WantStat(stateIn+"/bait", "0:0 0600")
 }
 
 // init itself starts the supervisor again, by the line for /etc/inittab that the
@@ -338,37 +340,37 @@ func TestBusyBoxRespawnByInit(t *testing.T) {
 	b := newBusyBox(t, map[string]string{script: "#!/bin/sh\n", own: text, "/etc/inittab": "::sysinit:/etc/init.d/rcS\n" + line[1] + "\n"})
 	b.awaitState("Idle")
 	pid := b.one(otadProcess, "")
-	b.must("kill", "-KILL", pid)
+	b.Must("kill", "-KILL", pid)
 	pid = b.one(otadProcess, pid)
 	b.wantLog(0, "otad ended with exit code 137")
 	// Without its supervisor it runs on, and when it ends, both come back.
 	old := b.one("^/bin/sh .*otad.sh supervise $", "")
-	b.must("kill", "-KILL", old)
-	b.must("kill", "-KILL", pid)
+	b.Must("kill", "-KILL", old)
+	b.Must("kill", "-KILL", pid)
 	b.one(otadProcess, pid)
 	b.one("^/bin/sh .*otad.sh supervise $", old)
-	eventually(t, "it answers", func() bool { _, code := b.run(own, "status"); return code == 0 })
+	eventually(t, "it answers", func() bool { _, code := b.Run(own, "status"); return code == 0 })
 }
 
 // The script needs no tool of BusyBox's own: dash, GNU's tools and the
 // start-stop-daemon of dpkg do.
 func TestScriptWithOtherTools(t *testing.T) {
 	b := newSystemd(t, "")
-	b.write(script, initFile(t, "S90otad"), 0o755)
-	b.must("mkdir", "-m", "755", stateIn)
-	b.write(stateIn+"/u.bin", "of an otad that ran as root", 0o644)
+	b.Write(script, initFile(t, "S90otad"), 0o755)
+	b.Must("mkdir", "-m", "755", stateIn)
+	b.Write(stateIn+"/u.bin", "of an otad that ran as root", 0o644)
 	b.wantScript("start", 0, "OK")
 	b.awaitState("Idle")
-	b.wantStat(stateIn, "990:990 0711")
-	b.wantStat(stateIn+"/u.bin", "990:990 0644")
+	b.WantStat(stateIn, "990:990 0711")
+	b.WantStat(stateIn+"/u.bin", "990:990 0644")
 	pid := b.one(otadProcess, "")
-	if status := b.read("/proc/" + pid + "/status"); !strings.Contains(status, "Uid:\t990\t990\t990\t990") {
+	if status := b.Read("/proc/" + pid + "/status"); !strings.Contains(status, "Uid:\t990\t990\t990\t990") {
 		t.Errorf("otad runs as another user:\n%s", status)
 	}
 	b.wantScript("status", 0, "Idle")
 	b.wantScript("reload", 0, "")
 	eventually(t, "the log has the reload", func() bool {
-		out, _ := b.run("journalctl", "-t", "otad", "--no-pager", "-q")
+		out, _ := b.Run("journalctl", "-t", "otad", "--no-pager", "-q")
 		return strings.Contains(out, "msg=reloaded")
 	})
 	b.wantScript("stop", 0, "OK")

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"otad/testdata/namespace"
 	"otad/testdata/otadrun"
 )
 
@@ -30,10 +31,7 @@ var binary string
 // The test binary is also the first program in a board's namespaces. There it
 // builds the board's root and becomes the init system.
 func TestMain(m *testing.M) {
-	if spec := os.Getenv(insideVariable); spec != "" {
-		fmt.Fprintln(os.Stderr, becomeInit(spec)) // returns only an error
-		os.Exit(2)
-	}
+	namespace.Enter()
 	if os.Geteuid() != 0 {
 		fmt.Println("SKIP: NOTHING IS TESTED HERE, namespaces need root")
 		os.Exit(0)

@@ -21,7 +21,7 @@ func (b *board) origin(size int64) otadrun.Job {
 	sum, err := otadrun.WritePackage(filepath.Join(dir, "u.bin"), size, b.t.Name())
 	check(b.t, err)
 	var l net.Listener
-	b.inNetwork(func() { l, err = net.Listen("tcp", "127.0.0.1:0") })
+	b.InNetwork(func() { l, err = net.Listen("tcp", "127.0.0.1:0") })
 	check(b.t, err)
 	server := &http.Server{Handler: http.FileServer(http.Dir(dir))}
 	go server.Serve(l)
@@ -70,10 +70,10 @@ func (b *board) awaitState(state string) {
 func (b *board) wantPackage(job otadrun.Job) {
 	b.t.Helper()
 	name := filepath.Join(stateIn, job.Name)
-	if sum, err := otadrun.MD5(b.path(name)); err != nil || sum != job.MD5 {
+	if sum, err := otadrun.MD5(b.Path(name)); err != nil || sum != job.MD5 {
 		b.t.Errorf("%s has the MD5 %s (%v), want %s", name, sum, err, job.MD5)
 	}
-	b.wantStat(name, "990:990 0644")
+	b.WantStat(name, "990:990 0644")
 }
 
 // initFile returns the content of a file of board/init.

@@ -62,27 +62,27 @@ func newOpenWrt(t *testing.T, files map[string]string) *board {
 		all[name] = content
 	}
 	b := newBusyBox(t, all)
-	b.must("chmod", "600", "/etc/otad.header")
+	b.Must("chmod", "600", "/etc/otad.header")
 	return b
 }
 
 func TestProcdRunsAnotherUser(t *testing.T) {
 	b := newOpenWrt(t, nil)
-	b.write("/srv/otad/old.bin", "of an otad that ran as root", 0o644)
-	b.must("/etc/init.d/rc", "/etc/init.d/otad")
+	b.Write("/srv/otad/old.bin", "of an otad that ran as root", 0o644)
+	b.Must("/etc/init.d/rc", "/etc/init.d/otad")
 	b.awaitState("Idle")
-	b.wantStat("/srv/otad", "990:990 0711")
-	b.wantStat("/srv/otad/old.bin", "990:990 0644")
-	b.wantStat("/srv/otad/journal.db", "990:990 0600")
-	b.wantStat("/etc/otad.header", "990:990 0600")
-	b.wantStat("/run/otad", "990:990 0755")
-	params := b.read("/run/procd") + "\n"
+	b.WantStat("/srv/otad", "990:990 0711")
+	b.WantStat("/srv/otad/old.bin", "990:990 0644")
+	b.WantStat("/srv/otad/journal.db", "990:990 0600")
+	b.WantStat("/etc/otad.header", "990:990 0600")
+	b.WantStat("/run/otad", "990:990 0755")
+	params := b.Read("/run/procd") + "\n"
 	for _, want := range []string{"otad user otad", "otad group otad", "otad no_new_privs 1", "otad respawn 3600 10 0", "otad stderr 1", "otad term_timeout 90", "otad file /etc/otad.conf"} {
 		if !strings.Contains(params, want+"\n") {
 			t.Errorf("procd is not given %q:\n%s", want, params)
 		}
 	}
-	status := b.read("/proc/" + b.one(otadProcess, "") + "/status")
+	status := b.Read("/proc/" + b.one(otadProcess, "") + "/status")
 	for _, want := range []string{"Uid:\t990\t990", "Umask:\t0077"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("otad runs without %q:\n%s", want, status)
@@ -96,11 +96,11 @@ func TestProcdMountComesLater(t *testing.T) {
 		"/etc/otad.conf": "state-dir /mnt/data/otad\n",
 		"/mnt/data/.x":   "",
 	})
-	b.must("/etc/init.d/rc", "/etc/init.d/otad")
-	if exists(b.path("/mnt/data/otad")) {
+	b.Must("/etc/init.d/rc", "/etc/init.d/otad")
+	if exists(b.Path("/mnt/data/otad")) {
 		t.Error("the state directory is made on the empty mount point")
 	}
-	b.must("mount", "-t", "tmpfs", "data", "/mnt/data")
+	b.Must("mount", "-t", "tmpfs", "data", "/mnt/data")
 	b.awaitState("Idle")
-	b.wantStat("/mnt/data/otad", "990:990 0711")
+	b.WantStat("/mnt/data/otad", "990:990 0711")
 }

@@ -8,70 +8,32 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-const systemd = "/usr/lib/systemd/systemd"
+	"otad/testdata/namespace"
+)
 
 // faster shortens the unit's waits, which are too long for a test.
 var faster = strings.NewReplacer("\nRestartSec=10\n", "\nRestartSec=1\n", "\nWatchdogSec=300\n", "\nWatchdogSec=3\n")
-
-// masked are the units of this machine's /usr that a board does not need, or that
-// set something of the kernel.
-var masked = []string{"dbus.service", "dbus.socket", "getty.target", "kmod-static-nodes.service", "proc-sys-fs-binfmt_misc.automount",
-	"systemd-binfmt.service", "systemd-logind.service", "systemd-modules-load.service", "systemd-networkd.service",
-	"systemd-resolved.service", "systemd-sysctl.service", "systemd-sysusers.service", "systemd-timesyncd.service",
-	"systemd-tmpfiles-setup-dev.service", "systemd-tmpfiles-setup.service", "systemd-udev-trigger.service", "systemd-udevd.service"}
 
 // newSystemd starts a board with systemd and the unit otad.service, not enabled
 // yet. conf is /etc/otad.conf.
 func newSystemd(t *testing.T, conf string, units ...string) *board {
 	t.Helper()
 	t.Parallel()
-	if _, err := os.Stat(systemd); err != nil {
-		t.Fatal("systemd is not there: testdata/install systemd")
-	}
-	files := map[string]string{
-		"/etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\notad:x:990:990::/:/usr/sbin/nologin\nguest:x:1001:1001::/:/bin/sh\n",
-		"/etc/group":         "root:x:0:\nadm:x:4:\nnogroup:x:65534:\nsystemd-journal:x:991:\notad:x:990:\nguest:x:1001:\n",
-		"/etc/nsswitch.conf": "passwd: files\ngroup: files\n",
-		"/etc/machine-id":    "0123456789abcdef0123456789abcdef\n",
-		"/etc/os-release":    "ID=otad-test\n",
-		"/etc/otad.conf":     conf,
-	}
+	spec := namespace.Systemd(t)
+	spec.Files["/etc/otad.conf"] = conf
 	for _, name := range append(units, "otad.service") {
-		files["/etc/systemd/system/"+name] = faster.Replace(initFile(t, name))
+		spec.Files["/etc/systemd/system/"+name] = faster.Replace(initFile(t, name))
 	}
-	links := map[string]string{}
-	for _, unit := range masked {
-		links["/etc/systemd/system/"+unit] = "/dev/null"
-	}
-	b := newBoard(t, spec{
-		Init:    []string{systemd, "--system", "--unit=multi-user.target", "--log-target=journal"},
-		Usr:     true,
-		Folders: []string{"/var/log/journal"},
-		Files:   files,
-		Links:   links,
-		Copies:  map[string]string{"/etc/ld.so.cache": "/etc/ld.so.cache"},
-	})
-	// What hinders it, if it does not come up.
-	t.Cleanup(func() {
-		if t.Failed() {
-			jobs, _ := b.run("systemctl", "list-jobs", "--no-pager")
-			out, _ := b.run("journalctl", "-b", "--no-pager", "-n", "100")
-			t.Logf("the jobs of systemd:\n%s\nthe journal:\n%s", jobs, out)
-		}
-	})
-	eventually(t, "systemd is up", func() bool {
-		state, _ := b.run("systemctl", "is-system-running")
-		return state == "running" || state == "degraded"
-	})
+	b := newBoard(t, spec)
+	b.AwaitSystemd()
 	return b
 }
 
 // property returns a property of a unit.
 func (b *board) property(unit, name string) string {
 	b.t.Helper()
-	return b.must("systemctl", "show", "-P", name, unit)
+	return b.Must("systemctl", "show", "-P", name, unit)
 }
 
 // mainPID returns the process of otad as the board counts it, "0" for none.
@@ -90,26 +52,26 @@ func (b *board) awaitAnother(old string) string {
 
 // journal returns what the journal holds of otad.
 func (b *board) journal(args ...string) string {
-	out, _ := b.run(append([]string{"journalctl", "-u", "otad", "--no-pager", "-q", "-o", "cat"}, args...)...)
+	out, _ := b.Run(append([]string{"journalctl", "-u", "otad", "--no-pager", "-q", "-o", "cat"}, args...)...)
 	return out
 }
 
 func TestSystemdRunsAnotherUser(t *testing.T) {
 	b := newSystemd(t, "rate-limit 1MB\n")
-	b.must("systemctl", "enable", "--now", "otad")
+	b.Must("systemctl", "enable", "--now", "otad")
 	// "enable --now" has waited for READY=1, so it answers at once.
 	if p := b.progress(); p.State != "Idle" {
 		t.Errorf("started, and the state is %q", p.State)
 	}
 	pid := b.mainPID()
-	status := b.read("/proc/" + pid + "/status")
+	status := b.Read("/proc/" + pid + "/status")
 	for _, want := range []string{"Uid:\t990\t990\t990\t990", "Gid:\t990\t990\t990\t990", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "Umask:\t0077"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("otad runs without %q:\n%s", want, status)
 		}
 	}
-	b.wantStat(stateIn, "990:990 0711")
-	b.wantStat(stateIn+"/journal.db", "990:990 0600")
+	b.WantStat(stateIn, "990:990 0711")
+	b.WantStat(stateIn+"/journal.db", "990:990 0600")
 
 	job := b.origin(3 << 20)
 	b.post(job)
@@ -118,17 +80,17 @@ func TestSystemdRunsAnotherUser(t *testing.T) {
 		t.Errorf("Status: %q", got)
 	}
 	// It is killed in the middle, started again, and goes on.
-	b.must("kill", "-KILL", pid)
+	b.Must("kill", "-KILL", pid)
 	pid = b.awaitAnother(pid)
 	b.awaitState("Ready")
 	b.wantPackage(job)
-	if out, code := b.run("setpriv", "--reuid=1001", "--regid=1001", "--clear-groups", "md5sum", stateIn+"/u.bin"); code != 0 {
+	if out, code := b.Run("setpriv", "--reuid=1001", "--regid=1001", "--clear-groups", "md5sum", stateIn+"/u.bin"); code != 0 {
 		t.Errorf("another user cannot read the package: %s", out)
 	}
 
 	// A reload keeps the process.
-	b.write("/etc/otad.conf", "log-level debug\n", 0o644)
-	b.must("systemctl", "reload", "otad")
+	b.Write("/etc/otad.conf", "log-level debug\n", 0o644)
+	b.Must("systemctl", "reload", "otad")
 	eventually(t, "otad has read its configuration again", func() bool { return strings.Contains(b.journal(), "msg=reloaded") })
 	if now := b.mainPID(); now != pid {
 		t.Errorf("process %s is %s after a reload", pid, now)
@@ -145,7 +107,7 @@ func TestSystemdRunsAnotherUser(t *testing.T) {
 	})
 
 	begin := time.Now()
-	b.must("systemctl", "stop", "otad")
+	b.Must("systemctl", "stop", "otad")
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("the stop took %v", took)
 	}
@@ -156,20 +118,20 @@ func TestSystemdRunsAnotherUser(t *testing.T) {
 	if got := b.property("otad.service", "ActiveState"); got != "inactive" {
 		t.Errorf("after a stop it is %s", got)
 	}
-	b.must("systemctl", "start", "otad")
+	b.Must("systemctl", "start", "otad")
 	b.awaitState("Failed") // what the journal of otad says
 }
 
 // A process that does not turn any more is ended and started again.
 func TestSystemdWatchdog(t *testing.T) {
 	b := newSystemd(t, "")
-	b.must("systemctl", "start", "otad")
+	b.Must("systemctl", "start", "otad")
 	old := b.mainPID()
 	time.Sleep(4 * time.Second) // longer than WatchdogSec: otad reports
 	if now := b.mainPID(); now != old {
 		t.Fatalf("process %s became %s although it turns", old, now)
 	}
-	b.must("kill", "-STOP", old)
+	b.Must("kill", "-STOP", old)
 	b.awaitAnother(old)
 	b.awaitState("Idle")
 	if out := b.journal(); !strings.Contains(out, "Watchdog timeout") {
@@ -181,14 +143,14 @@ func TestSystemdWatchdog(t *testing.T) {
 // it.
 func TestSystemdSocketActivation(t *testing.T) {
 	b := newSystemd(t, "", "otad.socket")
-	b.must("systemctl", "enable", "--now", "otad.socket")
+	b.Must("systemctl", "enable", "--now", "otad.socket")
 	if got := b.property("otad.service", "ActiveState"); got != "inactive" {
 		t.Fatalf("otad is %s before the first request", got)
 	}
-	b.wantStat("/run/otad/api.sock", "0:990 0660")
+	b.WantStat("/run/otad/api.sock", "0:990 0660")
 	b.awaitState("Idle") // which starts it
 	status := func(user string) (string, int) {
-		return b.run("setpriv", "--reuid="+user, "--regid="+user, "--clear-groups", "/usr/bin/otad", "status", "-listen", "unix:/run/otad/api.sock")
+		return b.Run("setpriv", "--reuid="+user, "--regid="+user, "--clear-groups", "/usr/bin/otad", "status", "-listen", "unix:/run/otad/api.sock")
 	}
 	if out, code := status("990"); code != 0 {
 		t.Errorf("otad's group is refused by the socket: %s", out)
@@ -197,13 +159,13 @@ func TestSystemdSocketActivation(t *testing.T) {
 		t.Errorf("a stranger is let in by the socket: %s", out)
 	}
 	pid := b.mainPID()
-	b.must("kill", "-KILL", pid)
+	b.Must("kill", "-KILL", pid)
 	if p := b.progress(); p.State != "Idle" {
 		t.Errorf("a request while otad was down was answered with %+v", p)
 	}
 	b.awaitAnother(pid)
-	b.must("systemctl", "stop", "otad.service")
-	b.must("systemctl", "start", "otad.service")
+	b.Must("systemctl", "stop", "otad.service")
+	b.Must("systemctl", "start", "otad.service")
 	if out, code := status("990"); code != 0 {
 		t.Errorf("the socket is gone after a stop: %s", out)
 	}
@@ -213,15 +175,15 @@ func TestSystemdSocketActivation(t *testing.T) {
 
 	// A configuration that is wrong must not cost the socket: when it is mended,
 	// the waiting request is answered.
-	b.write("/etc/otad.conf", "checkpoint nonsense\n", 0o644)
-	b.run("systemctl", "restart", "otad.service")
+	b.Write("/etc/otad.conf", "checkpoint nonsense\n", 0o644)
+	b.Run("systemctl", "restart", "otad.service")
 	answered := make(chan string)
 	go func() { answered <- b.progress().State }()
 	eventually(t, "otad has failed a few times", func() bool {
 		n, _ := strconv.Atoi(b.property("otad.service", "NRestarts"))
 		return n >= 3
 	})
-	b.write("/etc/otad.conf", "\n", 0o644)
+	b.Write("/etc/otad.conf", "\n", 0o644)
 	if state := <-answered; state != "Idle" {
 		b.awaitState("Idle")
 	}
@@ -234,28 +196,28 @@ func TestSystemdSocketActivation(t *testing.T) {
 // goes on with them.
 func TestSystemdUpgradeFromRoot(t *testing.T) {
 	b := newSystemd(t, "")
-	b.write("/etc/otad.token", "0123456789abcdef0123456789\n", 0o600)
-	b.write("/etc/otad.header", "X-Key: secret\n", 0o600)
-	b.write("/etc/otad.conf.d/other", "not otad's\n", 0o600)
+	b.Write("/etc/otad.token", "0123456789abcdef0123456789\n", 0o600)
+	b.Write("/etc/otad.header", "X-Key: secret\n", 0o600)
+	b.Write("/etc/otad.conf.d/other", "not otad's\n", 0o600)
 	job := b.origin(4 << 20)
-	b.must("mkdir", "-m", "755", stateIn)
+	b.Must("mkdir", "-m", "755", stateIn)
 	// As the old unit did, on a link that is slow enough to be cut.
-	b.run("timeout", "2", "/usr/bin/otad", "fetch", "-rate-limit", "1MB", "-version", job.Version, "-md5", job.MD5, "-size", fmt.Sprint(job.Size), "-name", job.Name, job.URL)
-	b.wantStat(stateIn+"/journal.db", "0:0 0600")
-	b.write("/srv/open/header", "X-Key: secret\n", 0o600) // others can put a file there: not given away
-	check(t, os.Chmod(b.path("/srv/open"), 0o777))
-	b.write("/etc/otad.conf", "header-file /srv/open/header\n", 0o644)
-	if out, code := b.run("systemctl", "start", "otad"); code == 0 {
+	b.Run("timeout", "2", "/usr/bin/otad", "fetch", "-rate-limit", "1MB", "-version", job.Version, "-md5", job.MD5, "-size", fmt.Sprint(job.Size), "-name", job.Name, job.URL)
+	b.WantStat(stateIn+"/journal.db", "0:0 0600")
+	b.Write("/srv/open/header", "X-Key: secret\n", 0o600) // others can put a file there: not given away
+	check(t, os.Chmod(b.Path("/srv/open"), 0o777))
+	b.Write("/etc/otad.conf", "header-file /srv/open/header\n", 0o644)
+	if out, code := b.Run("systemctl", "start", "otad"); code == 0 {
 		t.Errorf("otad can read root's file: %s", out)
 	}
-	b.wantStat("/srv/open/header", "0:0 0600")
-	b.write("/etc/otad.conf", "rate-limit 1MB\ntoken-file /etc/otad.token\n header-file\t/etc/otad.header\n", 0o644)
-	b.must("systemctl", "restart", "otad")
-	b.wantStat(stateIn, "990:990 0711")
-	b.wantStat(stateIn+"/journal.db", "990:990 0600")
-	b.wantStat("/etc/otad.token", "990:990 0600")
-	b.wantStat("/etc/otad.header", "990:990 0600")
-	b.wantStat("/etc/otad.conf.d/other", "0:0 0600")
+	b.WantStat("/srv/open/header", "0:0 0600")
+	b.Write("/etc/otad.conf", "rate-limit 1MB\ntoken-file /etc/otad.token\n header-file\t/etc/otad.header\n", 0o644)
+	b.Must("systemctl", "restart", "otad")
+	b.WantStat(stateIn, "990:990 0711")
+	b.WantStat(stateIn+"/journal.db", "990:990 0600")
+	b.WantStat("/etc/otad.token", "990:990 0600")
+	b.WantStat("/etc/otad.header", "990:990 0600")
+	b.WantStat("/etc/otad.conf.d/other", "0:0 0600")
 	if p := b.progress(); p.State != "Downloading" || p.Durable < 1<<20 {
 		t.Errorf("it does not go on from the checkpoint: %+v", p)
 	}
@@ -267,21 +229,21 @@ func TestSystemdUpgradeFromRoot(t *testing.T) {
 // README has it.
 func TestSystemdDataPartition(t *testing.T) {
 	b := newSystemd(t, "")
-	b.write("/etc/fstab", "/data/otad /var/lib/otad none bind 0 0\n", 0o644)
-	b.write("/data/otad/u.bin", "of an otad that ran as root", 0o644)
-	b.must("systemctl", "daemon-reload")
-	b.must("systemctl", "start", "otad") // which mounts it
+	b.Write("/etc/fstab", "/data/otad /var/lib/otad none bind 0 0\n", 0o644)
+	b.Write("/data/otad/u.bin", "of an otad that ran as root", 0o644)
+	b.Must("systemctl", "daemon-reload")
+	b.Must("systemctl", "start", "otad") // which mounts it
 	b.awaitState("Idle")
-	b.wantStat("/data/otad", "990:990 0711")
-	b.wantStat("/data/otad/journal.db", "990:990 0600")
-	b.wantStat("/data/otad/u.bin", "990:990 0644")
+	b.WantStat("/data/otad", "990:990 0711")
+	b.WantStat("/data/otad/journal.db", "990:990 0600")
+	b.WantStat("/data/otad/u.bin", "990:990 0644")
 }
 
 // The unit's sandbox is as tight as systemd can rate it, for a program that needs
 // the network.
 func TestSystemdExposure(t *testing.T) {
 	b := newSystemd(t, "")
-	out, _ := b.run("systemd-analyze", "security", "--no-pager", "otad.service")
+	out, _ := b.Run("systemd-analyze", "security", "--no-pager", "otad.service")
 	m := regexp.MustCompile(`Overall exposure level for otad.service: ([\d.]+)`).FindStringSubmatch(out)
 	if m == nil {
 		t.Fatalf("no exposure level:\n%s", out)

@@ -47,7 +47,7 @@ func newDebian(t *testing.T) *board {
 // boot starts the board's systemd.
 func (b *board) boot() {
 	b.t.Helper()
-	b.write("/run/boot", "", 0o644)
+	b.Write("/run/boot", "", 0o644)
 	eventually(b.t, "systemd is up", func() bool {
 		state, _ := b.run("systemctl", "is-system-running")
 		return state == "running" || state == "degraded"
@@ -97,7 +97,7 @@ func (b *board) origin(size int) otadrun.Job {
 	content := bytes.Repeat([]byte("0123456789abcdef"), size/16)
 	var l net.Listener
 	var err error
-	b.inNetwork(func() { l, err = net.Listen("tcp", "127.0.0.1:0") })
+	b.InNetwork(func() { l, err = net.Listen("tcp", "127.0.0.1:0") })
 	check(b.t, err)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "u.bin", time.Unix(1e9, 0), bytes.NewReader(content))
@@ -136,7 +136,7 @@ func TestDebianLife(t *testing.T) {
 	b.boot()
 	b.awaitState("Idle") // the image has enabled it
 	old := b.mainPID()
-	if status := b.read("/proc/" + old + "/status"); strings.Contains(status, "Uid:\t0") {
+	if status := b.Read("/proc/" + old + "/status"); strings.Contains(status, "Uid:\t0") {
 		t.Errorf("otad runs as root:\n%s", status)
 	}
 	if user := b.must("stat", "-c", "%U:%G", "/proc/"+old); user != "otad:otad" {
@@ -151,8 +151,8 @@ func TestDebianLife(t *testing.T) {
 	}
 
 	// An upgrade in the middle of a download.
-	conf := b.read(confIn) + "\nrate-limit 1MB\n# by hand\n"
-	b.write(confIn, conf, 0o644)
+	conf := b.Read(confIn) + "\nrate-limit 1MB\n# by hand\n"
+	b.Write(confIn, conf, 0o644)
 	b.must("systemctl", "reload", "otad")
 	job := b.origin(5 << 20)
 	b.post(job)
@@ -167,8 +167,8 @@ func TestDebianLife(t *testing.T) {
 	}
 	b.awaitState("Ready")
 	b.wantPackage(job)
-	if b.read(confIn) != strings.TrimSpace(conf) {
-		t.Errorf("the upgrade has changed the configuration:\n%s", b.read(confIn))
+	if b.Read(confIn) != strings.TrimSpace(conf) {
+		t.Errorf("the upgrade has changed the configuration:\n%s", b.Read(confIn))
 	}
 
 	// The way back is an installation, too.
@@ -183,7 +183,7 @@ func TestDebianLife(t *testing.T) {
 		t.Errorf("removed, and it runs: %s", out)
 	}
 	b.wantPackage(job)
-	if b.exists("/usr/bin/otad") || b.read(confIn) != strings.TrimSpace(conf) {
+	if b.exists("/usr/bin/otad") || b.Read(confIn) != strings.TrimSpace(conf) {
 		t.Error("remove takes the binary and nothing else")
 	}
 
@@ -202,7 +202,7 @@ func TestDebianUpgradeOfAnOtadThatRanAsRoot(t *testing.T) {
 	b := newDebian(t)
 	b.must("dpkg-deb", "-x", b.put(deb(t, "")), "/tmp/by-hand")
 	b.must("cp", "/tmp/by-hand/usr/bin/otad", "/usr/bin/otad")
-	b.write(confIn, "# by hand\nrate-limit 1MB\n", 0o644)
+	b.Write(confIn, "# by hand\nrate-limit 1MB\n", 0o644)
 	job := b.origin(5 << 20)
 	b.must("mkdir", "-m", "755", stateIn)
 	fetched, _ := b.run("timeout", "3", "/usr/bin/otad", "fetch", "-quiet", "-config", confIn, "-version", job.Version, "-md5", job.MD5,
@@ -225,7 +225,7 @@ func TestDebianUpgradeOfAnOtadThatRanAsRoot(t *testing.T) {
 	b.wantStat(stateIn+"/other", "daemon:daemon 644")
 	b.wantStat(stateIn+"/soft", "root:root 777")
 	b.wantStat("/etc/secret", "root:root 600")
-	if got := b.read(confIn); got != "# by hand\nrate-limit 1MB" {
+	if got := b.Read(confIn); got != "# by hand\nrate-limit 1MB" {
 		t.Errorf("the configuration has become:\n%s", got)
 	}
 	eventually(t, "otad answers", func() bool { return b.progress().State != "" })
@@ -241,7 +241,7 @@ func TestDebianUpgradeOfAnOtadThatRanAsRoot(t *testing.T) {
 func TestDebianSaysThatAUnitOfAnInstallationByHandHidesItsOwn(t *testing.T) {
 	b := newDebian(t)
 	hiding := "/etc/systemd/system/otad.service"
-	b.write(hiding, "[Service]\nExecStart=/usr/bin/otad serve -config /etc/otad.conf\n", 0o644)
+	b.Write(hiding, "[Service]\nExecStart=/usr/bin/otad serve -config /etc/otad.conf\n", 0o644)
 	b.must("mkdir", "-m", "755", stateIn)
 	b.boot()
 	if out := b.dpkg(deb(t, "")); !strings.Contains(out, hiding+" hides the unit of this package") {
@@ -257,7 +257,7 @@ func TestDebianSaysThatAUnitOfAnInstallationByHandHidesItsOwn(t *testing.T) {
 
 func TestDebianInstallsWithAConfigurationThatIsWrong(t *testing.T) {
 	b := newDebian(t)
-	b.write(confIn, "speed 9\n", 0o644)
+	b.Write(confIn, "speed 9\n", 0o644)
 	b.boot()
 	out := b.dpkg(deb(t, ""))
 	for _, want := range []string{confIn + ":1: unknown key", confIn + " is to be mended"} {
@@ -277,19 +277,19 @@ func TestDebianKeepsAChangedConfiguration(t *testing.T) {
 		echo "# newer" >>/tmp/tree/etc/otad.conf
 		sed -i "s/^Version:.*/Version: 99/" /tmp/tree/DEBIAN/control
 		dpkg-deb -b /tmp/tree `+newer, b.put(deb(t, "")))
-	b.write(confIn, "# by hand\n", 0o644)
+	b.Write(confIn, "# by hand\n", 0o644)
 	b.must("dpkg", "--force-confold", "-i", newer)
-	if got := b.read(confIn); got != "# by hand" {
+	if got := b.Read(confIn); got != "# by hand" {
 		t.Errorf("the configuration has become:\n%s", got)
 	}
-	if got := b.read(confIn + ".dpkg-dist"); !strings.HasSuffix(got, "# newer") {
+	if got := b.Read(confIn + ".dpkg-dist"); !strings.HasSuffix(got, "# newer") {
 		t.Errorf("the newer sample is not beside it: %q", got)
 	}
 	// Without edits the newer one comes into effect, and no question is asked.
 	b.must("dpkg", "-P", "otad")
 	b.dpkg(deb(t, ""))
 	b.must("dpkg", "-i", newer)
-	if got := b.read(confIn); !strings.HasSuffix(got, "# newer") {
+	if got := b.Read(confIn); !strings.HasSuffix(got, "# newer") {
 		t.Errorf("the newer sample is not in effect:\n%s", got)
 	}
 }
@@ -302,7 +302,7 @@ func TestDebianWithoutSystemd(t *testing.T) {
 	b.dpkg(deb(t, ""))
 	line := b.must("sed", "-n", "s/^ExecStart=//p", "/usr/lib/systemd/system/otad.service")
 	// Without the processes of the board nsenter does not fork: Kill reaches otad.
-	cmd := exec.Command("nsenter", append([]string{"-t", b.pid(), "-m", "-n", "--root=" + b.path("/"),
+	cmd := exec.Command("nsenter", append([]string{"-t", b.PID(), "-m", "-n", "--root=" + b.Path("/"),
 		"setpriv", "--reuid=otad", "--regid=otad", "--init-groups"}, strings.Fields(line)...)...)
 	p, err := otadrun.Start(cmd)
 	check(t, err)

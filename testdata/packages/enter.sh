@@ -22,6 +22,18 @@ mkdir /mnt/root /mnt/upper /mnt/work
 mount -t overlay -o "lowerdir=$lower,upperdir=/mnt/upper,workdir=/mnt/work" root /mnt/root
 cd /mnt/root
 mkdir -p proc sys run tmp dev mnt
+# A file system of its own: over a folder systemd mounts devtmpfs, which has the
+# devices of this machine.
+mount -t tmpfs -o mode=755 dev dev
+while read -r name major minor; do mknod -m 666 "dev/$name" c "$major" "$minor"; done <<'DEVICES'
+null 1 3
+zero 1 5
+full 1 7
+random 1 8
+urandom 1 9
+tty 5 0
+DEVICES
+ln -s pts/ptmx dev/ptmx
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup

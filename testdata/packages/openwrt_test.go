@@ -37,12 +37,11 @@ func ipk(t *testing.T, version string) string {
 
 func TestOpenWrtLife(t *testing.T) {
 	b := newOpenWrt(t)
-	b.must("mknod", "-m", "666", "/dev/null", "c", "1", "3")
 	b.must("opkg", "install", b.put(ipk(t, "")))
 	b.awaitState("Idle")
 	b.wantStat("/srv/otad", "otad:otad 711")
 	b.wantStat("/srv/otad/journal.db", "otad:otad 600")
-	pid := b.read("/var/run/otad.pid")
+	pid := b.Read("/var/run/otad.pid")
 	if owner := b.must("stat", "-c", "%U", "/proc/"+pid); owner != "otad" {
 		t.Errorf("otad runs as %s", owner)
 	}
@@ -51,13 +50,13 @@ func TestOpenWrtLife(t *testing.T) {
 	}
 
 	conf := "# by hand\nstate-dir /srv/otad\n"
-	b.write(confIn, conf, 0o644)
+	b.Write(confIn, conf, 0o644)
 	b.must("opkg", "install", b.put(ipk(t, "v9.0.0")))
 	b.awaitState("Idle")
 	if got := b.must("otad", "version"); !strings.Contains(got, "v9.0.0") {
 		t.Errorf("upgraded to %s", got)
 	}
-	if got := b.read(confIn); got != strings.TrimSpace(conf) {
+	if got := b.Read(confIn); got != strings.TrimSpace(conf) {
 		t.Errorf("the configuration has become:\n%s", got)
 	}
 
@@ -76,8 +75,7 @@ func TestOpenWrtLife(t *testing.T) {
 // is built elsewhere.
 func TestOpenWrtInstallsAnyhow(t *testing.T) {
 	b := newOpenWrt(t)
-	b.must("mknod", "-m", "666", "/dev/null", "c", "1", "3")
-	b.write(confIn, "speed 9\nstate-dir /srv/otad\n", 0o644)
+	b.Write(confIn, "speed 9\nstate-dir /srv/otad\n", 0o644)
 	if out := b.must("opkg", "install", b.put(ipk(t, ""))); !strings.Contains(out, confIn+" is to be mended") {
 		t.Errorf("opkg prints only:\n%s", out)
 	}

@@ -58,12 +58,15 @@ func TestMinisignAndOtadAgree(t *testing.T) {
 			if got := problemOf(refused); got != c.want {
 				t.Errorf("otad: %q %v, want %q", got, err, c.want)
 			}
-			if c.want == "" && !strings.Contains(string(b.read("old.pub")), string(verdict.Key)) {
+			if c.want == "" && !strings.Contains(string(b.read("old.pub")), printed(string(verdict.Key))) {
 				t.Errorf("the key is %s, minisign calls it\n%s", verdict.Key, b.read("old.pub"))
 			}
 		})
 	}
 }
+
+// printed returns the number of a key as minisign prints it.
+func printed(id string) string { return strings.TrimLeft(id, "0") }
 
 func problemOf(err *signature.Error) string {
 	if err == nil {
@@ -166,7 +169,7 @@ func TestKeysAreRotated(t *testing.T) {
 	if code, msg := b.post(addr, map[string]any{"package_signature": honest}); code != 200 {
 		t.Fatalf("%d %s", code, msg)
 	}
-	if now := await(t, p, addr, "Ready"); !strings.Contains(string(b.read("old.pub")), now.SignedBy) || now.SignedBy == "" {
+	if now := await(t, p, addr, "Ready"); !strings.Contains(string(b.read("old.pub")), printed(now.SignedBy)) || len(now.SignedBy) != 16 {
 		t.Errorf("%+v", now)
 	}
 	status, err := otadrun.Command(otad, "status", "-listen", addr).CombinedOutput()

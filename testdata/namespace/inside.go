@@ -1,4 +1,4 @@
-package init_test
+package namespace
 
 import (
 	"encoding/json"
@@ -13,25 +13,43 @@ import (
 )
 
 // insideVariable holds the spec, in JSON, for the first process of a board.
-const insideVariable = "OTAD_INIT_BOARD"
+const insideVariable = "OTAD_TEST_BOARD"
 
-// spec describes the root of a board and its init system.
-type spec struct {
+// Spec describes the root of a board and its init system.
+type Spec struct {
 	Init    []string          // program and arguments of process 1
 	Usr     bool              // the board has this machine's /usr; what it writes there is its own
-	Console string            // terminal of this machine that is /dev/console
 	Otad    string            // is at /usr/bin/otad
 	Folders []string          // made before the files
-	Files   map[string]string // content by path; one in a folder of the name init.d may be run
+	Files   map[string]string // content by path; one in a folder of the name init.d, or with the suffix .sh, may be run
 	Copies  map[string]string // a file of this machine by path; all may be run
 	Links   map[string]string // target by path
+	Devices []Device
+
+	Console string // terminal of this machine that is /dev/console; New sets it
+}
+
+// Device is a device file of root's.
+type Device struct {
+	Path         string
+	Type         uint32 // unix.S_IFBLK or unix.S_IFCHR
+	Major, Minor uint32
+}
+
+// Enter has to be called first in TestMain. In the first process of a board, which is
+// the test's own program, it does not return: it becomes the init system.
+func Enter() {
+	if spec := os.Getenv(insideVariable); spec != "" {
+		fmt.Fprintln(os.Stderr, becomeInit(spec)) // returns only an error
+		os.Exit(2)
+	}
 }
 
 // becomeInit makes the board's root in the namespaces of this process, enters it
 // and becomes the init system. It returns only an error.
 func becomeInit(text string) error {
 	runtime.LockOSThread() // the cgroup namespace is that of a thread until exec
-	var s spec
+	var s Spec
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return err
 	}
@@ -61,7 +79,7 @@ func becomeInit(text string) error {
 }
 
 // makeUsr makes /usr and the links to it.
-func (s *spec) makeUsr() error {
+func (s *Spec) makeUsr() error {
 	if !s.Usr {
 		return os.MkdirAll("usr/bin", 0o755)
 	}
@@ -82,6 +100,17 @@ func (s *spec) makeUsr() error {
 
 // makeSystem makes the file systems of the kernel and the devices.
 func makeSystem() error {
+	if err := os.Mkdir("dev", 0o755); err != nil {
+		return err
+	}
+	// A file system of its own: over a folder systemd mounts devtmpfs, which has the
+	// devices of this machine.
+	if err := unix.Mount("dev", "dev", "tmpfs", 0, "mode=755"); err != nil {
+		return err
+	}
+	if err := os.Symlink("pts/ptmx", "dev/ptmx"); err != nil {
+		return err
+	}
 	for _, dir := range []string{"dev/pts", "dev/shm", "etc", "old", "proc", "root", "run", "sys", "tmp", "var/lib", "var/log"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
@@ -109,8 +138,8 @@ func makeSystem() error {
 	if err := unix.Mount("", "proc/sys", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		return err
 	}
-	for name, minor := range map[string]uint32{"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9} {
-		if err := unix.Mknod("dev/"+name, unix.S_IFCHR|0o666, int(unix.Mkdev(1, minor))); err != nil {
+	for name, number := range map[string][2]uint32{"null": {1, 3}, "zero": {1, 5}, "full": {1, 7}, "random": {1, 8}, "urandom": {1, 9}, "tty": {5, 0}} {
+		if err := unix.Mknod("dev/"+name, unix.S_IFCHR|0o666, int(unix.Mkdev(number[0], number[1]))); err != nil {
 			return err
 		}
 		if err := os.Chmod("dev/"+name, 0o666); err != nil {
@@ -121,7 +150,7 @@ func makeSystem() error {
 }
 
 // fill writes the board's own files.
-func (s *spec) fill() error {
+func (s *Spec) fill() error {
 	for _, dir := range s.Folders {
 		if err := os.MkdirAll(relative(dir), 0o755); err != nil {
 			return err
@@ -129,10 +158,19 @@ func (s *spec) fill() error {
 	}
 	for name, content := range s.Files {
 		mode := os.FileMode(0o644)
-		if filepath.Base(filepath.Dir(name)) == "init.d" {
+		if filepath.Base(filepath.Dir(name)) == "init.d" || filepath.Ext(name) == ".sh" {
 			mode = 0o755
 		}
 		if err := put(name, strings.NewReader(content), mode); err != nil {
+			return err
+		}
+	}
+	for _, d := range s.Devices {
+		name := relative(d.Path)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mknod(name, d.Type|0o600, int(unix.Mkdev(d.Major, d.Minor))); err != nil {
 			return err
 		}
 	}
