@@ -23,7 +23,7 @@ EXTRA      := $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go))))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: all demo test test-long check test-nginx test-servers test-metrics test-page sim-fleet test-media test-board test-model test-powercut soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross install dist test-package size clean help
+.PHONY: all demo demo-device test test-long check test-nginx test-servers test-metrics test-page sim-fleet test-media test-board test-model test-powercut test-powercut-device soak-powercut bench bench-peers bench-memory bench-link bench-arm guard cross install dist test-package size clean help
 
 all: bin/otad ## build ./bin/otad, one static binary
 
@@ -41,14 +41,18 @@ bin/version: force
 demo: bin/otad ## a download, killed in the middle, resumed exactly
 	@go run ./testdata/demo
 
+demo-device: bin/otad ## a package straight to a partition, killed twice, mounted only at the end
+	@go run ./testdata/demo -device
+
 test: ## every test that needs nothing but Go
 	go test $(RACE) -shuffle=on -count=1 ./...
 	go test -count=1 ./testdata/alive
+	go test -count=1 -short ./testdata/slots
 	go test -count=1 -v ./testdata/crashstates
 
 test-long: ## what make test does, for longer: more months in the field, every crash state
 	go test $(RACE) -count=1 -run Month ./fsm -long
-	go test -count=1 -timeout 15m ./testdata/crashstates -states 0
+	go test -count=1 -timeout 15m ./testdata/crashstates -states 0 -devicestates 6000
 
 check: ## gofmt, go vet, staticcheck, govulncheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
@@ -81,9 +85,10 @@ sim-fleet: bin/otad ## 300 boards lose their origin for two minutes; a cache bef
 	go test -count=1 ./testdata/s3 ./testdata/fleet
 	go run ./testdata/fleet
 
-test-media: ## full disks, read-only and failing media, odd clocks (root)
-	@testdata/install e2fsprogs
+test-media: ## full disks, read-only and failing media, odd clocks, packages on loop devices (root)
+	@testdata/install e2fsprogs squashfs-tools erofs-utils util-linux
 	go test -count=1 -v ./testdata/media
+	go test -count=1 -v ./testdata/slots
 
 test-model: ## every state of the protocol's model, with Debian's spin
 	@testdata/install spin gcc libc6-dev
@@ -104,6 +109,11 @@ test-powercut: ## power cuts: this kernel on a volatile disk, and boards in QEMU
 	go run ./testdata/powercut -board amd64 -n 100
 	go run ./testdata/powercut -board arm64 -n 20
 	go run ./testdata/powercut -board armhf -n 20
+
+test-powercut-device: ## power cuts of boards whose packages go straight to a second disk (root)
+	testdata/powercut/setup.sh "" amd64
+	go run ./testdata/powercut -device -n 300
+	go run ./testdata/powercut -board amd64 -device -n 50
 
 N ?= 1000
 soak-powercut: ## the same for longer: make soak-powercut N=1000

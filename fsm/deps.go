@@ -65,9 +65,20 @@ type Partial interface {
 	Sync() error
 	// DropCache makes the next reads come from the medium.
 	DropCache() error
-	// Publish gives the file its final name, durably.
-	Publish() error
+	// Publish gives the package, of which every byte is there, its final name,
+	// durably.
+	Publish(size int64) error
 	Close() error
+}
+
+// Doubter is what a Partial also is that can be whole already, as a package on a
+// device is after Ready.
+type Doubter interface {
+	// Doubtful reports whether the whole package may have been written over, so
+	// that the digest of all its bytes has to be compared.
+	Doubtful() bool
+	// Trust notes that it was compared, durably.
+	Trust() error
 }
 
 // Published is a package under its final name.

@@ -74,6 +74,9 @@ func (r resumer) resume(ctx context.Context, file Partial, job journal.Job) (pos
 	if err != nil {
 		return position{}, err
 	}
+	if err := r.doubt(ctx, file, job); err != nil {
+		return position{}, err
+	}
 	checkpoints := r.journal.checkpoints()
 	var unread *Error
 	for i, cp := range checkpoints {
@@ -107,6 +110,25 @@ func (r resumer) resume(ctx context.Context, file Partial, job journal.Job) (pos
 		}
 	}
 	return position{digest: hashing.New(algorithms(job))}, cutBack(file, size, 0)
+}
+
+// doubt compares the digest of a package that is whole and may have been written
+// over since. One that was is given up: nothing of it is claimed any more.
+func (r resumer) doubt(ctx context.Context, file Partial, job journal.Job) error {
+	whole, ok := file.(Doubter)
+	if !ok || !whole.Doubtful() || len(r.journal.checkpoints()) == 0 {
+		return nil
+	}
+	digest, err := rehash(ctx, file, job.Size, algorithms(job), r.report.read)
+	if err != nil {
+		return err
+	}
+	if err := compare(job, digest); err == nil {
+		return whole.Trust()
+	}
+	r.log.Warn("the package was written over, fetching it again", "output", job.Output)
+	r.report.restart(metrics.RestartCheckpointLost)
+	return r.journal.dropCheckpoints()
 }
 
 // errTail is returned for a checkpoint whose tail is not in the file.

@@ -37,6 +37,10 @@ func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is
 // makeRoom deletes the oldest package that may go, and reports whether it did. It
 // deletes none where all of them together are not enough.
 func (t *transfer) makeRoom(full error) bool {
+	var fixed interface{ Fixed() bool }
+	if errors.As(full, &fixed) && fixed.Fixed() {
+		return false // the package is larger than its device
+	}
 	rec := t.journal.record()
 	list := removable(t.dir, rec, t.cfg.Keep)
 	if len(list) == 0 || !suffices(list, full) {

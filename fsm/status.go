@@ -30,6 +30,7 @@ type Snapshot struct {
 	Reason         Reason        // of the error; empty for the codes that have none
 	Stats          journal.Stats // of the job over all processes
 	Host           string        // of the job's URL; empty: not known
+	Output         string        // path of the device that the package goes to; empty: a file
 	SignedBy       string        // number of the key, as minisign prints it; empty: no signature was asked for, or it is not known yet
 	failure        *Error
 }
@@ -54,7 +55,7 @@ func recorded(rec journal.Record, newestFirst []journal.Checkpoint, readback boo
 	job := jobWithSize(rec)
 	s := Snapshot{State: state, Version: job.Version, Name: job.Name, Size: job.Size, SignedBy: rec.Signed.Key,
 		Durable: newestOffset(newestFirst), ETA: -1, Tries: rec.Tries, Message: state.message(),
-		Error: rec.Error, Stats: rec.Stats, Host: hostOf(rec.Job.URL), failure: recordedError(rec)}
+		Error: rec.Error, Stats: rec.Stats, Host: hostOf(rec.Job.URL), Output: rec.Job.Output, failure: recordedError(rec)}
 	if s.failure != nil {
 		s.Code, s.Reason = s.failure.Code, s.failure.Reason
 	}

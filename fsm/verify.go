@@ -80,7 +80,7 @@ func (v *verifier) verify(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return file.Publish()
+	return file.Publish(job.Size)
 }
 
 // isWhole reports whether the newest checkpoint is the package's end and holds.
@@ -92,7 +92,7 @@ func (v *verifier) isWhole(file Partial, size int64, job journal.Job) bool {
 // finishPublished ends a Verifying that was cut after the rename: only the final
 // name is left.
 func (v *verifier) finishPublished(ctx context.Context, job journal.Job) error {
-	if err := v.provePublished(ctx, job); err != nil {
+	if err := v.provePublished(ctx, job); err != nil || job.Output != "" {
 		return err
 	}
 	return v.dir.RemovePartial(job.Name) // the empty one that was just opened

@@ -92,6 +92,12 @@ func (u *Updater) finishWork(ctx context.Context) error {
 	if isReplaced(w.err) {
 		return w.err
 	}
+	if job := u.journal.record().Job; job.Output != "" && isDamaged(w.err) && u.again == nil {
+		// A board that has run from the device has changed by right what is there.
+		// Nothing is claimed of it any more.
+		u.log.Warn("what is on the device is not the package any more", "err", w.err)
+		w.err = u.dir.RemovePartial(job.Name)
+	}
 	ev, change, why := w.next, recordChange(nil), (*Error)(nil)
 	switch {
 	case isDamaged(w.err) && u.again != nil:

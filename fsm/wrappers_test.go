@@ -298,11 +298,11 @@ func (f *checkedPartial) DropCache() error {
 	return f.Partial.DropCache()
 }
 
-func (f *checkedPartial) Publish() error {
+func (f *checkedPartial) Publish(size int64) error {
 	if err := f.change("publish", 0); err != nil {
 		return err
 	}
-	return f.Partial.Publish()
+	return f.Partial.Publish(size)
 }
 
 func (f *checkedPartial) Close() error {

@@ -21,7 +21,7 @@ func fullInstall() journal.Install {
 
 // recordWithoutInstall is fullRecord as it was before installations were stored.
 func recordWithoutInstall() journal.Record {
-	r := fullRecord()
+	r := recordWithoutOutput()
 	r.Install = journal.Install{}
 	return r
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,6 +15,7 @@ const (
 	MaxURL     = 4096
 	MaxName    = 128
 	MaxVersion = 64
+	MaxOutput  = 255
 
 	MaxSignature = 4096
 )
@@ -27,6 +29,7 @@ type Job struct {
 	Size    int64  `json:"size,omitempty"`    // bytes; 0: taken from the first response
 	MD5     string `json:"md5,omitempty"`     // lower-case hex; may be empty
 	SHA256  string `json:"sha256,omitempty"`  // lower-case hex; may be empty
+	Output  string `json:"output,omitempty"`  // path of the device that it goes to; empty: a file. An older otad fetches a file
 
 	// Signature is lines 2 to 4 of the package's .minisig file; may be empty.
 	Signature string `json:"signature,omitempty"`
@@ -35,11 +38,11 @@ type Job struct {
 }
 
 // Same reports whether j and o are the same job: the same name, version,
-// digests and size, where a size of 0 is not known yet and equals any. The URL
+// digests, output and size, where a size of 0 is not known yet and equals any. The URL
 // does not count: a pre-signed URL is different each time it is signed. Nor does
 // the signature: the package may be signed again, with another key.
 func (j Job) Same(o Job) bool {
-	return j.Name == o.Name && j.Version == o.Version && j.MD5 == o.MD5 && j.SHA256 == o.SHA256 &&
+	return j.Name == o.Name && j.Version == o.Version && j.MD5 == o.MD5 && j.SHA256 == o.SHA256 && j.Output == o.Output &&
 		(j.Size == o.Size || j.Size == 0 || o.Size == 0)
 }
 
@@ -55,6 +58,7 @@ const (
 	FieldSize    Field = "size"
 	FieldMD5     Field = "MD5"
 	FieldSHA256  Field = "SHA-256"
+	FieldOutput  Field = "output"
 
 	FieldSignature    Field = "signature"
 	FieldSignatureURL Field = "signature URL"
@@ -92,6 +96,7 @@ func (j Job) check(withURL bool, nameProblem func(string) string) error {
 		{FieldMD5, j.MD5 == "" && j.SHA256 == "", "is missing, and there is no SHA-256 in its place"},
 		{FieldMD5, j.MD5 != "", DigestProblem(j.MD5, 32)},
 		{FieldSHA256, j.SHA256 != "", DigestProblem(j.SHA256, 64)},
+		{FieldOutput, j.Output != "", OutputProblem(j.Output)},
 		{FieldSignature, j.Signature != "", textProblem(j.Signature, MaxSignature)},
 		{FieldSignatureURL, j.SignatureURL != "", urlProblem(j.SignatureURL)},
 	} {
@@ -135,6 +140,20 @@ func DigestProblem(text string, digits int) string {
 	return ""
 }
 
+// OutputProblem returns why path cannot be the path of a device, as the end of a
+// sentence that begins with it, or "".
+func OutputProblem(path string) string {
+	switch {
+	case !strings.HasPrefix(path, "/") || path != filepath.Clean(path):
+		return "is not an absolute path such as /dev/mmcblk0p3"
+	case len(path) > MaxOutput:
+		return fmt.Sprintf("is longer than %d bytes", MaxOutput)
+	case !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl):
+		return "contains bytes that are not printable text"
+	}
+	return ""
+}
+
 func urlProblem(url string) string {
 	if url == "" {
 		return "is missing"
@@ -162,8 +181,10 @@ func NameProblem(name string) string {
 	if problem := storedNameProblem(name); problem != "" {
 		return problem
 	}
-	if strings.HasSuffix(strings.ToLower(name), ".otad-part") {
-		return "ends in .otad-part, which marks unfinished packages"
+	for _, own := range [...]string{".otad-part", ".otad-slot"} {
+		if strings.HasSuffix(strings.ToLower(name), own) {
+			return "ends in " + own + ", which marks unfinished packages"
+		}
 	}
 	previous, alphabet := rune(0), (*unicode.RangeTable)(nil)
 	for i, r := range name {

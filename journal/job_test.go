@@ -40,6 +40,7 @@ func TestSameIsAboutTheIdentityOfAJob(t *testing.T) {
 		{"the name", func(j *journal.Job) { j.Name = "v.zip" }, false},
 		{"the MD5", func(j *journal.Job) { j.MD5 = strings.Repeat("1f", 16) }, false},
 		{"the SHA-256", func(j *journal.Job) { j.SHA256 = "" }, false},
+		{"the output", func(j *journal.Job) { j.Output = "/dev/sda2" }, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,6 +81,12 @@ func TestValidateNamesTheFieldThatIsWrong(t *testing.T) {
 		{"a line break", version("1.2.3\n"), journal.FieldVersion},
 		{"a very long version", version(strings.Repeat("1", 64) + ".2.3"), journal.FieldVersion},
 		{"no URL", func(j *journal.Job) { j.URL = "" }, journal.FieldURL},
+		{"an output", func(j *journal.Job) { j.Output = "/dev/disk/by-partlabel/rootfs b" }, ""},
+		{"an output that is a name", func(j *journal.Job) { j.Output = "slot-b" }, journal.FieldOutput},
+		{"an output with a way back", func(j *journal.Job) { j.Output = "/dev/../etc/passwd" }, journal.FieldOutput},
+		{"an output that is too long", func(j *journal.Job) { j.Output = "/" + strings.Repeat("u", journal.MaxOutput) }, journal.FieldOutput},
+		{"an output with a line break", func(j *journal.Job) { j.Output = "/dev/a\nb" }, journal.FieldOutput},
+		{"the name of a device's record", func(j *journal.Job) { j.Name = "u.otad-slot" }, journal.FieldName},
 		{"a URL that is too long", func(j *journal.Job) { j.URL = strings.Repeat("u", journal.MaxURL+1) }, journal.FieldURL},
 		{"a URL that is not text", func(j *journal.Job) { j.URL = "https://\xff" }, journal.FieldURL},
 		{"no name", name(""), journal.FieldName},

@@ -20,7 +20,7 @@ import (
 func fullRecord() journal.Record {
 	return journal.Record{
 		State:      "Failed",
-		Job:        signedJob(),
+		Job:        jobWithOutput(signedJob()),
 		Generation: 7,
 		Validator:  journal.Validator{ETag: `"abc-40"`, LastModified: "Mon, 23 Nov 2026 16:58:00 GMT", Total: 104857600, Absent: true},
 		Error:      "DOWNLOAD_FAILED: HTTP 404 <Not Found> & more",
@@ -52,9 +52,16 @@ func fullRecord() journal.Record {
 	}
 }
 
+// recordWithoutOutput is fullRecord as it was before a package could go to a device.
+func recordWithoutOutput() journal.Record {
+	r := fullRecord()
+	r.Job.Output = ""
+	return r
+}
+
 // recordWithoutSigned is fullRecord as it was before signatures were stored.
 func recordWithoutSigned() journal.Record {
-	r := fullRecord()
+	r := recordWithoutOutput()
 	r.Job.Signature, r.Job.SignatureURL, r.Signed = "", "", journal.Signed{}
 	return r
 }
@@ -121,6 +128,7 @@ func TestRecordFormatIsFrozen(t *testing.T) {
 		"record-v1-last":      recordWithoutHandOff(),
 		"record-v1-install":   recordWithoutSigned(),
 		"record-v1-signed":    recordWithoutInstall(),
+		"record-v1-output":    outputRecord(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			frozen := golden(t, name)
@@ -150,6 +158,7 @@ func TestOlderOtadUsesARecordWithASignature(t *testing.T) {
 	}
 	job := keys["job"].(map[string]any)
 	delete(keys, "signed")
+	delete(job, "output")
 	delete(job, "signature")
 	delete(job, "signature_url")
 	rest, err := json.Marshal(keys)
@@ -381,6 +390,7 @@ func worstCase(n int, salt byte) journal.Record {
 	r := recordWithoutSigned()
 	r.Job.URL = strings.Repeat(string('a'+rune(salt%26)), journal.MaxURL)
 	r.Job.Name = strings.Repeat("n", journal.MaxName)
+	r.Job.Output = "/" + strings.Repeat("o", journal.MaxOutput-1)
 	r.Error, r.Code, r.Reason = strings.Repeat("e", journal.MaxText), longestCode, longestReason
 	r.Stats = journal.Stats{Seconds: math.MaxInt64, Received: math.MaxInt64, Discarded: math.MaxInt64, Resumes: math.MaxInt64, Retries: math.MaxInt64}
 	r.Tries, r.TryStep, r.TryOffset = math.MaxInt, math.MaxInt, math.MaxInt64

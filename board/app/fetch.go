@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,7 +77,7 @@ func fetch(ctx context.Context, p *Process, cfg *config.Config, b Build, stdout,
 	}
 	view.ready(last, summary)
 	queue.flush(flushLimit) // on a terminal the result comes last
-	path := filepath.Join(s.dir.Path(), last.Name)
+	path := cmp.Or(last.Output, filepath.Join(s.dir.Path(), last.Name))
 	shown := path
 	if console.IsTerminal(stdout) {
 		shown = netio.Printable(path) // a program gets the name as it is
@@ -98,6 +99,7 @@ func flagError(err error) error {
 		journal.FieldURL:    "the URL",
 		journal.FieldMD5:    "-md5",
 		journal.FieldSHA256: "-sha256",
+		journal.FieldOutput: "-output",
 
 		journal.FieldSignature:    "-signature",
 		journal.FieldSignatureURL: "-signature",

@@ -119,7 +119,7 @@ func serve(ctx context.Context, p *Process, cfg *config.Config, b Build, stderr 
 }
 
 func newAPI(addrs []string, s *services, version, token string, withMetrics bool) http.Handler {
-	c := deviceapi.Config{Updater: living{s.updater, s.pulse}, Token: token, Version: version, Log: s.log, Addrs: addrs, StateDir: s.dir.Identity()}
+	c := deviceapi.Config{Updater: living{s.updater, s.pulse}, Token: token, Version: version, Log: s.log, Addrs: addrs, StateDir: s.dir.Identity(), Output: s.outputs.DeviceOf}
 	if s.install != nil {
 		c.Installer = s.install
 	}

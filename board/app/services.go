@@ -24,6 +24,8 @@ import (
 type services struct {
 	log     *slog.Logger
 	dir     *storage.StateDir
+	slots   *storage.Slots
+	outputs config.Outputs
 	journal *journal.Journal
 	origin  *origin
 	metrics *metrics.Metrics
@@ -36,7 +38,7 @@ type services struct {
 // open opens the services. change sets the fields of the machine's configuration
 // that depend on the command.
 func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change func(*fsm.Config)) (_ *services, err error) {
-	s := &services{log: log, origin: new(origin), pulse: newPulse(), metrics: newMetrics(b)}
+	s := &services{log: log, origin: new(origin), pulse: newPulse(), metrics: newMetrics(b), outputs: cfg.Output}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -57,6 +59,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 	if s.dir, err = storage.OpenStateDir(cfg.StateDir); err != nil {
 		return nil, err
 	}
+	s.slots = storage.NewSlots(s.dir, devices(cfg)...)
 	// The partial files go with a damaged journal: without it, nothing shows which
 	// of their bytes are good. They go first, because the new one needs space.
 	if s.journal, err = journal.Open(s.dir.Dir(), journal.Options{
@@ -88,7 +91,7 @@ func open(cfg *config.Config, b Build, log *slog.Logger, queue *logQueue, change
 	machine.Held = s.origin.heldOrCut(held(cfg.HoldFile, log))
 	change(&machine)
 	s.updater, err = fsm.New(fsm.Deps{
-		Journal: watchedJournal{s.journal, s.pulse}, StateDir: stateDir{s.dir, s.pulse}, Source: fsm.SourceOf(s.origin), Metrics: s.metrics, Log: s.log,
+		Journal: watchedJournal{s.journal, s.pulse}, StateDir: stateDir{s.dir, s.pulse, s.slots, s.journal.Record}, Source: fsm.SourceOf(s.origin), Metrics: s.metrics, Log: s.log,
 	}, machine)
 	return s, err
 }
@@ -164,21 +167,49 @@ func newMetrics(b Build) *metrics.Metrics {
 	})
 }
 
-// stateDir is the state directory with the machine's types of files.
+// stateDir is the state directory with the machine's types of files, and the
+// devices in place of files for a job with an output.
 type stateDir struct {
-	dir   *storage.StateDir
-	pulse *pulse
+	dir    *storage.StateDir
+	pulse  *pulse
+	slots  *storage.Slots
+	record func() journal.Record
 }
 
 func (s stateDir) OpenPartial(name string) (fsm.Partial, error) {
+	if output := s.outputOf(name); output != "" {
+		slot, err := s.slots.OpenPartial(name, output)
+		if err != nil {
+			return nil, err
+		}
+		return watchedSlot{watchedPartial{slot, s.pulse}, slot}, nil
+	}
+	if err := s.slots.Release(name); err != nil { // of an earlier job of that name
+		return nil, err
+	}
 	file, err := s.dir.OpenPartial(name)
 	if err != nil {
 		return nil, err
 	}
 	return watchedPartial{file, s.pulse}, nil
 }
-func (s stateDir) RemovePartial(name string) error              { return s.dir.RemovePartial(name) }
-func (s stateDir) Published(name string) (fsm.Published, error) { return s.dir.Published(name) }
+
+func (s stateDir) RemovePartial(name string) error {
+	if err := s.slots.Release(name); err != nil {
+		return err
+	}
+	return s.dir.RemovePartial(name)
+}
+
+func (s stateDir) Published(name string) (fsm.Published, error) {
+	if output := s.outputOf(name); output != "" {
+		return s.slots.Published(name, output)
+	}
+	return s.dir.Published(name)
+}
+
+// RemovePublished never deletes what is on a device: a job with an output makes no
+// file of its name.
 func (s stateDir) RemovePublished(name string, isIt func(fs.FileInfo) bool) (bool, error) {
 	return s.dir.RemovePublished(name, isIt)
 }

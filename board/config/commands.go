@@ -116,6 +116,7 @@ func complete(c *Config, hasURL bool) error {
 		return nil
 	}
 	j := &c.Fetch.Job
+	j.Output = c.Output.Device
 	j.MD5, j.SHA256 = strings.ToLower(j.MD5), strings.ToLower(j.SHA256)
 	switch {
 	case hasURL:

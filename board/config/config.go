@@ -53,6 +53,7 @@ type Config struct {
 	Format     string   // of graph: mermaid or dot
 	HoldFile   string   // serve and fetch make no request while it exists, "" for none
 	Warnings   []string // one line for each unknown name that serve ignores, without a value
+	Output     Outputs  // devices that packages may be written to
 	HeaderFile string   // holds header fields of the requests to the origin, "" for none
 
 	TrustedKeys []string // files of the keys of which one must have signed a package, none for any package

@@ -157,6 +157,8 @@ var everyFlag = []struct {
 	{"fetch", "size", "500MB", func(c *config.Config) any { return c.Fetch.Job.Size }, int64(500_000_000)},
 	{"fetch", "name", "other name.zip", func(c *config.Config) any { return c.Fetch.Job.Name }, "other name.zip"},
 	{"fetch", "version", "10.20.30", func(c *config.Config) any { return c.Fetch.Job.Version }, "10.20.30"},
+	{"fetch", "output", "/dev/sda2", func(c *config.Config) any { return c.Fetch.Job.Output }, "/dev/sda2"},
+	{"serve", "output", "b=/dev/sda2", func(c *config.Config) any { return c.Output.Devices() }, []string{"/dev/sda2"}},
 	{"fetch", "replace", "true", func(c *config.Config) any { return c.Fetch.Replace }, true},
 	{"fetch", "quiet", "T", func(c *config.Config) any { return c.Fetch.Quiet }, true},
 	{"status", "json", "true", func(c *config.Config) any { return c.StatusJSON }, true},

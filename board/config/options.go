@@ -117,6 +117,7 @@ func transferOptions(c *Config) []option {
 		{"tls-min", "VERSION", inTransfer, tlsVersion(&s.TLSMin), "lowest version of TLS, 1.2 or 1.3, for the origin and the callbacks"},
 		{"client-cert", "FILE", inTransfer, text(&s.ClientCert), "PEM file of the client certificate, which only the URL's own host is shown; needs -client-key"},
 		{"client-key", "FILE", inTransfer, text(&s.ClientKey), "PEM file of the client certificate's key"},
+		{outputOption, "DEVICE", inTransfer, outputs{&c.Output}, "block device that the package is written straight to; for serve NAME=DEVICE, which a request may name; may be given more than once"},
 		{"trusted-key", "FILE", inTransfer, files{&c.TrustedKeys}, "public keys of minisign, signify or usign, of which one must have signed the package; may be given more than once"},
 		{"min-version", "VERSION", inTransfer, minVersion(&c.MinVersion), "refuse packages whose signed version is older, X.Y.Z or @FILE with one in it; needs -trusted-key"},
 		{"readback", "", inTransfer, boolean(&m.Readback), "verify by reading the package from the medium once more"},

@@ -73,6 +73,9 @@ func parse(command string, args, environ []string) (*Config, error) {
 	if c.Warnings, err = applyAll(opts, flags, environ, command == serveCommand); err != nil {
 		return nil, err
 	}
+	if err := checkOutputFlags(command, flags); err != nil {
+		return nil, err
+	}
 	return c, complete(c, len(operands) > 0)
 }
 

@@ -50,6 +50,10 @@ type Config struct {
 	// compares; empty: not given.
 	StateDir string
 
+	// Output returns the device of that name, which a request may write to, and
+	// whether there is one; nil: there is none.
+	Output func(name string) (device string, ok bool)
+
 	Now func() time.Time // clock of the limit of commands; nil: time.Now
 }
 
@@ -152,6 +156,9 @@ func (a *api) download(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	job, err := decodeDownload(body)
+	if err == nil {
+		job.Output, err = a.outputOf(job.Output)
+	}
 	if err != nil {
 		commandFailed(err).write(w)
 		return

@@ -27,6 +27,7 @@ func membersOf(job *journal.Job) []member {
 		{name: "package_size", into: &job.Size, problem: "is not a whole number"},
 		{name: "package_md5", into: &job.MD5, problem: "is not a string"},
 		{name: "package_sha256", into: &job.SHA256, problem: "is not a string", optional: true},
+		{name: "output", into: &job.Output, problem: "is not a string", optional: true}, // a name, see outputOf
 		{name: "package_signature", into: &job.Signature, problem: "is not a string", optional: true},
 		{name: "package_signature_url", into: &job.SignatureURL, problem: "is not a string", optional: true},
 	}
@@ -125,6 +126,7 @@ func checkDownload(job journal.Job) error {
 	case job.MD5 == "":
 		return &requestError{"package_md5", "is missing"}
 	}
+	job.Output = "" // it is a name yet
 	return keyed(job.Validate())
 }
 

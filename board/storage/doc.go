@@ -2,7 +2,8 @@
 // except for the journal: the directory and its lock ([StateDir]), the partial
 // file NAME.otad-part ([Partial]) with direct writes, its publication under the
 // final name, the check and reservation of space ([SpaceError]), and blocks of
-// memory outside the Go heap ([MapBuffer]).
+// memory outside the Go heap ([MapBuffer]). A package may go straight to a device
+// instead ([Slots], [Slot]); README.md in this folder says how.
 //
 // Only otad's user and root can change what is in the directory; OpenStateDir
 // refuses any other. Every name is looked up in the open directory, no symbolic

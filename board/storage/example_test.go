@@ -39,7 +39,7 @@ func Example() {
 		log.Fatal(err) // final: the file must be opened again
 	}
 	// From here on a checkpoint may claim the block.
-	if err := part.Publish(); err != nil {
+	if err := part.Publish(0); err != nil {
 		log.Fatal(err)
 	}
 

@@ -99,3 +99,34 @@ func OpenStateDirOf(uid int, path string) (*StateDir, error) {
 
 // UIDOf is uidOf.
 func UIDOf(users, name string) int { return uidOf(users, name) }
+
+// System is system, with its directories in place of /sys and /proc.
+type System = system
+
+// SystemAt returns the descriptions of devices under two directories.
+func SystemAt(sys, proc string) System { return system{sys: sys, proc: proc} }
+
+// Identify is identify of a block device.
+func (s system) Identify(rdev uint64, size int64) deviceID {
+	st := unix.Stat_t{Mode: unix.S_IFBLK}
+	assignDevice(&st.Rdev, rdev)
+	return s.identify(&st, size)
+}
+
+// Writes is writes of a block device.
+func (s system) Writes(rdev uint64) string {
+	st := unix.Stat_t{Mode: unix.S_IFBLK}
+	assignDevice(&st.Rdev, rdev)
+	return s.writes(&st)
+}
+
+// Differs is differs.
+func (id deviceID) Differs(now deviceID) string { return id.differs(now) }
+
+// HolderOf is holderOf.
+func (s system) HolderOf(rdev uint64) string { return s.holderOf(rdev) }
+
+func assignDevice[T ~uint32 | ~uint64](field *T, v uint64) { *field = T(v) }
+
+// HeadSize is headSize.
+const HeadSize = headSize

@@ -49,7 +49,7 @@ func TestAReplacedDirectoryIsFound(t *testing.T) {
 			p := openPartial(t, d, "u.zip")
 			writeAt(t, p, []byte("data"), 0)
 			tt.replace(t, dir)
-			for name, err := range map[string]error{"Writable": d.Writable(), "Publish": p.Publish()} {
+			for name, err := range map[string]error{"Writable": d.Writable(), "Publish": p.Publish(0)} {
 				var replaced *storage.ReplacedError
 				if got := errors.As(err, &replaced); got != tt.want || got != (err != nil) {
 					t.Errorf("%s = %v, want a ReplacedError: %v", name, err, tt.want)

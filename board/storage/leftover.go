@@ -38,7 +38,7 @@ func (d *StateDir) AdoptPartial(name string) error {
 }
 
 // RemovePartialsExcept deletes the partial files of all packages but the named
-// ones, durably: without a record nothing shows what they hold, and their space
+// ones, and the records of their devices, which it does not touch, durably: without a record nothing shows what they hold, and their space
 // is missing to the next package. It returns their names, without the suffix, and
 // how many bytes of the disk they had. It goes on after an error and returns all
 // errors. It may be called from any goroutine.
@@ -51,8 +51,11 @@ func (d *StateDir) RemovePartialsExcept(packages ...string) (removed []string, s
 	for _, name := range names {
 		// FAT keeps the letters of a name as they were first written. A package of an
 		// earlier version can have a name that ends in the suffix.
-		named := func(p string) bool { return strings.EqualFold(p+partSuffix, name) || strings.EqualFold(p, name) }
-		if !strings.HasSuffix(strings.ToLower(name), partSuffix) || slices.ContainsFunc(packages, named) {
+		named := func(p string) bool {
+			return strings.EqualFold(p+partSuffix, name) || strings.EqualFold(p+slotSuffix, name) || strings.EqualFold(p, name)
+		}
+		lower := strings.ToLower(name)
+		if !strings.HasSuffix(lower, partSuffix) && !strings.HasSuffix(lower, slotSuffix) || slices.ContainsFunc(packages, named) {
 			continue
 		}
 		st, err := d.lstat(name)
@@ -63,7 +66,7 @@ func (d *StateDir) RemovePartialsExcept(packages ...string) (removed []string, s
 			errs = append(errs, err)
 			continue
 		}
-		removed = append(removed, name[:len(name)-len(partSuffix)])
+		removed = append(removed, name[:len(name)-len(partSuffix)]) // slotSuffix is as long
 		size += st.Blocks * statBlock
 	}
 	if len(removed) == 0 && errs == nil {

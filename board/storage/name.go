@@ -33,7 +33,8 @@ func checkName(name string) error {
 		return fmt.Errorf("%w: %d bytes long, 1 to %d are allowed", ErrName, len(name), maxName)
 	case name[0] == '.' || strings.ContainsAny(name, "/\x00"):
 		return fmt.Errorf("%w: %q", ErrName, name)
-	case strings.HasPrefix(lower, journalPrefix), strings.HasSuffix(lower, partSuffix), strings.HasSuffix(lower, earlierSuffix):
+	case strings.HasPrefix(lower, journalPrefix), strings.HasSuffix(lower, partSuffix), strings.HasSuffix(lower, earlierSuffix),
+		strings.HasSuffix(lower, slotSuffix):
 		return fmt.Errorf("%w: %q is kept for otad itself", ErrName, name)
 	}
 	return nil

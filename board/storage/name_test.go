@@ -29,7 +29,7 @@ func TestUnsafeNamesAreRefused(t *testing.T) {
 
 func TestLongestNameIsPublished(t *testing.T) {
 	p := openPartial(t, open(t, t.TempDir()), strings.Repeat("x", 128))
-	if err := p.Publish(); err != nil {
+	if err := p.Publish(0); err != nil {
 		t.Error(err)
 	}
 }

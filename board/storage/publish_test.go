@@ -23,7 +23,7 @@ func TestPublishStopsAtTheCallThatFails(t *testing.T) {
 			}
 			return nil
 		})
-		if err := p.Publish(); !errors.Is(err, syscall.EIO) {
+		if err := p.Publish(0); !errors.Is(err, syscall.EIO) {
 			t.Errorf("call %d: error is %v, want EIO", failAt, err)
 		}
 		if calls != failAt+1 {
@@ -43,7 +43,7 @@ func TestPublishReplacesAnOlderPackage(t *testing.T) {
 	d := open(t, dir)
 	p := openPartial(t, d, "u.zip")
 	writeAt(t, p, []byte("newer"), 0)
-	if err := p.Publish(); err != nil {
+	if err := p.Publish(0); err != nil {
 		t.Fatal(err)
 	}
 	f, err := d.Published("u.zip")
@@ -77,7 +77,7 @@ func TestPublishGoesOnWithoutModes(t *testing.T) {
 			}
 			return nil
 		})
-		if err := p.Publish(); err != nil {
+		if err := p.Publish(0); err != nil {
 			t.Errorf("%v: Publish = %v", refusal, err)
 		}
 	}

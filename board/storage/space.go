@@ -29,6 +29,27 @@ func (e *SpaceError) Space() (need, free int64) { return e.Need, e.Free }
 // Unwrap makes the error match [unix.ENOSPC].
 func (e *SpaceError) Unwrap() error { return unix.ENOSPC }
 
+// DeviceSizeError means that a package is larger than the device. It matches
+// [unix.ENOSPC].
+type DeviceSizeError struct {
+	Path       string
+	Need, Free int64 // bytes of the package and of the device
+}
+
+func (e *DeviceSizeError) Error() string {
+	return fmt.Sprintf("%s is too small: need %d bytes, it has %d", e.Path, e.Need, e.Free)
+}
+
+// Space returns Need and Free, both in bytes.
+func (e *DeviceSizeError) Space() (need, free int64) { return e.Need, e.Free }
+
+// Fixed returns true: nothing that is deleted makes room. It is how a caller that
+// does not know this type finds that out.
+func (*DeviceSizeError) Fixed() bool { return true }
+
+// Unwrap makes the error match [unix.ENOSPC].
+func (e *DeviceSizeError) Unwrap() error { return unix.ENOSPC }
+
 // Free returns how many bytes an unprivileged user may still write to the file
 // system of the directory. The blocks that ext4 and others reserve for root
 // are not counted, even if otad runs as root: they let the board boot and log

@@ -66,7 +66,7 @@ func TestOrderOfCalls(t *testing.T) {
 		}, nil},
 		{"adopt a missing file", func(d *storage.StateDir, _ *storage.Partial) error { return d.AdoptPartial("v.zip") },
 			[]string{"fsync directory" + partial}},
-		{"publish", func(_ *storage.StateDir, p *storage.Partial) error { return p.Publish() }, []string{
+		{"publish", func(_ *storage.StateDir, p *storage.Partial) error { return p.Publish(0) }, []string{
 			"fchmod file" + partial,
 			"fsync file [u.zip.otad-part-rw-r--r--]",
 			"rename u.zip.otad-part u.zip [u.zip.otad-part-rw-r--r--]",
@@ -97,7 +97,7 @@ func TestDirectorySyncErrors(t *testing.T) {
 		"remove":     func(d *storage.StateDir, _ *storage.Partial) error { return d.RemovePartial("u.zip") },
 		"remove all": func(d *storage.StateDir, _ *storage.Partial) error { return removeAll(d) },
 		"adopt":      func(d *storage.StateDir, _ *storage.Partial) error { return d.AdoptPartial("u.zip") },
-		"publish":    func(_ *storage.StateDir, p *storage.Partial) error { return p.Publish() },
+		"publish":    func(_ *storage.StateDir, p *storage.Partial) error { return p.Publish(0) },
 	} {
 		for _, cause := range []error{syscall.EINVAL, syscall.EIO, syscall.ENOSPC, syscall.EROFS} {
 			d := open(t, t.TempDir())
@@ -125,7 +125,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 		"write":   func(p *storage.Partial) error { _, err := p.WriteAt([]byte("x"), 0); return err },
 		"cut":     func(p *storage.Partial) error { return p.Truncate(0) },
 		"reserve": func(p *storage.Partial) error { return p.Reserve(1, 0) },
-		"publish": func(p *storage.Partial) error { return p.Publish() },
+		"publish": func(p *storage.Partial) error { return p.Publish(0) },
 	}
 	for _, tt := range []struct {
 		call  string
@@ -134,8 +134,8 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	}{
 		{"fdatasync file", syscall.EIO, (*storage.Partial).Sync},
 		{"fdatasync file", syscall.EINVAL, (*storage.Partial).Sync}, // not a directory
-		{"fsync file", syscall.EIO, (*storage.Partial).Publish},
-		{"fsync file", syscall.EINVAL, (*storage.Partial).Publish},
+		{"fsync file", syscall.EIO, func(p *storage.Partial) error { return p.Publish(0) }},
+		{"fsync file", syscall.EINVAL, func(p *storage.Partial) error { return p.Publish(0) }},
 	} {
 		for name, then := range after {
 			t.Run(tt.call+" "+tt.cause.Error()+", "+name, func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestInterruptedCallsAreRepeated(t *testing.T) {
 	})
 	p := openPartial(t, d, "u.zip")
 	writeAt(t, p, []byte("data"), 0)
-	if err := errors.Join(p.Reserve(mib, 0), p.Sync(), p.Publish(), d.RemovePartial("u.zip")); err != nil {
+	if err := errors.Join(p.Reserve(mib, 0), p.Sync(), p.Publish(0), d.RemovePartial("u.zip")); err != nil {
 		t.Error(err)
 	}
 	if len(interrupted) != 9 {

@@ -21,6 +21,7 @@ type syscalls struct {
 	fadvise   func(fd int) error // drops the file from the page cache
 
 	serviceUID func() int // of the user that otad's packages make; -1: there is none
+	system     system     // where devices are described
 
 	openDirect  func(d *StateDir, name string) (*os.File, error)
 	writeDirect func(f *os.File, b []byte, offset int64) (int, error)
@@ -46,6 +47,7 @@ func linuxSyscalls() syscalls {
 		},
 
 		serviceUID: serviceUID,
+		system:     system{sys: "/sys", proc: "/proc"},
 
 		openDirect: func(d *StateDir, name string) (*os.File, error) {
 			return d.openAt(name, os.O_RDWR|unix.O_DIRECT, 0)

@@ -54,3 +54,9 @@ func (g *Guest) Kill() {
 		_ = g.qemu.Wait()         // the error repeats how it has ended
 	}
 }
+
+// Disk returns the arguments that connect one more disk, of a -drive with that id.
+// The guest numbers the disks in their order.
+func (m Machine) Disk(id string) []string {
+	return []string{"-device", "virtio-blk-" + m.bus + ",drive=" + id}
+}

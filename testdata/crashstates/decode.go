@@ -124,6 +124,10 @@ func (c *caller) onName(dirfd, addr uint64, o Op) ([]Op, error) {
 }
 
 func (c *caller) on(path string, o Op) []Op {
+	if path == place(c.dir, slotName) {
+		o.Name = slotName
+		return []Op{o}
+	}
 	name, err := filepath.Rel(c.dir, path)
 	if err != nil || strings.ContainsRune(name, filepath.Separator) || name == ".." {
 		return nil

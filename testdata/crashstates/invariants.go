@@ -44,8 +44,10 @@ func (w *Invariants) after(o Op) *Invariants {
 		}
 	case o.Kind == Create && isNote(o.Name):
 		next.HandOff = w.HandOff.after(o.Name)
-	case w.Job == nil || o.Name != w.Job.part():
+	case w.Job == nil || o.Name != w.Job.part() && o.Name != slotName:
 		return w
+	case o.Name == slotName && o.At < slotHead:
+		return w // its head comes and goes
 	case o.Kind == Write && o.At >= w.Job.object.Len():
 		return w // the first interval of an answer that takes over; it is copied to its place
 	case o.Kind == Write:
@@ -75,6 +77,11 @@ func (w *Invariants) observe(line string) {
 	if !ok {
 		return // the result on stdout, which repeats the log
 	}
+	defer func() {
+		if w.Job != nil && w.Job.replaced {
+			w.Durable = min(w.Durable, w.Job.kept)
+		}
+	}()
 	switch said.Msg {
 	case "installation":
 		w.HandOff.Shown = fsm.Stage(said.To)

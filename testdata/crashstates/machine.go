@@ -26,6 +26,7 @@ type machine struct {
 	jobs    []*Job
 	dir     *storage.StateDir
 	journal *journal.Journal
+	store   store
 	source  *netio.Fetcher
 	updater *fsm.Updater
 	wake    atomic.Pointer[*installer.Installer] // nil: there is none
@@ -51,18 +52,20 @@ func (r *Rig) start(jobs []*Job, triesAgain bool) (_ *machine, err error) {
 	if m.journal, err = journal.Open(m.dir.Dir(), journal.Options{}); err != nil {
 		return nil, err
 	}
+	device := place(r.Dir, slotName)
+	m.store = store{m.dir, storage.NewSlots(m.dir, device), device, m.journal.Record}
 	if err := m.tidy(); err != nil {
 		return nil, err
 	}
 	if m.source, err = netio.New(netio.Config{Dial: m.dial, ConnectTimeout: patience, HeaderTimeout: patience, ReadTimeout: patience}); err != nil {
 		return nil, err
 	}
-	deps := fsm.Deps{Journal: m.journal, StateDir: store{m.dir}, Source: fsm.SourceOf(m.source),
+	deps := fsm.Deps{Journal: m.journal, StateDir: m.store, Source: fsm.SourceOf(m.source),
 		Metrics: r.Metrics, Log: slog.New(slog.DiscardHandler)}
 	if r.SingleCheckpoint {
 		deps.Journal = newestOnly{m.journal}
 	}
-	cfg := fsm.Config{Checkpoint: Interval, Readback: r.Readback, FailOnJournalError: true, AllocBuffer: buffer, OnChange: func(s fsm.Snapshot) {
+	cfg := fsm.Config{Checkpoint: longestInterval(jobs), Readback: r.Readback, FailOnJournalError: true, AllocBuffer: buffer, OnChange: func(s fsm.Snapshot) {
 		if s.State == fsm.Ready || s.State == fsm.Failed {
 			select {
 			case m.ends <- s:
@@ -236,12 +239,6 @@ func (m *machine) firstByte(job *Job) (int64, error) {
 	}
 	return job.object.Len(), nil
 }
-
-// store adapts the state directory to the machine's interface.
-type store struct{ *storage.StateDir }
-
-func (s store) OpenPartial(name string) (fsm.Partial, error) { return s.StateDir.OpenPartial(name) }
-func (s store) Published(name string) (fsm.Published, error) { return s.StateDir.Published(name) }
 
 // newestOnly is a journal that keeps one checkpoint.
 type newestOnly struct{ *journal.Journal }

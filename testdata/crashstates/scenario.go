@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"otad/fsm"
@@ -34,8 +36,15 @@ type Job struct {
 	Script []*origintest.Rule
 
 	object origintest.Object
-	url    string // of the recorded run's origin
-	addr   string // of that
+	toSlot bool   // it goes to the device
+	output string // path of that in the recorded run
+	every  int64  // checkpoint interval; 0: Interval
+	// replaced: an answer takes over, so that only the first kept bytes that are
+	// reported durable are promised. Its report may be late.
+	replaced bool
+	kept     int64
+	url      string // of the recorded run's origin
+	addr     string // of that
 }
 
 // NewJob returns a job for a package of size bytes. The bytes are generated
@@ -60,7 +69,7 @@ func (j *Job) part() string { return j.Name + ".otad-part" }
 
 // journalJob returns the job as it is posted.
 func (j *Job) journalJob() journal.Job {
-	return journal.Job{URL: j.url, Name: j.Name, MD5: j.MD5, Size: j.Size}
+	return journal.Job{URL: j.url, Name: j.Name, MD5: j.MD5, Size: j.Size, Output: j.output}
 }
 
 // isWhole reports whether b is the package.
@@ -92,6 +101,7 @@ type Point struct {
 type Scenario struct {
 	Name  string
 	From  *Crash // the state before the first step; nil: an empty directory
+	Slot  int64  // bytes of the device, which holds an earlier content; 0: there is none
 	Steps []Step
 }
 
@@ -103,6 +113,7 @@ type Run struct {
 	Start      *Disk
 	Invariants *Invariants // at the start
 	Jobs       []*Job
+	old        []byte // content of the device before the first step; nil: there is none
 }
 
 // Record runs the scenario with the otad at path in dir, which is created. It
@@ -115,6 +126,10 @@ func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
 		start = s.From.State()
 		run.Start, run.Invariants, run.Jobs = mount(start), s.From.Invariants, slices.Clone(s.From.Run.Jobs)
 	}
+	if s.Slot > 0 {
+		start, run.old = withSlot(s.Slot)
+		run.Start = mount(start)
+	}
 	if err := start.write(dir); err != nil {
 		return nil, err
 	}
@@ -124,6 +139,9 @@ func (s *Scenario) Record(tb origintest.TB, path, dir string) (*Run, error) {
 	}
 	recorder := &Recorder{Dir: dir}
 	for _, step := range s.Steps {
+		if step.Job.toSlot {
+			step.Job.output = place(dir, slotName)
+		}
 		run.add(tb, step.Job)
 		recorder.Log = append(recorder.Log, Op{Kind: Begin, Job: step.Job, Serve: step.Serve, Expects: step.Expects})
 		recorder.Kill, recorder.Stop = step.Kill.reached(), nil
@@ -162,7 +180,7 @@ func (r *Run) add(tb origintest.TB, job *Job) {
 
 func (s *Step) args(dir string) []string {
 	// Checkpoints depend on the bytes alone, unless a step has another interval.
-	args := []string{"-state-dir", dir, "-log-format", "json", "-checkpoint", strconv.Itoa(Interval), "-checkpoint-interval", "0",
+	args := []string{"-state-dir", dir, "-log-format", "json", "-checkpoint", strconv.FormatInt(s.Job.interval(), 10), "-checkpoint-interval", "0",
 		"-min-free", "0"}
 	if s.Serve {
 		// A repeated failure is logged at the level debug.
@@ -171,6 +189,9 @@ func (s *Step) args(dir string) []string {
 	}
 	args = append([]string{"fetch"}, args...)
 	args = append(args, "-name", s.Job.Name, "-md5", s.Job.MD5)
+	if s.Job.toSlot {
+		args = append(args, "-output", s.Job.output)
+	}
 	if s.Job.Size > 0 {
 		args = append(args, "-size", strconv.FormatInt(s.Job.Size, 10))
 	}
@@ -232,12 +253,15 @@ func (s State) write(dir string) error {
 		return err
 	}
 	for name, c := range s {
-		path, mode := filepath.Join(dir, name), os.FileMode(c.mode)
+		path, mode := place(dir, name), os.FileMode(c.mode)
 		if err := errors.Join(os.WriteFile(path, c.bytes(), mode), os.Chmod(path, mode)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if _, there := s[slotName]; !there {
+		return nil
+	}
+	return renameDevices(dir)
 }
 
 // readState returns the state of a directory.
@@ -246,20 +270,30 @@ func readState(dir string) (State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := make(State)
+	names := []string{slotName}
 	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		names = append(names, e.Name())
+	}
+	s := make(State)
+	for _, name := range names {
+		data, err := os.ReadFile(place(dir, name))
+		if name == slotName && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		info, err := e.Info()
+		info, err := os.Stat(place(dir, name))
 		if err != nil {
 			return nil, err
 		}
-		s[e.Name()] = Content{mode: uint32(info.Mode().Perm())}.write(0, data)
+		s[name] = Content{mode: uint32(info.Mode().Perm())}.write(0, data)
 	}
 	return s, nil
 }
+
+// inode returns the number of a file.
+func inode(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
 
 // mount returns the disk that holds s durably, after a reboot.
 func mount(s State) *Disk {

@@ -79,7 +79,7 @@ func (r *Rig) finish(ctx context.Context, c *Crash) (o Result, err error) {
 	defer func() { err = errors.Join(err, m.close()) }()
 	found := m.found()
 	o.Found = found.State
-	if err := c.Invariants.check(found, state, r.Lying); err != nil {
+	if err := errors.Join(c.Invariants.check(found, state, r.Lying), c.Run.checkSlot(state[slotName].bytes())); err != nil {
 		return o, err
 	}
 	if err := c.Invariants.HandOff.check(m.journal.Record()); err != nil {
@@ -130,10 +130,16 @@ func (w *Invariants) check(found finding, state State, lying bool) error {
 		return fmt.Errorf("the job failed with %d durable bytes, %d are claimed", w.Durable, found.Durable)
 	case w.TriedAgain && found.State != fsm.Ready && found.Tries != w.Failures && found.Tries != w.Failures+1:
 		return fmt.Errorf("%d failures were reported, %d are counted", w.Failures, found.Tries)
-	case found.State == fsm.Ready && !found.Job.isWhole(state[found.Job.Name].bytes()):
+	case found.State == fsm.Ready && !state.holds(found.Job):
 		return errors.New("it is Ready and the package is not whole")
 	}
 	for name, job := range w.Published {
+		if job.toSlot {
+			if w.Job == job && !state.holds(job) {
+				return fmt.Errorf("%s was reported Ready and is not whole on the device", name)
+			}
+			continue // a later job may have begun to write over it
+		}
 		b := state[name].bytes()
 		if !job.isWhole(b) && (w.Job.Name != name || !w.Job.isWhole(b)) {
 			return fmt.Errorf("%s was reported Ready and is not whole", name)
@@ -162,13 +168,9 @@ func rank(s fsm.State) int {
 	}
 }
 
-// unclaimed is how many stored bytes the journal may not claim: an interval whose
-// commit is under way, and the next one.
-const unclaimed = 2 * Interval
-
 // checkAsked is for honest disks: a claim of the journal holds, no byte is
 // downloaded twice after the start, and at most two intervals are downloaded
-// again.
+// again: one whose commit is under way, and the next one.
 func (m *machine) checkAsked(found finding, o Result) error {
 	if found.State == fsm.Downloading || m.triesAgain && found.State == fsm.Failed {
 		first, err := m.firstByte(found.Job)
@@ -179,7 +181,7 @@ func (m *machine) checkAsked(found finding, o Result) error {
 			return fmt.Errorf("the journal claims %d bytes, and the first one requested is %d", found.Durable, first)
 		}
 	}
-	if o.Again > unclaimed {
+	if o.Again > 2*longestInterval(m.jobs) {
 		return fmt.Errorf("%d bytes were requested again", o.Again)
 	}
 	for _, origin := range m.origins {
@@ -204,11 +206,23 @@ func (c *Crash) checkDirectory(dir string) error {
 		published[job.Name] = job
 	}
 	for name, job := range published {
+		if job.toSlot {
+			if job == c.Invariants.Job && !left.holds(job) {
+				return fmt.Errorf("at the end %s is not on the device", name)
+			}
+			continue
+		}
 		if p, there := left[name]; !there || !job.isWhole(p.bytes()) || p.mode != 0o644 {
 			return fmt.Errorf("at the end %s is not the package (%d bytes, mode %o)", name, p.size, p.mode)
 		}
 	}
+	if err := c.Run.checkSlot(left[slotName].bytes()); err != nil {
+		return fmt.Errorf("at the end: %w", err)
+	}
 	for name := range left {
+		if name == slotName || name == c.Invariants.Job.Name+".otad-slot" && c.Invariants.Job.toSlot && !c.Invariants.Job.Spoiled {
+			continue
+		}
 		if name != journal.FileName && name != storage.LockName && !isNote(name) && published[name] == nil && !c.Run.mayPublish(name) {
 			return fmt.Errorf("at the end %s is left behind", name)
 		}

@@ -2,10 +2,13 @@
 // the middle and resumes at its last checkpoint. The command starts an origin on
 // the loopback, runs ./bin/otad twice, and exits with 1 if a promise is broken.
 //
-//	go run ./testdata/demo [-otad PROGRAM]
+//	go run ./testdata/demo [-otad PROGRAM] [-device]
 //
-// It needs the loopback, and 80 MiB in the temporary directory: the package and
-// the space that otad leaves free. It removes its files.
+// With -device the package goes straight to a partition instead of a file: a loop
+// device as root, else a plain file that stands for one.
+//
+// It needs the loopback, and 80 MiB in the temporary directory, 160 with -device: the
+// package and the space that otad leaves free. It removes its files.
 package main
 
 import (
@@ -34,10 +37,15 @@ const (
 
 func main() {
 	otad := flag.String("otad", "./bin/otad", "program to run")
+	device := flag.Bool("device", false, "the package goes to a device")
 	flag.Parse()
+	show := demo
+	if *device {
+		show = onDevice
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not done after %v", deadline))
-	err := inTempDir(func(dir string) error { return demo(ctx, *otad, dir) })
+	err := inTempDir(func(dir string) error { return show(ctx, *otad, dir) })
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx) // err only reports that the child was killed
 	}

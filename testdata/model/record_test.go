@@ -108,9 +108,9 @@ func (p *recordedPartial) Sync() error {
 	return err
 }
 
-func (p *recordedPartial) Publish() error {
+func (p *recordedPartial) Publish(size int64) error {
 	p.add("PUBLISH", 0)
-	return p.Partial.Publish()
+	return p.Partial.Publish(size)
 }
 
 // record records a download of as many intervals as the model has.

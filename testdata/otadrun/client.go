@@ -32,6 +32,7 @@ type Job struct {
 	Name    string `json:"package_name"`
 	Size    int64  `json:"package_size"`
 	MD5     string `json:"package_md5"`
+	Output  string `json:"output,omitempty"` // name of a device
 }
 
 // Progress is the part of the daemon's progress that the rigs need.

@@ -24,6 +24,7 @@ type campaign struct {
 	fs     fileSystem
 	disk   *disk
 	board  board
+	slot   *slot // nil: packages are files
 	origin *origin
 	report *report
 	dir    string    // for logs and the disk image
@@ -128,12 +129,19 @@ func (c *campaign) cycle(ctx context.Context, p plan) error {
 	// the next try.
 	soon := 1 + p.rng.IntN(writesOfTry)
 	c.origin.use(p.link, p.rng.Uint64(), func() { c.disk.cutIn(soon) })
-	l.dead = c.disk.powerOn(p.cutAt)
+	if c.slot != nil {
+		l.dead = c.slot.powerOn(c.disk, p.cutAt, p.rng)
+	} else {
+		l.dead = c.disk.powerOn(p.cutAt)
+	}
 	err := l.run(untilClosed(ctx, l.dead))
 	if ctx.Err() != nil {
 		err = ctx.Err() // the user interrupted the rig
 	}
 	c.disk.powerOff()
+	if c.slot != nil {
+		c.slot.disk.powerOff()
+	}
 	partials, cutErr := c.board.cut()
 	fmt.Fprintf(c.log, "cycle %d: link %v, checkpoint %s, cut at write %d %s, %d writes, outcome %v: %v\n",
 		p.number, p.link, p.checkpoint.flag, p.cutAt, l.stage, c.disk.writesSeen(), p.outcome, err)
@@ -151,6 +159,12 @@ func (c *campaign) cycle(ctx context.Context, p plan) error {
 		return err
 	}
 	c.disk.applyOutcome(p.outcome, p.rng)
+	if c.slot != nil {
+		c.slot.disk.applyOutcome(outcome(p.rng.IntN(int(outcomes))), p.rng)
+		if err := c.slot.check(&c.invariants); err != nil {
+			return err
+		}
+	}
 	if p.cutAt > 0 {
 		c.report.cut(p.outcome, l.stage, p.link)
 	}

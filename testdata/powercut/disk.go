@@ -17,6 +17,10 @@ var errNoPower = errors.New("disk: no power")
 // guest's disk) or as a FUSE file under a loop device (the host's).
 type disk struct {
 	lies bool // acknowledge a flush and do nothing, to test the rig
+	bare bool // no file system is in use on it, which needs blocks that are not torn
+	// twin loses its power when a cut takes this disk's, before anybody sees that;
+	// nil: there is none.
+	twin *disk
 
 	mu      sync.Mutex
 	durable []byte        // content that survives a power cut
@@ -75,7 +79,11 @@ func (d *disk) applyOutcome(f outcome, rng *rand.Rand) {
 	survives := f.plan(rng, len(d.pending))
 	for i, w := range d.pending {
 		for start, end := 0, 0; start < len(w.data); start = end {
-			end = min(start+f.unit(w, start), len(w.data))
+			unit := f.unit(w, start)
+			if d.bare && f == torn512 {
+				unit = sectorSize
+			}
+			end = min(start+unit, len(w.data))
 			if w.fua || survives(i) {
 				copy(d.durable[w.off+int64(start):], w.data[start:end])
 			}
@@ -108,22 +116,31 @@ func (d *disk) readAt(p []byte, off int64) error {
 }
 
 func (d *disk) writeAt(p []byte, off int64, fua bool) error {
+	last, err := d.write(p, off, fua)
+	if last && d.twin != nil {
+		d.twin.powerOff()
+	}
+	return err
+}
+
+// write is writeAt of one disk. It reports whether the power failed with it.
+func (d *disk) write(p []byte, off int64, fua bool) (last bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.off {
-		return errNoPower
+		return false, errNoPower
 	}
 	d.writes++
-	last := d.writes == d.cutAt
+	last = d.writes == d.cutAt
 	data := append([]byte(nil), p...)
 	copy(d.visible[off:], data)
 	d.pending = append(d.pending, write{off, data, fua && !last && !d.lies})
 	if last {
 		d.off = true
 		close(d.dead)
-		return errNoPower
+		return true, errNoPower
 	}
-	return nil
+	return false, nil
 }
 
 func (d *disk) flush() error {

@@ -31,6 +31,11 @@ func faults() map[string]fault {
 		// so both have to go.
 		"unsynced-rename": {"board/storage/publish.go", "if err := p.syncWhole(); err != nil {\n\t\treturn err\n\t}\n" +
 			"\t// A crash here leaves one of the two names, with all bytes.\n\treturn p.dir.sync()", "return nil"},
+		"head-first": {"board/storage/slot.go", "s.headWritten = true\n\t\tif n, err =",
+			"s.headWritten = true\n\t\t_, _ = s.device.file.WriteAt(b[:k], offset)\n\t\tif n, err ="},
+		"unzeroed-head":    {"board/storage/slotorder.go", "err := s.device.zeroHead(); err", "err := error(nil); err"},
+		"unsynced-device":  {"board/storage/slot.go", "err := s.device.file.Sync(); err", "err := error(nil); err"},
+		"unsynced-head":    {"board/storage/slotorder.go", "return v.file.Sync()", "return nil"},
 		"unsynced-journal": {"journal/open.go", "&bolt.Options{", "&bolt.Options{NoSync: true, "},
 	}
 }

@@ -32,6 +32,7 @@ type guestBoard struct {
 	socket   string // of the NBD server
 	initrd   string
 	snapshot string
+	slot     string // socket of the NBD server of the second disk; empty: there is none
 	guest    *boards.Guest
 	boots    int
 }
@@ -44,9 +45,12 @@ const (
 )
 
 // newGuestBoard builds the guest and takes the snapshot of its memory.
-func newGuestBoard(ctx context.Context, o options, fs string, d *disk) (*guestBoard, error) {
+func newGuestBoard(ctx context.Context, o options, fs string, d *disk, slot *slot) (*guestBoard, error) {
 	b := &guestBoard{machine: boards.MachineOf(o.board, o.cache), fs: fs, dir: o.dir,
 		socket: filepath.Join(o.dir, "disk.sock"), initrd: filepath.Join(o.dir, "initrd"), snapshot: filepath.Join(o.dir, "memory")}
+	if slot != nil {
+		b.slot = filepath.Join(o.dir, "slot.sock")
+	}
 	archive, err := b.archive(o.otad)
 	if err != nil {
 		return nil, err
@@ -59,6 +63,15 @@ func newGuestBoard(ctx context.Context, o options, fs string, d *disk) (*guestBo
 		return nil, err
 	}
 	go serveNBD(l, d)
+	if slot != nil {
+		second, err := net.Listen("unix", b.slot)
+		if err != nil {
+			return nil, err
+		}
+		go serveNBD(second, slot.disk)
+		slot.disk.powerOn(0)
+		defer slot.disk.powerOff()
+	}
 	d.powerOn(0)
 	defer d.powerOff()
 	return b, b.takeSnapshot(ctx)
@@ -73,6 +86,9 @@ func (b *guestBoard) archive(otad string) ([]byte, error) {
 	conf := fmt.Appendf(nil, "listen %s\nallow-http true\nmin-free 1MiB\ncallback-url http://%s/callback\n", guestOtad, b.host())
 	for _, f := range tryFlags {
 		conf = fmt.Appendf(conf, "%s %s\n", f.name, f.value)
+	}
+	if b.slot != "" {
+		conf = fmt.Appendf(conf, "output %s=/dev/vdb\n", slotName)
 	}
 	a.File("etc/otad.conf", conf)
 	a.File("etc/passwd", []byte("root:x:0:0:root:/:/bin/sh\notad:x:990:990::/:/bin/false\n"))
@@ -142,6 +158,10 @@ func (b *guestBoard) start(extra ...string) error {
 		return err
 	}
 	fmt.Fprintf(log, "---- boot %d\n", b.boots)
+	if b.slot != "" {
+		extra = append(extra, "-drive", "if=none,id=slot,format=raw,cache=writeback,file=nbd+unix:///?socket="+b.slot)
+		extra = append(extra, b.machine.Disk("slot")...)
+	}
 	b.guest, err = b.machine.Start(b.initrd, log, append([]string{"-accel", "tcg,thread=multi",
 		"-drive", "if=none,id=disk,format=raw,cache=writeback,file=nbd+unix:///?socket=" + b.socket,
 		"-netdev", "user,id=net,hostfwd=tcp:" + guestForward + "-" + guestOtad}, extra...)...)

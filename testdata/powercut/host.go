@@ -21,17 +21,24 @@ type hostBoard struct {
 	file   string // our disk, as the kernel sees it
 	mount  string
 	log    string
+	slot   *slotOnHost      // nil: packages are files
 	otad   *otadrun.Process // nil: not started
 }
 
 // newHostBoard keeps its files in dir.
-func newHostBoard(dir, binary string, fs fileSystem, d *disk) (*hostBoard, error) {
+func newHostBoard(dir, binary string, fs fileSystem, d *disk, s *slot) (*hostBoard, error) {
 	b := &hostBoard{fs: fs, binary: binary, file: filepath.Join(dir, "disk"), mount: filepath.Join(dir, "mount"), log: filepath.Join(dir, "otad.log")}
 	if err := os.WriteFile(b.file, nil, 0o600); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(b.mount, 0o755); err != nil {
 		return nil, err
+	}
+	if s != nil {
+		var err error
+		if b.slot, err = newSlotOnHost(dir, s); err != nil {
+			return nil, err
+		}
 	}
 	return b, mountFUSE(b.file, d)
 }
@@ -59,6 +66,12 @@ func (b *hostBoard) boot(_ context.Context, checkpoint string) (*found, error) {
 	for _, f := range tryFlags {
 		args = append(args, "-"+f.name, f.value)
 	}
+	if b.slot != nil {
+		if err := b.slot.attach(); err != nil {
+			return nil, err
+		}
+		args = append(args, "-output", slotName+"="+b.slot.link)
+	}
 	cmd := otadrun.Command(b.binary, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if b.otad, err = otadrun.Start(cmd); err != nil {
@@ -70,6 +83,9 @@ func (b *hostBoard) boot(_ context.Context, checkpoint string) (*found, error) {
 func (b *hostBoard) cut() (map[string]int64, error) {
 	b.otad.Kill()
 	b.otad = nil
+	if b.slot != nil {
+		b.slot.detach()
+	}
 	partials := make(map[string]int64)
 	names, _ := filepath.Glob(filepath.Join(b.mount, stateFolder, "*.otad-part"))
 	for _, name := range names {

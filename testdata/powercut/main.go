@@ -11,7 +11,9 @@
 //     the host's board can see this);
 //   - otad works after every boot;
 //   - each Ready is reported to the callback URL at least once, and no partial
-//     file is left behind.
+//     file is left behind;
+//   - with -device, which gives the board a second disk for the packages: nothing
+//     can be mounted from that disk after a cut but what is whole.
 //
 // The board is either this machine's kernel with a file system of ours (-board
 // host) or a guest in QEMU with Debian's kernel and BusyBox init, in which
@@ -23,6 +25,7 @@
 //	go run ./testdata/powercut -board host -n 1000
 //	go run ./testdata/powercut -board arm64 -n 20 -seed 7
 //	go run ./testdata/powercut -break unsynced-data
+//	go run ./testdata/powercut -device -n 300
 //
 // Run it as root from the root of the repository; setup.sh fetches what the
 // guests are made of. The exit code is 0 when every promise held, 1 when one was
@@ -62,6 +65,7 @@ type options struct {
 	lie   bool
 	fault string
 	dir   string // only inside, see enclose
+	slot  bool   // packages go straight to a second disk
 }
 
 func parse() options {
@@ -74,6 +78,7 @@ func parse() options {
 	flag.StringVar(&o.cache, "cache", boards.DefaultCache(), "where setup.sh has put the guests")
 	flag.BoolVar(&o.lie, "lie", false, "a disk that acknowledges a flush and does nothing, to test the rig")
 	flag.StringVar(&o.fault, "break", "", "build an otad that breaks a rule, to test the rig: "+faultNames())
+	flag.BoolVar(&o.slot, "device", false, "the packages are images that go straight to a second disk")
 	flag.StringVar(&o.dir, "inside", "", "used by the program itself")
 	flag.Parse()
 	if o.seed == 0 {
@@ -145,25 +150,41 @@ func campaignOf(ctx context.Context, o options, r *report) error {
 	}
 	defer log.Close()
 	c := &campaign{seed: o.seed, fs: fs, disk: d, origin: org, report: r, dir: o.dir, log: log}
-	if c.board, c.limits, err = boardOf(ctx, o, fs, d); err != nil {
+	if o.slot {
+		if c.slot, err = newSlot(o.dir); err == nil {
+			err = c.slot.checkImages()
+		}
+		if err != nil {
+			return err
+		}
+		c.invariants.toSlot = true
+		defer func() {
+			fmt.Printf("  the slot after a cut: %d times nothing mounts, %d times the package is whole, %d times what was there before it is\n",
+				c.slot.tries[0], c.slot.tries[1], c.slot.tries[2])
+		}()
+	}
+	if c.board, c.limits, err = boardOf(ctx, o, fs, d, c.slot); err != nil {
 		return err
 	}
 	if err := c.run(ctx, o.n); err != nil {
 		keep := os.WriteFile(filepath.Join(o.dir, "disk.img"), d.durable, 0o600)
+		if c.slot != nil {
+			keep = errors.Join(keep, os.WriteFile(filepath.Join(o.dir, "slot.img"), c.slot.disk.durable, 0o600))
+		}
 		return errors.Join(err, keep)
 	}
 	return nil
 }
 
-func boardOf(ctx context.Context, o options, fs fileSystem, d *disk) (board, limits, error) {
+func boardOf(ctx context.Context, o options, fs fileSystem, d *disk, s *slot) (board, limits, error) {
 	if o.board == "host" {
 		if fs.retriesForever {
 			return nil, limits{}, fmt.Errorf("%s would hang this machine's kernel: use a board with a guest", fs.name)
 		}
-		b, err := newHostBoard(o.dir, o.otad, fs, d)
+		b, err := newHostBoard(o.dir, o.otad, fs, d, s)
 		return b, limits{boot: 10 * time.Second, idle: 15 * time.Second, poll: 2 * time.Millisecond}, err
 	}
-	b, err := newGuestBoard(ctx, o, fs.name, d)
+	b, err := newGuestBoard(ctx, o, fs.name, d, s)
 	return b, limits{boot: 30 * time.Second, idle: 60 * time.Second, poll: 20 * time.Millisecond}, err
 }
 

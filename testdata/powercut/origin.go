@@ -33,6 +33,10 @@ func newPackage(seed uint64, n int, size int64, name string) *pkg {
 	binary.LittleEndian.PutUint64(key[8:], uint64(n))
 	body := make([]byte, size)
 	_, _ = rand.NewChaCha8(key).Read(body) // never fails
+	return newPackageOf(n, body, name)
+}
+
+func newPackageOf(n int, body []byte, name string) *pkg {
 	sum := md5.Sum(body)
 	return &pkg{version: fmt.Sprintf("1.0.%d", n), name: name, md5: hex.EncodeToString(sum[:]), body: body}
 }

@@ -55,6 +55,9 @@ func (l *powerCycle) work(ctx context.Context, o *otadrun.Client) error {
 		l.report.ready++
 		if packages == 1 && l.link == fine {
 			l.recordWrites(l.disk.writesSeen())
+			if l.slot != nil {
+				l.slot.recordWrites()
+			}
 		}
 		if l.cutAt == 0 {
 			return l.untilCallbacks(ctx)
@@ -140,10 +143,14 @@ func (l *powerCycle) untilCallbacks(ctx context.Context) error {
 func (l *powerCycle) post(ctx context.Context, o *otadrun.Client) error {
 	l.packages++
 	p := newPackage(l.seed, l.packages, packageSize(l.rng), fmt.Sprintf("update-%d.bin", l.rng.IntN(2)))
+	output := ""
+	if l.slot != nil {
+		p, output = newPackageOf(l.packages, l.slot.next(l.packages).body, p.name), slotName
+	}
 	l.origin.offer(p)
 	l.invariants.jobPosted(p)
 	r, err := o.Post(ctx, otadrun.Job{Version: p.version, URL: "http://" + l.board.host() + "/" + p.version,
-		Name: p.name, Size: int64(len(p.body)), MD5: p.md5})
+		Name: p.name, Size: int64(len(p.body)), MD5: p.md5, Output: output})
 	if err == nil {
 		err = r.Err()
 	}

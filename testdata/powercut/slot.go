@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"otad/testdata/otadrun"
+)
+
+// slot is a second disk, which the packages of a campaign go to: images of file
+// systems. Both disks lose their power at the same moment, and each loses its own
+// choice of unflushed writes. After each cut nothing can be mounted from the slot
+// but what is whole.
+type slot struct {
+	disk   *disk
+	images []image
+	held   []byte // the last content that was known to be whole
+	dir    string
+	tries  [3]int // checks after a cut: nothing mounts, a package is whole, the old content is
+
+	writesPer int // as that of the campaign
+}
+
+// image is a package that can be mounted.
+type image struct {
+	kind string // of file system
+	body []byte
+}
+
+const (
+	slotSize = 12 << 20
+	slotName = "slot" // in a request
+)
+
+// newSlot makes the images and a disk that holds the first of them.
+func newSlot(dir string) (*slot, error) {
+	s := &slot{dir: dir}
+	for i := range 6 {
+		kind := []string{"ext4", "squashfs", "erofs"}[i%3]
+		body, err := newImage(dir, kind, fmt.Sprint(i))
+		if err != nil {
+			return nil, err
+		}
+		s.images = append(s.images, image{kind, body})
+	}
+	content := make([]byte, slotSize)
+	copy(content, s.images[0].body)
+	s.held = s.images[0].body
+	s.disk = newDisk(content)
+	s.disk.bare = true
+	return s, nil
+}
+
+// newImage makes an image with one file in it.
+func newImage(dir, kind, seed string) ([]byte, error) {
+	content, path := filepath.Join(dir, "content"), filepath.Join(dir, "image")
+	defer os.RemoveAll(content)
+	defer os.Remove(path)
+	if err := os.Mkdir(content, 0o755); err != nil {
+		return nil, err
+	}
+	if _, err := otadrun.WritePackage(filepath.Join(content, "file"), 2<<20, seed); err != nil {
+		return nil, err
+	}
+	mkfs := map[string][]string{
+		"ext4":     {"mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", "-d", content, path, "5M"},
+		"squashfs": {"mksquashfs", content, path, "-quiet", "-no-progress"},
+		"erofs":    {"mkfs.erofs", "--quiet", path, content},
+	}[kind]
+	if out, err := exec.Command(mkfs[0], mkfs[1:]...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%v: %w: %s", mkfs, err, out)
+	}
+	return os.ReadFile(path)
+}
+
+// next returns the image of the n-th package.
+func (s *slot) next(n int) image { return s.images[n%len(s.images)] }
+
+// powerOn switches both disks on. One of them cuts the power of both: the disk of
+// the state directory at its cutAt-th write, or the slot at a write of its own.
+func (s *slot) powerOn(state *disk, cutAt int, rng *rand.Rand) <-chan struct{} {
+	slotCut := 0
+	if cutAt > 0 && rng.IntN(2) == 0 {
+		cutAt, slotCut = 0, 1+rng.IntN(2*max(1, s.writesPer))
+	}
+	s.disk.twin, state.twin = state, s.disk
+	s.disk.powerOn(slotCut)
+	return state.powerOn(cutAt)
+}
+
+// recordWrites updates the average of a download.
+func (s *slot) recordWrites() {
+	if s.writesPer == 0 {
+		s.writesPer = s.disk.writesSeen()
+	}
+	s.writesPer += (s.disk.writesSeen() - s.writesPer) / 4
+}
+
+// check looks at the slot between a cut and the next boot.
+func (s *slot) check(w *invariants) error {
+	b := s.disk.durable
+	if w.ready != nil {
+		s.held = w.ready.body
+	}
+	switch {
+	case w.job != nil && bytes.HasPrefix(b, w.job.body):
+		s.tries[1]++
+		return nil
+	case bytes.HasPrefix(b, s.held):
+		s.tries[2]++
+		return nil
+	case w.job == nil:
+		return violated("the slot does not hold the package that was reported Ready")
+	}
+	s.tries[0]++
+	for _, kind := range []string{"ext4", "squashfs", "erofs"} {
+		err := s.mount(kind, b)
+		if err == nil {
+			return violated("the slot mounts as %s and holds no whole package", kind)
+		}
+		if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EUCLEAN) && !errors.Is(err, unix.EIO) {
+			return fmt.Errorf("try to mount the slot as %s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// checkImages returns an error if an image does not mount: the checks would be
+// worth nothing.
+func (s *slot) checkImages() error {
+	for _, i := range s.images {
+		if err := s.mount(i.kind, i.body); err != nil {
+			return fmt.Errorf("an image does not mount: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *slot) mount(kind string, content []byte) error {
+	file, dir := filepath.Join(s.dir, "slot.img"), filepath.Join(s.dir, "slot.mount")
+	if err := errors.Join(os.WriteFile(file, content, 0o600), os.MkdirAll(dir, 0o755)); err != nil {
+		return err
+	}
+	backing, err := unix.Open(file, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(backing)
+	loop, device, err := attach(backing)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(loop)
+	if err := unix.Mount(device, dir, kind, unix.MS_RDONLY, ""); err != nil {
+		return err
+	}
+	return unix.Unmount(dir, 0)
+}
+
+// slotOnHost is the slot as this machine's kernel sees it.
+type slotOnHost struct {
+	file string // our disk
+	link string // path of the device, the same at each boot
+	loop int    // -1: not attached
+}
+
+func newSlotOnHost(dir string, s *slot) (*slotOnHost, error) {
+	h := &slotOnHost{file: filepath.Join(dir, "slotdisk"), link: filepath.Join(dir, "slot"), loop: -1}
+	if err := os.WriteFile(h.file, nil, 0o600); err != nil {
+		return nil, err
+	}
+	return h, mountFUSE(h.file, s.disk)
+}
+
+// attach makes the device appear.
+func (h *slotOnHost) attach() error {
+	backing, err := unix.Open(h.file, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(backing)
+	loop, device, err := attach(backing)
+	if err != nil {
+		return err
+	}
+	h.loop = loop
+	if err := os.Remove(h.link); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(device, h.link)
+}
+
+// detach makes the device vanish: it does with its last user.
+func (h *slotOnHost) detach() {
+	if h.loop >= 0 {
+		unix.Close(h.loop)
+		h.loop = -1
+	}
+}
