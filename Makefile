@@ -5,7 +5,7 @@ REVISION   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --no-show-signature --format=%ct 2>/dev/null),0)
 # Without inlining in packages that no byte of a package goes through one by one,
 # boards' binaries are 0.7 MB smaller.
-COLD       := crypto/tls/... crypto/x509/... database/... encoding/... flag fmt log/... math/big mime/... net/... \
+COLD       := otad/board/... os syscall strconv bufio bytes strings go.etcd.io/... golang.org/x/... crypto/tls/... crypto/x509/... database/... encoding/... flag fmt log/... math/big mime/... net/... \
               regexp/... text/... time github.com/prometheus/... google.golang.org/protobuf/...
 GOFLAGS    := -trimpath -buildvcs=false $(foreach p,$(COLD),-gcflags=$(p)=-l)
 # HTTP/2 is left out of the binary: range requests want one HTTP/1.1 connection.
