@@ -241,7 +241,7 @@ func TestUnitSWUpdate(t *testing.T) {
 		return strings.Contains(log, "SWUpdate is busy, or does not answer at /run/swupdate")
 	})
 	u.restart("swupdate.sh")
-	u.await("installing", "") // the package was digested once more
+	u.await("installing", "")                                            // the package was digested once more
 	u.command("/api/v1.0/update", map[string]string{"version": "1.2.3"}) // at once
 	u.await("rebooting", "")
 	if got, want := u.rig.sha256("rootfs"), u.Must("sh", "-c", "head -c 2097152 /srv/slot-b.img | sha256sum | cut -d' ' -f1"); got != want {
