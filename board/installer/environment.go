@@ -54,10 +54,19 @@ func environment(dir string, h fsm.Handover) []string {
 // marks returns the variables that show of which run a process is.
 func marks(dir string, h fsm.Handover) []string {
 	return []string{
-		"OTAD_PACKAGE=" + packagePath(dir, h),
+		packageVariable(dir, h),
 		"OTAD_JOB=" + strconv.FormatUint(h.ID, 10),
 		"OTAD_ATTEMPT=" + strconv.Itoa(h.Install.Attempt),
 	}
+}
+
+// packageVariable returns where the package is: a file, or the device that it was
+// written straight to.
+func packageVariable(dir string, h fsm.Handover) string {
+	if h.Job.Output != "" {
+		return "OTAD_DEVICE=" + h.Job.Output
+	}
+	return "OTAD_PACKAGE=" + packagePath(dir, h)
 }
 
 // kernelBoot returns the present moment, of random(4) and clock_gettime(2).
