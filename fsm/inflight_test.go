@@ -20,7 +20,7 @@ func TestBytesInFlightAreBoundedByTheLink(t *testing.T) {
 		{125_000, mega, mega},
 		{1_250_000, mega, mega}, // 10 Mbit/s
 		{2_500_000, mega, 2 * mega},
-		{12_500_000, mega, 4 * mega},
+		{12_500_000, mega, 3 * mega},
 		{1_250_000, 64 << 10, 19 * 64 << 10},
 		{30_000, 64 << 10, 64 << 10},
 		{250_000, 2 * mega, 2 * mega},
@@ -47,7 +47,7 @@ func TestBytesInFlightAreBoundedByTheLink(t *testing.T) {
 			})
 			r.start(r.job())
 			r.fetched()
-			most := min(tt.inMemory, 8*tt.interval) // each of the eight blocks ends with an interval
+			most := min(tt.inMemory, 6*tt.interval) // each of the six blocks ends with an interval
 			if inMemory > most || again > 2*tt.interval+most {
 				t.Errorf("%d bytes were in memory, want at most %d; a cut costs %d, want at most %d", inMemory, most, again, 2*tt.interval+most)
 			}

@@ -44,7 +44,7 @@ const (
 	// The blocks must last for one checkpoint, so that the digest never waits for a
 	// disk that keeps up: the network fills them while their last contents are made
 	// durable.
-	blockCount = 8
+	blockCount = 6
 	// A stop must finish within 2 s. After the signal, another block is written
 	// only if the write and the checkpoint after it are expected to end within
 	// storeBudget; a checkpoint is made only if it is expected to end within

@@ -88,7 +88,7 @@ func (v *invariants) proof(from, to journal.Record, held int64) error {
 	case v.evidence.info == nil:
 		return errors.New("there is no answer that could replace them")
 	}
-	first := min(v.process.rig.cfg.Checkpoint, v.evidence.info.Size, 3<<20)
+	first := min(v.process.rig.cfg.Checkpoint, v.evidence.info.Size, 2<<20)
 	if begin := v.evidence.info.RangeIgnored || v.evidence.asked.Offset == 0; !begin || v.evidence.read < first {
 		return fmt.Errorf("the answer to %d that is to replace them has given %d bytes", v.evidence.asked.Offset, v.evidence.read)
 	}

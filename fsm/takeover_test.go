@@ -53,7 +53,7 @@ func TestHeldBytesAreGivenUpOnlyForAFirstInterval(t *testing.T) {
 }
 
 // A slow link fills many small blocks before an interval is there, if each flush
-// ends one, and the transfer has eight.
+// ends one, and the transfer has six.
 func TestSlowLinkFillsTheFirstIntervalOfABodyThatTakesOver(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, origintest.On(1).StallAt(2*interval+5),
@@ -96,7 +96,7 @@ func TestNewURLEndsABodyThatWouldTakeOver(t *testing.T) {
 }
 
 // Each answer that breaks off before it takes over leaves blocks behind, and
-// there are eight.
+// there are six.
 func TestAnswersThatDoNotTakeOverGiveTheirBlocksBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const at = 2*interval + 5
