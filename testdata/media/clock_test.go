@@ -196,15 +196,18 @@ func TestDaemonWaitsForTheClock(t *testing.T) {
 // time.Now, which Go takes from the monotonic clock.
 func TestDatesAreReadInFewPlaces(t *testing.T) {
 	want := map[string]string{
-		"main.go":                "the build's own time",
-		"netio/retryafter.go":    "Retry-After as a date, counted from the answer's Date",
-		"netio/response.go":      "the time that stands in for a Date that is missing",
-		"netio/s3error.go":       "the end of a signed URL, by the server's clock",
-		"board/deviceapi/api.go": "the limit of commands, by differences",
-		"board/package/main.go":  "the date in the man page, given by the build",
-		"netio/fetch.go":         "the default of Config.Now",
-		"fsm/published.go":       "whether a file is still the one, by equality",
-		"netio/tls.go":           "certificates, and the clock that is to blame",
+		"main.go":                   "the build's own time",
+		"netio/retryafter.go":       "Retry-After as a date, counted from the answer's Date",
+		"netio/response.go":         "the time that stands in for a Date that is missing",
+		"netio/s3error.go":          "the end of a signed URL, by the server's clock",
+		"board/deviceapi/api.go":    "the limit of commands, by differences",
+		"board/package/main.go":     "the date in the man page, given by the build",
+		"netio/fetch.go":            "the default of Config.Now",
+		"fsm/published.go":          "whether a file is still the one, by equality",
+		"fsm/jobmetrics.go":         "a metric, beside its twin that needs no clock",
+		"board/storage/slots.go":    "whether a device is still as it was written, by equality",
+		"board/storage/deviceid.go": "whether a plain file is still as it was written, by equality",
+		"netio/tls.go":              "certificates, and the clock that is to blame",
 	}
 	dates := regexp.MustCompile(`\.(ModTime|Mtim|Ctim|Atim|Unix|UnixMilli|UnixNano|Chtimes|ParseTime|Round\(0)\b|time\.(Parse|Date|Unix)\b|[cC](onfig|fg)?\.Now\b|os\.Chtimes`)
 	got := map[string]bool{}
