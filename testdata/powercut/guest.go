@@ -88,7 +88,7 @@ func (b *guestBoard) archive(otad string) ([]byte, error) {
 		conf = fmt.Appendf(conf, "%s %s\n", f.name, f.value)
 	}
 	if b.slot != "" {
-		conf = fmt.Appendf(conf, "output %s=/dev/vdb\n", slotName)
+		conf = fmt.Appendf(conf, "output %s=/dev/slot\n", slotName)
 	}
 	a.File("etc/otad.conf", conf)
 	a.File("etc/passwd", []byte("root:x:0:0:root:/:/bin/sh\notad:x:990:990::/:/bin/false\n"))
