@@ -58,7 +58,7 @@ type Handover struct {
 	Job      journal.Job
 	ID       uint64 // of this download of the package: another one has another
 	Install  journal.Install
-	SignedBy string // ID of the key; empty: not signed
+	SignedBy string // number of the key, as minisign prints it; empty: no signature is asked for
 	Intact   bool   // the file is there, and is the one that was verified
 	Proving  bool   // it is being digested again: nothing is to be begun with it
 }
@@ -78,8 +78,11 @@ func (u *Updater) Handover() (Handover, bool) {
 	if State(rec.State) != Ready {
 		return Handover{}, false
 	}
-	return Handover{Job: rec.Job, ID: rec.Generation, Install: rec.Install,
-		SignedBy: rec.Signed.Key, Intact: isProved(u.dir, rec), Proving: proving}, true
+	h := Handover{Job: rec.Job, ID: rec.Generation, Install: rec.Install, Intact: isProved(u.dir, rec), Proving: proving}
+	if u.judge.required() {
+		h.SignedBy = rec.Signed.Key
+	}
+	return h, true
 }
 
 // isInstalling reports whether the installer works with the record's package.

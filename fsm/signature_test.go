@@ -171,6 +171,9 @@ func TestSignedJobBecomesReady(t *testing.T) {
 		if now := s.Snapshot(); now.SignedBy != maker.KeyID() {
 			t.Errorf("signed by %q", now.SignedBy)
 		}
+		if h, ok := s.Handover(); !ok || h.SignedBy != maker.KeyID() {
+			t.Errorf("handed over as signed by %q", h.SignedBy)
+		}
 		if rec := s.journal.Record(); rec.Signed.SHA256 != sha256Sum(s.object) || rec.Job.SHA256 != "" || rec.Job.Signature == "" || !rec.Job.Same(job) {
 			t.Errorf("%+v", rec)
 		}

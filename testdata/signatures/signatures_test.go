@@ -191,10 +191,16 @@ func TestKeysAreRotated(t *testing.T) {
 	}
 }
 
-// TestRecipe pastes the commands of the README of package signature.
+// TestRecipe pastes the commands of the two READMEs.
 func TestRecipe(t *testing.T) {
+	for _, readme := range []string{"README.md", "hashing/signature/README.md"} {
+		t.Run(readme, func(t *testing.T) { pasteRecipe(t, filepath.Join("../..", readme)) })
+	}
+}
+
+func pasteRecipe(t *testing.T, path string) {
 	b := newBench(t)
-	readme, err := os.ReadFile("../../hashing/signature/README.md")
+	readme, err := os.ReadFile(path)
 	check(t, err)
 	_, section, _ := strings.Cut(string(readme), "\n## Sign your packages\n")
 	_, after, _ := strings.Cut(section, "```sh\n")
