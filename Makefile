@@ -124,13 +124,14 @@ bench: ## hashing, journal commit and the whole fetch, for benchstat
 	go test -run '^$$' -bench . -benchtime 1s ./hashing ./journal ./netio ./fsm .
 
 bench-peers: bin/otad ## otad against curl, wget, aria2c and the lower bounds: medians and ratios
-	@testdata/install nginx-light curl wget aria2 strace python3-httpx
+	@testdata/install nginx-light curl wget aria2 strace python3-httpx swupdate cpio openssl
 	@go run ./testdata/peers bench
 	@go run ./testdata/peers bench -tls
 	@go run ./testdata/peers bench -size 100000000
 	@go run ./testdata/peers bench -size 100000000 -tls
 	@go run ./testdata/peers resume
 	@go run ./testdata/peers serve -tls
+	@go run ./testdata/peers device
 
 bench-arm: ## instructions a byte on emulated arm64 and armhf, against BusyBox' md5sum and wget
 	@testdata/powercut/setup.sh "" arm64 armhf

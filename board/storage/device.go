@@ -151,5 +151,19 @@ func errnoText(err error) string {
 	if errors.As(err, &path) {
 		err = path.Err
 	}
-	return err.Error()
+	return err.Error() + adviceOn(err)
+}
+
+// adviceOn returns what a sandbox or a user without privileges has to do with the
+// error of opening a device: board/init/installers/otad-install.conf.
+func adviceOn(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return " (hidden from otad? PrivateDevices= of its unit)"
+	case errors.Is(err, unix.EACCES):
+		return " (does it belong to otad's group?)"
+	case errors.Is(err, unix.EPERM):
+		return " (is it in DeviceAllow= of otad's unit?)"
+	}
+	return ""
 }

@@ -360,7 +360,7 @@ func TestUnfitPathIsRefused(t *testing.T) {
 	for path, want := range map[string]string{
 		"/dev/null":             "is neither a block device nor a plain file",
 		t.TempDir():             "is neither a block device nor a plain file",
-		"/dev/no-such-device":   "cannot be opened: no such file or directory",
+		"/dev/no-such-device":   "cannot be opened: no such file or directory (hidden from otad? PrivateDevices= of its unit)",
 		inside:                  "is in the state directory, where otad's own files are",
 		other:                   "is in use: another program has locked it",
 		r.path + "/not-a-fiile": "cannot be opened: not a directory",

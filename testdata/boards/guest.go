@@ -29,7 +29,7 @@ func (m Machine) Start(initrd string, log io.WriteCloser, args ...string) (*Gues
 	args = append([]string{"-M", m.board, "-cpu", m.CPU, "-m", "192", "-nodefaults", "-display", "none", "-no-reboot",
 		"-kernel", filepath.Join(m.folder, "kernel"), "-initrd", initrd,
 		"-append", "quiet panic=-1 no_timer_check random.trust_cpu=on random.trust_bootloader=on console=" + m.console,
-		"-device", "virtio-blk-" + m.bus + ",drive=disk",
+		"-device", "virtio-blk-" + m.bus + ",drive=disk,serial=disk",
 		"-device", "virtio-net-" + m.bus + ",netdev=net",
 		"-serial", "stdio"}, args...)
 	g := &Guest{qemu: otadrun.Command(m.qemu, args...)}
@@ -56,7 +56,7 @@ func (g *Guest) Kill() {
 }
 
 // Disk returns the arguments that connect one more disk, of a -drive with that id.
-// The guest numbers the disks in their order.
+// Some guests number the disks backwards; the first one has the serial number "disk".
 func (m Machine) Disk(id string) []string {
 	return []string{"-device", "virtio-blk-" + m.bus + ",drive=" + id}
 }

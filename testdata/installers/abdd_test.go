@@ -227,3 +227,27 @@ exit $code
 	r.wantSlot("slot-b.img", "u.img")
 	return true
 }
+
+// With -output otad has written the slot: the script compares it and sets the flag, and
+// does so for no slot but the one that does not run.
+func TestABWithoutCopy(t *testing.T) {
+	underEachShell(t, "ab-dd.sh", func(t *testing.T, r *rig) {
+		r.abFiles()
+		r.image("u.img", 3<<20+511)
+		before := r.read("slot-b.img")
+		r.want(r.start(event{Package: "u.img", Device: "slot-a.img"}), 1, "slot-a.img, and the slot that does not run is "+r.file("slot-b.img"))
+		r.want(r.start(event{Package: "u.img", Device: "slot-b.img"}), 1, "slot B does not hold what was written to it")
+		if r.read("slot-b.img") != before {
+			t.Error("the script has written the slot")
+		}
+		r.wantFile("boot/slot", goodA)
+
+		r.must("dd", "if=u.img", "of=slot-b.img", "conv=notrunc", "status=none") // as otad does
+		r.must("ln", "-s", "slot-b.img", "by-partlabel")
+		r.want(r.start(event{Package: "u.img", Device: "by-partlabel"}), 10, "")
+		r.wantFile("boot/slot", newB)
+		r.boot("slot-b.img", "2")
+		r.want(r.start(event{Package: "u.img", Device: "by-partlabel", Name: "rebooted"}), 0, "")
+		r.wantFile("boot/slot", goodB)
+	})
+}

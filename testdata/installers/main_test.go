@@ -121,6 +121,7 @@ type event struct {
 	Name    string // "": ready
 	Attempt int    // 0: 1
 	Package string // file of the rig
+	Device  string // file of the rig that the package is on, as with -output; "": none
 	Version string // "": 1.2.3
 	Digest  string // MD5; "": that of the package
 }
@@ -142,11 +143,15 @@ func (r *rig) start(e event) *program {
 	size, err := otadrun.FileSize(r.file(e.Package))
 	check(r.t, err)
 	r.write("settings", r.settings)
+	where := "OTAD_PACKAGE=" + r.file(e.Package)
+	if e.Device != "" {
+		where = "OTAD_DEVICE=" + r.file(e.Device)
+	}
 	cmd := otadrun.Command(r.command[0], r.command[1:]...)
 	cmd.Dir = r.state
 	cmd.Env = []string{
 		"PATH=" + r.path, "TZ=UTC", "LANG=C",
-		"OTAD_EVENT=" + e.Name, "OTAD_PACKAGE=" + r.file(e.Package), "OTAD_NAME=" + e.Package, "OTAD_VERSION=" + e.Version,
+		"OTAD_EVENT=" + e.Name, where, "OTAD_NAME=" + e.Package, "OTAD_VERSION=" + e.Version,
 		"OTAD_SIZE=" + strconv.FormatInt(size, 10), "OTAD_MD5=" + e.Digest, "OTAD_SHA256=", "OTAD_SIGNED_BY=",
 		"OTAD_ATTEMPT=" + strconv.Itoa(max(e.Attempt, 1)), "OTAD_JOB=1",
 	}

@@ -79,8 +79,9 @@ func newUnit(t *testing.T, script string, change func(r *rig, s *namespace.Spec)
 	return u
 }
 
-// post has otad download a package of the rig.
-func (u *unit) post(name, version string) {
+// post has otad download a package of the rig; straight to an output, unless that
+// is "".
+func (u *unit) post(name, version, output string) {
 	u.t.Helper()
 	var l net.Listener
 	var err error
@@ -93,7 +94,7 @@ func (u *unit) post(name, version string) {
 	check(u.t, err)
 	size, err := otadrun.FileSize(u.rig.file(name))
 	check(u.t, err)
-	u.command("/api/v1.0/download", otadrun.Job{Version: version, URL: fmt.Sprintf("http://%s/%s", l.Addr(), name), Name: name, Size: size, MD5: sum})
+	u.command("/api/v1.0/download", otadrun.Job{Version: version, URL: fmt.Sprintf("http://%s/%s", l.Addr(), name), Name: name, Size: size, MD5: sum, Output: output})
 }
 
 // command sends a command to otad, which takes one a second.
@@ -187,11 +188,11 @@ func TestUnitABCopy(t *testing.T) {
 		u.Must("chmod", "660", d.Path)
 	}
 	u.restart("")
-	u.post("u.img", "1.2.2")
+	u.post("u.img", "1.2.2", "")
 	u.await("failed", "INSTALL_FAILED: exit 1: ") // without the drop-in
 
 	u.restart("ab-dd.sh")
-	u.post("v.img", "1.2.3")
+	u.post("v.img", "1.2.3", "")
 	u.await("rebooting", "")
 	u.rig.wantSlot("slot-b.img", "v.img")
 	if got := u.Read("/boot/otad/slot"); got != newB {
@@ -234,7 +235,7 @@ func TestUnitSWUpdate(t *testing.T) {
 	})
 	u.Must("systemctl", "start", "swupdate.socket")
 	u.restart("")
-	u.post("u.swu", "1.2.3")
+	u.post("u.swu", "1.2.3", "")
 	u.await("installing", "") // without the drop-in it tries again and again
 	eventually(t, "the log says why", func() bool {
 		log, _ := u.Run("journalctl", "-u", "otad", "--no-pager", "-o", "cat")
@@ -284,7 +285,7 @@ func TestUnitRAUC(t *testing.T) {
 		t.Errorf("a guest may ask RAUC: %s", out)
 	}
 	u.restart("rauc.sh")
-	u.post("u.raucb", "1.2.3")
+	u.post("u.raucb", "1.2.3", "")
 	u.await("rebooting", "")
 	if got := u.Read("/srv/primary"); got != "B" {
 		t.Errorf("the boot loader starts %q, want B", got)

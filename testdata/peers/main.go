@@ -10,6 +10,7 @@
 //	go run ./testdata/peers resumes [-rounds N]       N interrupted connections, N killed processes: does anything grow
 //	go run ./testdata/peers memory [-rounds N] [-tls] the daemon's memory by use, and the effect of the collector's settings
 //	go run ./testdata/peers link [-rounds N] [-tls]   what otad adds to the time of a slow link
+//	go run ./testdata/peers device [-size BYTES] [-rounds N]   an image onto a partition: straight, by way of a file, by SWUpdate
 //	go run ./testdata/peers guard                     like bench, short, and fails where a ratio is far off
 //	go run ./testdata/peers floor [-size BYTES] DIR   the write floor alone: the package's writes and syncs, nothing else
 //
@@ -53,6 +54,7 @@ func main() {
 		"resume":  withNginx(func(s *stage) error { return resumeTimes(s, 3**rounds) }),
 		"serve":   withNginx(daemonMemory),
 		"guard":   withNginx(guard),
+		"device":  func() error { return onStage(*size, false, func(s *stage) error { return device(s, *rounds) }) },
 		"resumes": func() error { return inScratch(func(s *stage) error { return resumes(s, *rounds) }) },
 		"kills":   withNginx(func(s *stage) error { return kills(s, *rounds) }),
 		"memory":  withNginx(func(s *stage) error { return memory(s, *rounds) }),
@@ -61,7 +63,7 @@ func main() {
 		"large":   func() error { return inScratch(func(s *stage) error { return large(s, flags.Args()) }) },
 	}[command]
 	if run == nil {
-		log.Fatal("usage: peers kill|bench|resume|serve|guard|large|resumes|kills|memory|link [flags]")
+		log.Fatal("usage: peers kill|bench|resume|serve|guard|large|resumes|kills|memory|link|device [flags]")
 	}
 	if err := run(); err != nil {
 		log.Fatal("FAILED: ", err)

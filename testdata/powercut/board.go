@@ -26,6 +26,7 @@ type board interface {
 type found struct {
 	otad  *otadrun.Client
 	files map[string]string // the files of the state directory, with their MD5s
+	xfs   *bool             // whether the slot can be mounted as xfs; nil: it was not tried
 }
 
 // stateFolder is the folder of the disk that otad owns.

@@ -88,7 +88,7 @@ func (b *guestBoard) archive(otad string) ([]byte, error) {
 		conf = fmt.Appendf(conf, "%s %s\n", f.name, f.value)
 	}
 	if b.slot != "" {
-		conf = fmt.Appendf(conf, "output %s=/dev/vdb\n", slotName)
+		conf = fmt.Appendf(conf, "output %s=/dev/slot\n", slotName)
 	}
 	a.File("etc/otad.conf", conf)
 	a.File("etc/passwd", []byte("root:x:0:0:root:/:/bin/sh\notad:x:990:990::/:/bin/false\n"))
@@ -127,16 +127,21 @@ func (b *guestBoard) boot(ctx context.Context, checkpoint string) (*found, error
 	if err := b.guest.Console.Urge(ctx, "go "+checkpoint+" "+b.fs, "going"); err != nil {
 		return nil, err
 	}
-	files := make(map[string]string)
+	seen := &found{files: make(map[string]string)}
 	listed := func(line string) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "file" {
-			files[f[1]] = f[2]
+		switch f := strings.Fields(line); {
+		case len(f) == 3 && f[0] == "file":
+			seen.files[f[1]] = f[2]
+		case len(f) == 2 && f[0] == "xfs":
+			mounts := f[1] == "mounts"
+			seen.xfs = &mounts
 		}
 	}
 	if err := b.guest.Console.Wait(ctx, "started", listed); err != nil {
 		return nil, err
 	}
-	return &found{otad: otadrun.NewClient(guestForward), files: files}, nil
+	seen.otad = otadrun.NewClient(guestForward)
+	return seen, nil
 }
 
 func (b *guestBoard) cut() (map[string]int64, error) {

@@ -151,7 +151,7 @@ func campaignOf(ctx context.Context, o options, r *report) error {
 	defer log.Close()
 	c := &campaign{seed: o.seed, fs: fs, disk: d, origin: org, report: r, dir: o.dir, log: log}
 	if o.slot {
-		if c.slot, err = newSlot(o.dir); err == nil {
+		if c.slot, err = newSlot(o.dir, o.board); err == nil {
 			err = c.slot.checkImages()
 		}
 		if err != nil {
@@ -161,6 +161,9 @@ func campaignOf(ctx context.Context, o options, r *report) error {
 		defer func() {
 			fmt.Printf("  the slot after a cut: %d times nothing mounts, %d times the package is whole, %d times what was there before it is\n",
 				c.slot.tries[0], c.slot.tries[1], c.slot.tries[2])
+			if o.board != "host" {
+				fmt.Printf("  at %d boots the guest mounted it as xfs, which it was, and at %d not, which it was not\n", c.slot.seen[1], c.slot.seen[0])
+			}
 		}()
 	}
 	if c.board, c.limits, err = boardOf(ctx, o, fs, d, c.slot); err != nil {

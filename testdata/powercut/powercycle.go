@@ -29,6 +29,11 @@ func (l *powerCycle) run(ctx context.Context) error {
 	if err := l.invariants.checkFiles(found.files); err != nil {
 		return err
 	}
+	if found.xfs != nil {
+		if err := l.slot.checkGuest(*found.xfs); err != nil {
+			return err
+		}
+	}
 	a, err := l.firstAnswer(ctx, found.otad)
 	if err != nil {
 		return l.unlessDead(err)

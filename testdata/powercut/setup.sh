@@ -29,6 +29,7 @@ install_tools() {
 	command -v mkfs.f2fs >/dev/null || missing="$missing f2fs-tools"
 	command -v mksquashfs >/dev/null || missing="$missing squashfs-tools"
 	command -v mkfs.erofs >/dev/null || missing="$missing erofs-utils"
+	command -v mkfs.xfs >/dev/null || missing="$missing xfsprogs"
 	command -v mkfs.vfat >/dev/null || missing="$missing dosfstools"
 	command -v lz4 >/dev/null || missing="$missing lz4"
 	[ -n "$missing" ] || return 0

@@ -24,6 +24,8 @@ type slot struct {
 	held   []byte // the last content that was known to be whole
 	dir    string
 	tries  [3]int // checks after a cut: nothing mounts, a package is whole, the old content is
+	holds  string // file system of the whole image on the disk at the last power-on; "": there is none
+	seen   [2]int // boots of a guest that has seen no xfs, and one
 
 	writesPer int // as that of the campaign
 }
@@ -35,15 +37,23 @@ type image struct {
 }
 
 const (
-	slotSize = 12 << 20
+	slotSize = 20 << 20
 	slotName = "slot" // in a request
 )
 
-// newSlot makes the images and a disk that holds the first of them.
-func newSlot(dir string) (*slot, error) {
+// kindsHere are the file systems that this machine's kernel tries to mount.
+var kindsHere = []string{"ext4", "squashfs", "erofs"}
+
+// newSlot makes the images and a disk that holds the first of them. Those of xfs are
+// for a guest alone: this machine's kernel has to outlive what is not whole of them.
+func newSlot(dir, board string) (*slot, error) {
 	s := &slot{dir: dir}
-	for i := range 6 {
-		kind := []string{"ext4", "squashfs", "erofs"}[i%3]
+	kinds := kindsHere
+	if board == "amd64" || board == "arm64" { // Debian's kernel for armhf has no xfs
+		kinds = append([]string{"xfs"}, kinds...)
+	}
+	for i := range 2 * len(kinds) {
+		kind := kinds[i%len(kinds)]
 		body, err := newImage(dir, kind, fmt.Sprint(i))
 		if err != nil {
 			return nil, err
@@ -66,13 +76,24 @@ func newImage(dir, kind, seed string) ([]byte, error) {
 	if err := os.Mkdir(content, 0o755); err != nil {
 		return nil, err
 	}
-	if _, err := otadrun.WritePackage(filepath.Join(content, "file"), 2<<20, seed); err != nil {
+	size := int64(2 << 20)
+	if kind == "xfs" {
+		size = 10 << 20 // up to the end: what is zero in two images is no proof of either
+	}
+	if _, err := otadrun.WritePackage(filepath.Join(content, "file"), size, seed); err != nil {
+		return nil, err
+	}
+	// A file with the root and one file in it, which mkfs.xfs takes instead of a folder.
+	proto := filepath.Join(dir, "proto")
+	defer os.Remove(proto)
+	if err := os.WriteFile(proto, fmt.Appendf(nil, "/\n0 0\nd--755 0 0\nfile ---644 0 0 %s/file\n$\n", content), 0o600); err != nil {
 		return nil, err
 	}
 	mkfs := map[string][]string{
 		"ext4":     {"mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", "-d", content, path, "5M"},
 		"squashfs": {"mksquashfs", content, path, "-quiet", "-no-progress"},
 		"erofs":    {"mkfs.erofs", "--quiet", path, content},
+		"xfs":      {"mkfs.xfs", "--unsupported", "-q", "-d", "file,size=16m,name=" + path, "-p", proto}, // without that, 300 MB at least
 	}[kind]
 	if out, err := exec.Command(mkfs[0], mkfs[1:]...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%v: %w: %s", mkfs, err, out)
@@ -86,6 +107,12 @@ func (s *slot) next(n int) image { return s.images[n%len(s.images)] }
 // powerOn switches both disks on. One of them cuts the power of both: the disk of
 // the state directory at its cutAt-th write, or the slot at a write of its own.
 func (s *slot) powerOn(state *disk, cutAt int, rng *rand.Rand) <-chan struct{} {
+	s.holds = ""
+	for _, i := range s.images {
+		if bytes.HasPrefix(s.disk.durable, i.body) {
+			s.holds = i.kind
+		}
+	}
 	slotCut := 0
 	if cutAt > 0 && rng.IntN(2) == 0 {
 		cutAt, slotCut = 0, 1+rng.IntN(2*max(1, s.writesPer))
@@ -120,7 +147,7 @@ func (s *slot) check(w *invariants) error {
 		return violated("the slot does not hold the package that was reported Ready")
 	}
 	s.tries[0]++
-	for _, kind := range []string{"ext4", "squashfs", "erofs"} {
+	for _, kind := range kindsHere {
 		err := s.mount(kind, b)
 		if err == nil {
 			return violated("the slot mounts as %s and holds no whole package", kind)
@@ -132,10 +159,29 @@ func (s *slot) check(w *invariants) error {
 	return nil
 }
 
+// checkGuest compares what a guest has seen at its boot, before otad: whether the disk
+// can be mounted as xfs.
+func (s *slot) checkGuest(xfs bool) error {
+	switch {
+	case xfs && s.holds != "xfs":
+		return violated("the guest mounts the slot as xfs, and it holds no whole package of that kind")
+	case !xfs && s.holds == "xfs":
+		return violated("the guest does not mount the whole package of xfs")
+	case xfs:
+		s.seen[1]++
+	default:
+		s.seen[0]++
+	}
+	return nil
+}
+
 // checkImages returns an error if an image does not mount: the checks would be
 // worth nothing.
 func (s *slot) checkImages() error {
 	for _, i := range s.images {
+		if i.kind == "xfs" {
+			continue // the first boot of the guest mounts it
+		}
 		if err := s.mount(i.kind, i.body); err != nil {
 			return fmt.Errorf("an image does not mount: %w", err)
 		}

@@ -97,11 +97,13 @@ esac
 # While this system is on trial, the other slot is the only one that is known to work.
 [ "$(flag slot) $(flag state)" != "$here new" ] || healthy || later "slot $here is not healthy yet"
 if [ "$here" = A ]; then other=B slot=$SLOT_B; else other=A slot=$SLOT_A; fi
+device=${OTAD_DEVICE-} # with -output: the package is there already
+[ -z "$device" ] || [ "$(readlink -f "$device")" = "$(readlink -f "$slot")" ] || fail "otad has written $device, and the slot that does not run is $slot"
 
 # From here until its end is written the other slot is not to be started.
 set_flag "$here" good
 echo "$other $sum $boot" | replace ab-dd.asked || fail "cannot write ab-dd.asked"
-dd if="$OTAD_PACKAGE" of="$slot" bs=1M conv=notrunc,fsync || fail "cannot write slot $other"
+[ -n "$device" ] || dd if="$OTAD_PACKAGE" of="$slot" bs=1M conv=notrunc,fsync || fail "cannot write slot $other"
 
 # Read from the medium, not from memory, where dd can.
 direct=iflag=direct
