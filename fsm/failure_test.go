@@ -339,9 +339,7 @@ func (r *rig) allocated(name string) int64 {
 
 func TestFailedJobGivesItsReservedSpaceBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404))
-		r.dir = t.TempDir() // on a disk
-		r.begin()
+		r := newRig(t, origintest.On(1).ResetAt(interval+5), origintest.On(2).Status(404)).begin()
 		synctest.Wait() // in the back-off
 		if got := r.allocated("u.bin"); got < r.object.Len() {
 			t.Skipf("%d bytes are reserved: this file system does not", got)

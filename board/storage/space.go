@@ -63,13 +63,6 @@ func (d *StateDir) Free() (int64, error) {
 	return blockBytes(st.Bavail, blockSize(&st)), nil
 }
 
-// inMemory reports whether the directory is on a tmpfs.
-func (d *StateDir) inMemory() bool {
-	var st unix.Statfs_t
-	err := ignoringEINTR(func() error { return d.sys.statfs(int(d.dir.Fd()), &st) })
-	return err == nil && st.Type == unix.TMPFS_MAGIC
-}
-
 // blockSize returns the size in bytes of the blocks that statfs counts: the
 // fragment size, or the block size on old kernels that leave the fragment size
 // zero. Both are 32 bits wide on armv7 and 64 on arm64.
@@ -102,10 +95,7 @@ func blockBytes(blocks uint64, size int64) int64 {
 // it has allocated. A file that is too large for the file system (EFBIG) and a
 // broken disk (EIO) are errors too. Every other error means that space cannot be
 // allocated ahead here (UBIFS, NFS, FAT on old kernels, a seccomp filter), or
-// that the free space is not known: Reserve does what can be done without. In
-// memory (tmpfs) it allocates nothing ahead: the kernel would clear every page at
-// once, which takes a sixth of the time that hashing them takes, and a slow link
-// would hold memory for hours before it has the bytes.
+// that the free space is not known: Reserve does what can be done without.
 // No other method of p may run at the same time.
 func (p *Partial) Reserve(size, minFree int64) error {
 	if err := p.checkFailed(); err != nil {
@@ -117,9 +107,6 @@ func (p *Partial) Reserve(size, minFree int64) error {
 	}
 	if err == nil && need > free {
 		return &SpaceError{Need: need, Free: free}
-	}
-	if p.dir.inMemory() {
-		return nil
 	}
 	err = p.withFD(func(fd int) error { return p.dir.sys.fallocate(fd, size) })
 	switch {

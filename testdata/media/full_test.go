@@ -97,22 +97,37 @@ func TestMinFreeIsLeftToTheBlock(t *testing.T) {
 // Other programs cannot use the reserved space: the disk is full, and the
 // package becomes Ready.
 func TestReservedPackageOutlastsAFullDisk(t *testing.T) {
-	t.Parallel()
-	d := newDevice(t, newImage(t, 8, "16m").dir, 2_000_000, origintest.On(1).StallAt(3*interval+1))
-	r := d.fetch()
-	d.awaitStall(3 * interval)
-	fill(t, d.dir)
-	d.origin.Release()
-	r.wantReady()
+	for name, mount := range map[string]func(*testing.T) string{
+		"tmpfs": func(t *testing.T) string { return mountTmpfs(t, "8m") },
+		"ext4":  func(t *testing.T) string { return newImage(t, 8, "16m").dir },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDevice(t, mount(t), 2_000_000, origintest.On(1).StallAt(3*interval+1))
+			r := d.fetch()
+			d.awaitStall(3 * interval)
+			fill(t, d.dir)
+			d.origin.Release()
+			r.wantReady()
+		})
+	}
 }
 
-// full are file systems on which otad reserves no space.
+// full are file systems on which otad cannot reserve space.
 var full = map[string]func(*testing.T) *device{
 	"ext4 without extents": func(t *testing.T) *device {
 		return newDevice(t, newImage(t, 8, "16m", "-O", "^extent,^64bit").dir, 2_000_000)
 	},
-	"tmpfs": func(t *testing.T) *device {
-		return newDevice(t, mountTmpfs(t, "8m"), 2_000_000)
+	"tmpfs that cannot reserve": func(t *testing.T) *device {
+		d := newDevice(t, mountTmpfs(t, "8m"), 2_000_000)
+		d.medium = new(medium)
+		d.medium.set(func(c call) fault {
+			if c.what == "fallocate" {
+				return fault{errno: unix.EOPNOTSUPP}
+			}
+			return fault{}
+		})
+		return d
 	},
 }
 
