@@ -95,10 +95,10 @@ func (r *receiver) mayHold(off int64) int {
 	return int(min(most, blockCount))
 }
 
-// fill carries the CRC of what will be the tail of the next checkpoint: a byte
-// that was just received is in the processor's cache. It reads until p is full or, with timed, until a checkpoint is due by the
+// fill reads until p is full or, with timed, until a checkpoint is due by the
 // clock. Unlike io.ReadFull it counts bytes as they come: on a slow link a block
-// takes longer than the rate's window.
+// takes longer than the rate's window. It carries the CRC of what will be the tail
+// of the next checkpoint: a byte that has just come is in the processor's cache.
 func (r *receiver) fill(p []byte, timed bool) (n int, flush bool, err error) {
 	for n < len(p) && err == nil && !flush {
 		var k int

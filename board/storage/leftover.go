@@ -38,10 +38,11 @@ func (d *StateDir) AdoptPartial(name string) error {
 }
 
 // RemovePartialsExcept deletes the partial files of all packages but the named
-// ones, and the records of their devices, which it does not touch, durably: without a record nothing shows what they hold, and their space
-// is missing to the next package. It returns their names, without the suffix, and
-// how many bytes of the disk they had. It goes on after an error and returns all
-// errors. It may be called from any goroutine.
+// ones, durably: without a record nothing shows what they hold, and their space
+// is missing to the next package. The records of their devices go too; the
+// devices are not touched. It returns the names, without the suffix, and how many
+// bytes of the disk they had. It goes on after an error and returns all errors.
+// It may be called from any goroutine.
 func (d *StateDir) RemovePartialsExcept(packages ...string) (removed []string, size int64, err error) {
 	names, err := d.names()
 	if err != nil {

@@ -29,7 +29,7 @@ func write(t *testing.T, dir string, names ...string) {
 
 func TestRemovePartialsExcept(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "a.otad-part", "b.zip.otad-part", "b.zip", "c.part", "c.otad-part.txt", "journal.db", "kept.otad-part", "KEPT2.OTAD-PART", "otad-part")
+	write(t, dir, "a.otad-part", "b.zip.otad-part", "b.zip", "c.part", "c.otad-part.txt", "journal.db", "kept.otad-part", "KEPT2.OTAD-PART", "otad-part", "f.otad-slot", "kept.otad-slot")
 	if err := os.Mkdir(filepath.Join(dir, "d.otad-part"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +40,10 @@ func TestRemovePartialsExcept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"a", "b.zip", "e"}; !slices.Equal(removed, want) || size != 2*4096 {
-		t.Errorf("removed %q with %d bytes, want %q with two blocks", removed, size, want)
+	if want := []string{"a", "b.zip", "e", "f"}; !slices.Equal(removed, want) || size != 3*4096 {
+		t.Errorf("removed %q with %d bytes, want %q with three blocks", removed, size, want)
 	}
-	const want = "KEPT2.OTAD-PART b.zip c.otad-part.txt c.part d.otad-part journal.db journal.lock kept.otad-part otad-part"
+	const want = "KEPT2.OTAD-PART b.zip c.otad-part.txt c.part d.otad-part journal.db journal.lock kept.otad-part kept.otad-slot otad-part"
 	if left := names(t, dir); left != want {
 		t.Errorf("left %q, want %q", left, want)
 	}

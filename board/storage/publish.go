@@ -12,10 +12,11 @@ import (
 const publishedMode = 0o644
 
 // Publish renames the file to its final name and replaces an older package of
-// that name. The file has the package's size already. After Publish has returned without an error, NAME with all its
-// bytes survives a power cut. After an error either name may be on the medium;
-// [StateDir.OpenPartial] and [StateDir.Published] show which. The file stays
-// open. No other method of p may run at the same time.
+// that name. The file has the package's size already. After Publish has returned
+// without an error, NAME with all its bytes survives a power cut. After an error
+// either name may be on the medium; [StateDir.OpenPartial] and
+// [StateDir.Published] show which. The file stays open. No other method of p may
+// run at the same time.
 //
 // If the directory is not the one at its path any more, nothing is changed and
 // the error is a [*ReplacedError]: nobody would find the package.

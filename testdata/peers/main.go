@@ -8,6 +8,7 @@
 //	go run ./testdata/peers serve [-tls]              the daemon's memory while it is scraped and polled
 //	go run ./testdata/peers large [BINARY ...]        a package over 4 GiB, killed twice: offsets, digest, memory
 //	go run ./testdata/peers resumes [-rounds N]       N interrupted connections, N killed processes: does anything grow
+//	go run ./testdata/peers kills [-rounds N] [-tls]  the daemon's memory over N kills, while it is scraped and polled
 //	go run ./testdata/peers memory [-rounds N] [-tls] the daemon's memory by use, and the effect of the collector's settings
 //	go run ./testdata/peers link [-rounds N] [-tls]   what otad adds to the time of a slow link
 //	go run ./testdata/peers device [-size BYTES] [-rounds N]   an image onto a partition: straight, by way of a file, by SWUpdate
