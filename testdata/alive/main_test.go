@@ -4,11 +4,9 @@
 package alive
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,18 +18,7 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "otad-alive-")
-	if err == nil {
-		binary = filepath.Join(dir, "otad")
-		err = otadrun.Build{Out: binary, KeepPaths: true}.Run(context.Background())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(otadrun.WithBinary(&binary, m.Run))
 }
 
 // otad returns a command that runs otad.

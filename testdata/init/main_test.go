@@ -11,10 +11,8 @@
 package init_test
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -36,18 +34,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("SKIP: NOTHING IS TESTED HERE, namespaces need root")
 		os.Exit(0)
 	}
-	dir, err := os.MkdirTemp("", "otad-init-")
-	if err == nil {
-		binary = filepath.Join(dir, "otad")
-		err = otadrun.Build{Out: binary, KeepPaths: true}.Run(context.Background())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(otadrun.WithBinary(&binary, m.Run))
 }
 
 // check ends the test if err is not nil.

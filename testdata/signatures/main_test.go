@@ -6,7 +6,6 @@ package signatures_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,21 +29,7 @@ const patience = 30 * time.Second
 
 var otad string // the program under test
 
-func TestMain(m *testing.M) { os.Exit(build(m)) }
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "otad")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		otad = filepath.Join(dir, "otad")
-		err = otadrun.Build{Out: otad, KeepPaths: true}.Run(context.Background())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(otadrun.WithBinary(&otad, m.Run)) }
 
 func check(t *testing.T, err error) {
 	t.Helper()

@@ -7,7 +7,6 @@ package slots
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,18 +21,7 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "otad-slots-")
-	if err == nil {
-		binary = filepath.Join(dir, "otad")
-		err = otadrun.Build{Out: binary, KeepPaths: true}.Run(context.Background())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(otadrun.WithBinary(&binary, m.Run))
 }
 
 func check(t *testing.T, err error) {
